@@ -1,0 +1,66 @@
+"""`cvae download-weights`: fetch what metrics and text encoders need, verified."""
+
+from typing import Annotated
+
+import typer
+
+from cvae_cli import console, weights
+from cvae_cli.commands import options
+from cvae_cli.errors import UsageError
+
+EPILOG = """\b
+Examples:
+  cvae download-weights --list           what there is, and what is here
+  cvae download-weights inception        for cvae evaluate --metric fid
+  cvae download-weights --all
+"""
+
+
+def download_weights(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Which weights, by the names of --list.", metavar="NAME")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show what can be fetched and what is here.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Fetch everything.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Fetch the weights of networks that cvae uses but does not ship; resumed, verified, once."""
+    console.configure(json=json, quiet=quiet, debug=debug)
+    if list_:
+        return _list()
+    chosen = list(weights.REGISTRY) if all_ else names or []
+    if not chosen:
+        raise UsageError("name the weights to fetch, or --all", hint=f"weights: {', '.join(weights.REGISTRY)}")
+    entries = [weights.get(name) for name in chosen]  # a wrong name is found before the first byte
+    fetched = []
+    for entry in entries:
+        if entry.path() is None:
+            console.note(f"{entry.name}: {entry.size / 1e6:,.0f} MB from {entry.source}")
+        with options.download_report(entry.name) as report:
+            path = weights.download(entry, report)
+        fetched.append({"name": entry.name, "path": str(path), "sha256": entry.sha256, "bytes": entry.size})
+    console.result(fetched, "\n".join(f"{each['name']}\t{each['path']}" for each in fetched))
+    return None
+
+
+def _list() -> None:
+    rows = []
+    data = []
+    for entry in weights.REGISTRY.values():
+        path = entry.path()
+        rows.append([entry.name, f"{entry.size / 1e6:,.0f} MB", "yes" if path else "no", entry.licence, entry.use])
+        data.append(
+            {
+                "name": entry.name,
+                "use": entry.use,
+                "bytes": entry.size,
+                "sha256": entry.sha256,
+                "licence": entry.licence,
+                "source": entry.source,
+                "note": entry.note,
+                "path": str(path) if path else None,
+            }
+        )
+    console.table(data, columns=["name", "size", "here", "licence", "use"], rows=rows)

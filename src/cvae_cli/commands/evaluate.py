@@ -1,0 +1,156 @@
+"""`cvae evaluate`: scores in one table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cvae_cli import console
+from cvae_cli.commands import options
+from cvae_cli.errors import MissingError
+
+if TYPE_CHECKING:
+    import torch
+
+    from cvae_cli.data import Dataset
+    from cvae_cli.evaluation.features import Features
+    from cvae_cli.evaluation.metrics import Metric
+    from cvae_cli.evaluation.run import Scores
+    from cvae_cli.models import CVAE
+
+EPILOG = """\b
+Examples:
+  cvae evaluate
+  cvae evaluate --metric fid
+  cvae evaluate --model fashion --model runs/fashion-concat --metric mse --metric ssim
+  cvae evaluate --metric fid-fashion --json > scores.json
+In a pipe a line has a metric and its value, tab-separated; with several models a line each, the model last.
+"""
+
+Reconstruction = Literal["sample", "mean"]
+
+_DEFAULT_METRICS = ["mse", "ssim", "psnr", "elbo", "accuracy", "fid-fashion"]
+
+
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="A bundled name, a folder, or org/name on the Hub; repeat to compare."),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            help="mse, ssim, psnr, elbo, accuracy, fid or fid-fashion; repeat for several.",
+            metavar="METRIC",
+        ),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set to measure on; the model's own unless given.")] = None,
+    split: Annotated[str, typer.Option(help="Which part of it.")] = "test",
+    samples: Annotated[
+        int | None, typer.Option(help="Measure on so many pictures only, drawn by the seed.", min=1)
+    ] = None,
+    seed: options.Seed = 0,
+    temperature: options.Temperature = 1.0,
+    reconstruction: Annotated[
+        Reconstruction,
+        typer.Option(help="Reconstruct through a sample of the posterior, as the article does, or its mean."),
+    ] = "sample",
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure models: reconstructions, the bound, and samples."""
+    console.configure(json=json, quiet=quiet, debug=debug)
+    from cvae_cli.evaluation import metrics
+
+    chosen = [metrics.get(name) for name in dict.fromkeys(names or _DEFAULT_METRICS)]
+
+    from cvae_cli.data import load_dataset
+    from cvae_cli.device import pick_device
+    from cvae_cli.evaluation.run import Settings, check, protocol
+    from cvae_cli.evaluation.run import evaluate as measure
+    from cvae_cli.models import CVAE
+
+    place = pick_device(device)
+    networks = [CVAE.from_pretrained(name, device=place) for name in models or [options.DEFAULT_MODEL]]
+    labels = _distinct(models or [options.DEFAULT_MODEL])
+    name = dataset or networks[0].config.dataset
+    features = _load_features_or_say_how(chosen, place)
+    with options.download_report(name) as report:
+        data = load_dataset(name, split, data_dir=data_dir, report=report)
+    if samples is not None:
+        data = data.sample(samples, seed)
+    for network in networks:
+        check(chosen, network, data)
+    settings = Settings(seed=seed, temperature=temperature, reconstruction=reconstruction)
+    scores = []
+    for label, network in zip(labels, networks, strict=True):
+        with console.progress(label) as tracker:
+            scores.append(
+                measure(
+                    network,
+                    data,
+                    chosen,
+                    features=features,
+                    settings=settings,
+                    steps=lambda what, here, total: tracker.update(here, total, what=f"{label}: {what}"),  # noqa: B023
+                )
+            )
+    console.table(
+        {
+            "models": [
+                {"model": label, "scores": each.values, **each.details}
+                for label, each in zip(labels, scores, strict=True)
+            ],
+            "protocol": protocol(networks, data, features, settings),
+        },
+        columns=["", *labels],
+        rows=[_row(metric, scores, networks) for metric in chosen],
+        plain=[
+            [metric.name, f"{each.values[metric.name]:.6g}", *([label] if len(labels) > 1 else [])]
+            for metric in chosen
+            for label, each in zip(labels, scores, strict=True)
+        ],
+        footer=_footer(data, settings.seed, chosen, networks),
+    )
+
+
+def _comparable(metric: "Metric", networks: "list[CVAE]") -> bool:
+    """-ELBO under one likelihood says nothing about another."""
+    return metric.name != "elbo" or len({n.config.architecture.likelihood.kind for n in networks}) == 1
+
+
+def _footer(data: "Dataset", seed: int, chosen: "list[Metric]", networks: "list[CVAE]") -> str:
+    text = f"{len(data):,} {data.split} images of {data.name} · seed {seed} · details: --json"
+    if not all(_comparable(metric, networks) for metric in chosen):
+        text += "\nthe models have different likelihoods: their -ELBOs cannot be compared"
+    return text
+
+
+def _row(metric: "Metric", scores: "list[Scores]", networks: "list[CVAE]") -> list[str]:
+    """A table's row: the values, the best of several marked where they can be compared."""
+    values = [each.values[metric.name] for each in scores]
+    best = (min if metric.better == "lower" else max)(values)
+    mark = len(values) > 1 and _comparable(metric, networks)
+    cells = [f"{value:.4g}" + (" *" if mark and value == best else "  " if mark else "") for value in values]
+    return [f"{metric.label} {metric.arrow}", *cells]
+
+
+def _load_features_or_say_how(chosen: "list[Metric]", device: "torch.device") -> "dict[str, Features]":
+    from cvae_cli.evaluation.run import load_features
+
+    try:
+        with options.download_report("weights") as report:
+            return load_features(chosen, device, report)
+    except MissingError as error:
+        offline = "or measure offline, on other features:  --metric fid-fashion"
+        raise MissingError(error.message, hint=f"{error.hint}\n{offline}") from error
+
+
+def _distinct(models: list[str]) -> list[str]:
+    """Short names for the columns: the last part of a path, unless two are the same."""
+    short = [Path(model).name or model for model in models]
+    return short if len(set(short)) == len(short) else models

@@ -1,0 +1,205 @@
+"""`cvae train`: fit a model by a recipe."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cvae_cli import console
+from cvae_cli.commands import options
+from cvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from cvae_cli.data import Dataset
+    from cvae_cli.recipes import Recipe
+    from cvae_cli.training.fit import EpochResult, Progress
+
+EPILOG = """\b
+Examples:
+  cvae train --list
+  cvae train fashion-concat
+  cvae train fashion-concat --epochs 5 --limit 10000 --out runs/quick
+  cvae train fashion-add --set training.schedule=one-cycle --set training.ema_decay=0.999
+  cvae train --resume runs/fashion-concat
+Ctrl-C stops after the step in progress and loses nothing.
+"""
+
+
+def train(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe by name (see --list), or a .toml file.", metavar="RECIPE")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show the recipes.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", metavar="RUN")] = None,
+    data_dir: options.DataDir = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/RECIPE]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.", min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    latent_dim: Annotated[int | None, typer.Option(help="Numbers in a latent.", min=1)] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", min=0.0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Learn from the first so many pictures only.", min=1)] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change any other key of the recipe; repeatable.", metavar="KEY=VALUE"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Start over in a folder that holds a run.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, and the settings, and stop.")
+    ] = False,
+    device: options.Device = "auto",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train a model by a recipe; each epoch is saved, and a stopped run goes on where it was."""
+    console.configure(json=json, quiet=quiet, debug=debug)
+    if list_:
+        return _list()
+    asked = {
+        "data.dir": str(data_dir.resolve()) if data_dir else None,
+        "data.limit": limit,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "training.learning_rate": lr,
+        "training.beta": beta,
+        "training.seed": seed,
+        "training.precision": precision,
+        "architecture.latent_dim": latent_dim,
+    }
+    from cvae_cli import recipes
+
+    values = {key: value for key, value in asked.items() if value is not None}
+    values |= dict(recipes.parse_change(change) for change in changes or [])
+    if resume is not None:
+        if recipe or out or force or values.keys() - {"training.epochs", "data.dir"}:
+            raise UsageError(
+                "--resume goes on with a run as it was started",
+                hint="beside it only --epochs, --data-dir and --device make sense",
+            )
+        return _train(resume, None, values, device=device, force=False, dry_run=dry_run)
+    if recipe is None:
+        raise UsageError("which recipe?", hint=f"recipes: {', '.join(recipes.shipped())}; see cvae train --list")
+    chosen = recipes.load(recipe, values)
+    return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
+
+
+def _train(
+    folder: Path, recipe: "Recipe | None", changes: dict[str, Any], *, device: str, force: bool, dry_run: bool
+) -> None:
+    """Start a run of `recipe` in `folder`, or without a recipe go on with the run that is there."""
+    from cvae_cli.training.run import Run
+
+    run = Run(folder)
+    resume = recipe is None
+    if recipe is None:
+        recipe = run.recipe(changes)
+    else:
+        run.check_new(force=force)
+
+    from cvae_cli.data import load_dataset
+    from cvae_cli.device import pick_device
+    from cvae_cli.training.fit import fit
+
+    place = pick_device(device)
+    settings = recipe.training
+    with options.download_report(recipe.data.name) as report:
+        whole = load_dataset(
+            recipe.data.name,
+            "train",
+            data_dir=Path(recipe.data.dir) if recipe.data.dir else None,
+            report=report,
+        )
+    data, valid = whole.limit(recipe.data.limit).divide(recipe.data.holdout, settings.seed)
+    console.note(_headline(recipe, data, valid, place, folder))
+    if dry_run:
+        from cvae_cli import recipes
+
+        return console.result(recipe.model_dump(mode="json"), recipes.dump(recipe))
+    if not resume:
+        run.create(recipe, force=force)
+    elif changes:
+        run.change(recipe)
+    with run.lock(), _listening(settings.epochs) as listener:
+        position = fit(run, data, valid, device=place, resume=resume, listener=listener)
+    last = position.history[-1]
+    console.hint(f"measure it:  cvae evaluate --model {folder}")
+    console.result(
+        {"run": str(folder), "model": str(run.best_model), "best_negative_elbo": position.best, "last": last},
+        str(run.best_model),
+    )
+    return None
+
+
+def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torch.device", folder: Path) -> str:
+    import torch
+
+    from cvae_cli.device import flops, pick_precision
+    from cvae_cli.training.fit import build_model
+
+    model = build_model(recipe, data).eval()
+    shape = data.image_shape
+    picture = torch.zeros(1, shape.channels, shape.size, shape.size)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    operations = flops(model.elbo, picture, torch.zeros(1, dtype=torch.long))
+    precision = {torch.float32: "fp32", torch.bfloat16: "bf16"}[pick_precision(recipe.training.precision, device)]
+    return (
+        f"{recipe.name} on {data.name} ({len(data):,} + {len(valid):,} held back) · {parameters / 1e6:.1f} M parameters"
+        f" · {operations / 1e6:.0f} MFLOP an image · {device}, {precision} · {folder}"
+    )
+
+
+def _list() -> None:
+    from cvae_cli import recipes
+
+    known = [recipes.load(name) for name in recipes.shipped()]
+    console.table(
+        [each.model_dump(mode="json") for each in known],
+        columns=["recipe", "data", "epochs", "what"],
+        rows=[[each.name, each.data.name, str(each.training.epochs), each.description] for each in known],
+        footer="cvae train RECIPE --dry-run shows all settings of one",
+    )
+
+
+class _listening:
+    """Shows on the console how training goes."""
+
+    def __init__(self, epochs: int) -> None:
+        self._display = console.progress("training", *_columns())
+        self._epochs = epochs
+
+    def __enter__(self) -> "_listening":
+        self._tracker = self._display.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._display.__exit__(*exception)
+
+    def progress(self, progress: "Progress") -> None:
+        minutes, seconds = divmod(round(progress.seconds_left), 60)
+        bound = progress.rate + progress.distortion
+        self._tracker.update(
+            progress.batch,
+            progress.batches,
+            f"{progress.images_per_second:,.0f} img/s · -ELBO {bound:.1f} "
+            f"(rate {progress.rate:.1f}, distortion {progress.distortion:.1f}) · {minutes}:{seconds:02} left",
+            what=f"epoch {progress.epoch:>2}/{progress.epochs}",
+        )
+
+    def epoch_done(self, result: "EpochResult") -> None:
+        bound = result.rate + result.distortion
+        self._tracker.line(
+            f"epoch {result.epoch:>2}/{result.epochs}  -ELBO {bound:.2f} (rate {result.rate:.2f}, distortion "
+            f"{result.distortion:.2f}) · valid {result.valid:.2f}"
+            f"{' *' if result.is_best else ''} · {result.seconds:,.0f} s"
+        )
+
+
+def _columns() -> list[Any]:
+    from rich.progress import TextColumn
+
+    return [TextColumn("{task.fields[text]}")]

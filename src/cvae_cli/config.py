@@ -1,0 +1,103 @@
+"""What a model is: everything needed to rebuild it, as it stands in `config.json` and in a recipe's [model] part."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from cvae_cli.settings import Settings
+
+Conditioning = Literal["none", "concat", "add", "modulate"]
+
+
+class ImageShape(Settings):
+    """Square pictures: `size` pixels a side, 1 (grey) or 3 (RGB) channels."""
+
+    size: PositiveInt
+    channels: Literal[1, 3]
+
+
+class LabelClass(Settings):
+    """A class that a prompt can name: its name, and every word or phrase that means it."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+class LabelCondition(Settings):
+    """Conditions are class indices `(batch,)`; prompts are matched to classes by keyword."""
+
+    kind: Literal["labels"] = "labels"
+    classes: tuple[LabelClass, ...]
+
+    @property
+    def names(self) -> list[str]:
+        return [each.name for each in self.classes]
+
+
+class ArticleNetwork(Settings):
+    """The article's three-level convolutional network for pictures of 28x28."""
+
+    kind: Literal["article"] = "article"
+    label_width: PositiveInt = 32
+    """Width of the label embedding that `concat` joins (`add` takes the widths of what it is added to)."""
+
+
+class ResidualNetwork(Settings):
+    """Residual blocks at a half and a quarter of the picture's size."""
+
+    kind: Literal["residual"] = "residual"
+    width: PositiveInt = 64
+    """Channels at half size; twice as many at a quarter."""
+    blocks: PositiveInt = 2
+    """Residual blocks at each size, in the encoder and again in the decoder."""
+
+
+class BernoulliLikelihood(Settings):
+    """Cross-entropy of grey values in [0, 1], as the article has it."""
+
+    kind: Literal["bernoulli"] = "bernoulli"
+
+
+class GaussianLikelihood(Settings):
+    """A Gaussian with one variance for all pixels, kept at its optimum: the mean squared error."""
+
+    kind: Literal["gaussian"] = "gaussian"
+
+
+class StandardPrior(Settings):
+    """p(z) = N(0, I), whatever the condition."""
+
+    kind: Literal["standard"] = "standard"
+
+
+class FlowPrior(Settings):
+    """p(z | c): a conditional coupling flow, trained with the rest."""
+
+    kind: Literal["flow"] = "flow"
+    layers: PositiveInt = 8
+    width: PositiveInt = 256
+
+
+class Architecture(Settings):
+    """How a model is built, whatever its data."""
+
+    network: Annotated[ArticleNetwork | ResidualNetwork, Field(discriminator="kind")] = ArticleNetwork()
+    conditioning: Conditioning = "concat"
+    latent_dim: PositiveInt = 128
+    likelihood: Annotated[BernoulliLikelihood | GaussianLikelihood, Field(discriminator="kind")] = BernoulliLikelihood()
+    prior: Annotated[StandardPrior | FlowPrior, Field(discriminator="kind")] = StandardPrior()
+
+
+class ModelConfig(Settings):
+    """`config.json` of a model folder."""
+
+    format: Literal[1] = 1
+    name: str
+    dataset: str
+    """The data set the model learned, by its name: what `cvae evaluate` measures it on unless told otherwise."""
+    image: ImageShape
+    condition: LabelCondition
+    architecture: Architecture
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")

@@ -1,0 +1,170 @@
+"""The one place that writes: results to stdout, all else to stderr.
+
+Three modes: for people (tables, progress), `--json` (one JSON document on stdout), and `--quiet` (results and errors
+only). Rich draws on a terminal; in a pipe values are plain, and paths and JSON never go through Rich, which wraps.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cvae_cli.errors import CvaeError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_PLAIN_EVERY = 5.0  # seconds between progress lines where no bar can be drawn
+
+_json = False
+_quiet = False
+debug = False
+"""Whether tracebacks are wanted."""
+
+
+def configure(*, json: bool = False, quiet: bool = False, debug: bool = False) -> None:
+    """Set the mode of this process, from a command's options."""
+    global _json, _quiet
+    _json, _quiet = json, quiet
+    globals()["debug"] = debug
+
+
+def is_terminal() -> bool:
+    """Whether results are read by a person: stdout is a terminal that can show colours, and JSON is not asked for."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not _json
+
+
+def has_colour() -> bool:
+    """Whether a person sees colours on stdout (https://no-color.org)."""
+    return is_terminal() and not os.environ.get("NO_COLOR")
+
+
+def width() -> int:
+    """Characters in a line of the terminal."""
+    return shutil.get_terminal_size().columns
+
+
+def note(text: str) -> None:
+    """Something good to know, on stderr."""
+    if not _quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def hint(text: str) -> None:
+    """Something that only a person at a terminal wants to know."""
+    if sys.stderr.isatty():
+        note(text)
+
+
+def warn(text: str) -> None:
+    """Something that may surprise, on stderr, `--quiet` or not."""
+    print(f"cvae: warning: {text}", file=sys.stderr, flush=True)
+
+
+def error(error: CvaeError) -> None:
+    """What went wrong, in a line, and below it what to do."""
+    lines = [f"cvae: {error.message}"]
+    if error.hint:
+        lines += ["      " + line for line in error.hint.splitlines()]
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def result(data: Any, text: str | None) -> None:
+    """A command's result: `data` with `--json`, else `text` where there is something to say."""
+    if _json:
+        print(json.dumps(data, indent=2, ensure_ascii=False), flush=True)
+    elif text is not None:
+        print(text, flush=True)
+
+
+def table(
+    data: Any,
+    *,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    footer: str = "",
+    plain: Sequence[Sequence[str]] | None = None,
+) -> None:
+    """A table as a command's result: `data` with `--json`, Rich on a terminal, tab-separated lines in a pipe.
+
+    Args:
+        rows: as people read them, one string a column.
+        footer: shown below on a terminal.
+        plain: the lines of a pipe, when they differ from `rows`.
+    """
+    if _json:
+        return result(data, None)
+    if not sys.stdout.isatty():
+        return print("\n".join("\t".join(row) for row in (rows if plain is None else plain)), flush=True)
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if index else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    console.print(drawn)
+    if footer:
+        console.print(footer, style="dim")
+    return None
+
+
+@contextmanager
+def progress(what: str, *columns: Any) -> "Iterator[Tracker]":
+    """A progress display on stderr: a Rich bar on a terminal, else a plain line every few seconds.
+
+    Args:
+        what: the bar's name.
+        columns: Rich columns to show behind the bar, by default the part done and the time left.
+    """
+    if _quiet or not sys.stderr.isatty():
+        yield Tracker(what, None, silent=_quiet or _json)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    behind = columns or (TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        *behind,
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        yield Tracker(what, bar, silent=False)
+
+
+class Tracker:
+    """Moves a progress display."""
+
+    def __init__(self, what: str, bar: "Progress | None", *, silent: bool) -> None:
+        self._what = what
+        self._bar = bar
+        self._silent = silent
+        self._task = bar.add_task(what, total=None, text="") if bar else None
+        self._last = time.monotonic()
+
+    def update(self, here: float, total: float | None, text: str = "", *, what: str | None = None) -> None:
+        """Say how far it is, with a text for the moment."""
+        what = what or self._what
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=here, total=total, description=what, text=text)
+        elif not self._silent and time.monotonic() - self._last >= _PLAIN_EVERY:
+            self._last = time.monotonic()
+            share = f" {here / total:.0%}" if total else ""
+            print(f"{what}{share} {text}".rstrip(), file=sys.stderr, flush=True)
+
+    def line(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        elif not self._silent:
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,40 @@
+"""The IDX format of MNIST and its relatives (http://yann.lecun.com/exdb/mnist, "The IDX file format")."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_cli.errors import CorruptError
+
+_UBYTE = 8  # the type code of unsigned bytes, the only one the image sets use
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """The array in a gzipped IDX file of unsigned bytes.
+
+    Args:
+        dimensions: how many the array must have (3 for pictures, 1 for labels).
+
+    Raises:
+        CorruptError: not gzip, not IDX, of other dimensions, shorter or longer than its header says.
+    """
+    try:
+        with gzip.open(path) as file:
+            zeros, kind, given = struct.unpack(">HBB", file.read(4))
+            if (zeros, kind, given) != (0, _UBYTE, dimensions):
+                raise CorruptError(f"{path} is not an IDX file of bytes in {dimensions} dimensions")
+            shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+            size = math.prod(shape)
+            content = file.read(min(size, 1 << 34) + 1)  # one more than it may have: a longer file is wrong too
+    except (OSError, EOFError, struct.error, zlib.error) as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        raise CorruptError(f"{path} is damaged: {str(error).lower()}") from error
+    if len(content) != size:
+        raise CorruptError(f"{path} is damaged: its header promises {size:,} bytes, it has another number")
+    return np.frombuffer(bytearray(content), np.uint8).reshape(shape)  # a bytearray: arrays should be writable

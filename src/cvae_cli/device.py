@@ -1,0 +1,46 @@
+"""Which device to compute on, and in which precision."""
+
+import torch
+
+from cvae_cli.errors import UsageError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA where there is a GPU, then Apple's MPS, then the CPU.
+
+    Raises:
+        UsageError: not a device, or not on this machine.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f'no device "{name}"', hint="devices: auto, cpu, cuda, cuda:1, mps") from error
+    here = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if (device.index or 0) >= here.get(device.type, 0):
+        raise UsageError(f'this machine has no device "{name}"', hint="--device auto takes what there is")
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of the arithmetic inside the networks: `auto` is bf16 on a GPU that has it, else fp32."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+
+
+def flops(forward: "torch.nn.Module | object", *inputs: torch.Tensor) -> int:
+    """Floating-point operations of one call, a multiplication and its addition counted as two."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.inference_mode():
+        forward(*inputs)  # type: ignore[operator]
+    return int(counter.get_total_flops())

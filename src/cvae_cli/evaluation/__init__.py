@@ -1,0 +1,1 @@
+"""Measuring models: reconstructions, the bound, and samples."""

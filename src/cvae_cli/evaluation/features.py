@@ -1,0 +1,75 @@
+"""What a Fréchet distance is measured on: networks from uint8 pictures to feature vectors."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from cvae_cli.download import Report
+from cvae_cli.errors import CorruptError
+
+
+@dataclass(frozen=True)
+class Features:
+    """A feature extractor: a module `(n, 3, h, w) uint8 -> (n, d)` with `num_features = d`, and its protocol."""
+
+    network: nn.Module
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+
+def fashion_features(device: torch.device, report: Report) -> Features:
+    """The classifier that ships with the package; offline."""
+    from cvae_cli.evaluation.fashion_cnn import VERSION, WEIGHTS, load_fashion_cnn
+
+    return Features(
+        load_fashion_cnn(device),
+        {"features": f"fashion-cnn {VERSION}", "weights_sha256": _sha256(WEIGHTS), "resize": "none (28x28)"},
+    )
+
+
+def inception_features(device: torch.device, report: Report) -> Features:
+    """Inception-v3 with the weights of the original FID, resized as TensorFlow 1 did (no antialiasing).
+
+    Heusel et al. 2017; weights and resizing as in torch-fidelity, so that numbers compare with the literature's.
+
+    Raises:
+        MissingError: the weights are not here and cannot be fetched.
+    """
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    from cvae_cli import weights
+
+    entry = weights.get("inception")
+    path = weights.require(entry, report)
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)  # a pickle, read without running it
+        copy = io.BytesIO()
+        torch.save(tensors, copy)  # the library unpickles without care: give it our own bytes
+        copy.seek(0)
+        network = NoTrainInceptionV3("inception-v3-compat", ["2048"], copy, antialias=False)  # type: ignore[arg-type]
+    except Exception as error:
+        raise CorruptError(f"{path} does not hold the Inception network ({error})") from error
+    network.num_features = 2048
+    protocol = {
+        "features": "inception-v3-compat, pool 2048",
+        "weights_sha256": entry.sha256,
+        "resize": "299x299, bilinear as in TensorFlow 1, antialias=False",
+    }
+    return Features(network.to(device), protocol)
+
+
+EXTRACTORS: dict[str, Callable[[torch.device, Report], Features]] = {
+    "fid": inception_features,
+    "fid-fashion": fashion_features,
+}
+"""A Fréchet distance on other features than Inception's is not called FID."""
+
+
+def _sha256(path: Any) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

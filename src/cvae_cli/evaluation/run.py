@@ -1,0 +1,196 @@
+"""Models and a data set in, scores out, each with the protocol that it depends on."""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from cvae_cli.data.batches import Batches, to_uint8
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.download import Report
+from cvae_cli.errors import UsageError
+from cvae_cli.evaluation import metrics
+from cvae_cli.evaluation.bound import bound_on
+from cvae_cli.evaluation.features import EXTRACTORS, Features
+from cvae_cli.evaluation.metrics import Metric
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.randomness import noise
+
+_BATCH = 128
+
+Steps = Callable[[str, int, int], None]
+"""Told what is being measured, how many pictures are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one model scored: values by metric name, and what stands beside them (rate and distortion)."""
+
+    values: dict[str, float]
+    details: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What scores depend on besides the model and the data."""
+
+    seed: int = 0
+    temperature: float = 1.0
+    reconstruction: Literal["sample", "mean"] = "sample"
+    """Whether reconstructions go through a sample of the posterior, as the article's do, or through its mean, which
+    is nearer to the original."""
+
+
+def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
+    """Raise a UsageError where the model cannot be measured on the data set, or not by these metrics."""
+    if model.config.image != dataset.image_shape:
+        ours, theirs = model.config.image, dataset.image_shape
+        raise UsageError(
+            f"{model.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
+            f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
+        )
+    if model.config.condition.names != [each.name for each in dataset.classes]:
+        raise UsageError(f"{model.config.name} knows other classes than {dataset.name}")
+    for metric in chosen:
+        if metric.name in {"accuracy", "fid-fashion"} and dataset.name != "fashion-mnist":
+            raise UsageError(f'"{metric.name}" judges Fashion-MNIST pictures only, not {dataset.name}')
+    if len(dataset) < 2 and any(metric.name in EXTRACTORS for metric in chosen):
+        raise UsageError("a Fréchet distance needs at least 2 pictures; more than it has features to mean anything")
+
+
+def load_features(chosen: Sequence[Metric], device: torch.device, report: Report) -> dict[str, Features]:
+    """The networks that the metrics need, by metric name; weights that are absent are fetched.
+
+    Raises:
+        MissingError: they cannot be had.
+    """
+    return {m.name: EXTRACTORS[m.name](device, report) for m in chosen if m.name in EXTRACTORS}
+
+
+def evaluate(
+    model: CVAE,
+    dataset: Dataset,
+    chosen: Sequence[Metric],
+    *,
+    features: dict[str, Features],
+    settings: Settings = Settings(),
+    steps: Steps = lambda what, here, total: None,
+) -> Scores:
+    """Measure a model on a data set.
+
+    Samples are drawn for the data set's own labels, one a picture,
+    and rounded to 8 bits before they are measured.
+    """
+    check(chosen, model, dataset)
+    model.eval()
+    values: dict[str, float] = {}
+    details: dict[str, float] = {}
+    of = {metric.of for metric in chosen}
+    batches = Batches(dataset, batch_size=_BATCH, device=model.device)
+    if "reconstructions" in of:
+        names = [metric.name for metric in chosen if metric.of == "reconstructions"]
+        values |= _reconstruction_scores(model, batches, names, settings, steps)
+    if "bound" in of:
+        bound = bound_on(model, batches, seed=settings.seed)
+        values["elbo"] = bound.negative_elbo.mean().item()
+        details |= {"rate": bound.rate.mean().item(), "distortion": bound.distortion.mean().item()}
+    if "samples" in of:
+        values |= _sample_scores(model, dataset, chosen, features, settings, steps)
+    return Scores({metric.name: values[metric.name] for metric in chosen}, details)
+
+
+def _reconstruction_scores(
+    model: CVAE, batches: Batches, names: Sequence[str], settings: Settings, steps: Steps
+) -> dict[str, float]:
+    functions = {"mse": metrics.squared_error, "ssim": metrics.ssim, "psnr": metrics.psnr}
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    done = 0
+    for images, condition in batches.in_order():
+        epsilon = None
+        if settings.reconstruction == "sample":
+            indices = range(done, done + len(images))
+            epsilon = noise(settings.seed, indices, model.latent_shape).to(model.device)
+        reconstructions = model.reconstruct(images, condition, noise=epsilon)
+        for name in names:
+            parts[name].append(functions[name](images, reconstructions))
+        done += len(images)
+        steps("reconstructions", done, len(batches.images))
+    return {name: torch.cat(part).double().mean().item() for name, part in parts.items()}
+
+
+def _sample_scores(
+    model: CVAE,
+    dataset: Dataset,
+    chosen: Sequence[Metric],
+    features: dict[str, Features],
+    settings: Settings,
+    steps: Steps,
+) -> dict[str, float]:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    distances = {}
+    for name, feature in features.items():
+        # uint8 in, float64 sums inside; antialias must be off for numbers that compare (it is in our extractors)
+        distances[name] = FrechetInceptionDistance(feature=feature.network, antialias=False)
+        distances[name].to(model.device)
+    judge = None
+    if any(metric.name == "accuracy" for metric in chosen):
+        from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
+
+        judge = load_fashion_cnn(model.device)
+    agreed = 0
+    labels = torch.from_numpy(dataset.labels)
+    pictures = torch.from_numpy(dataset.images)
+    for start in range(0, len(dataset), _BATCH):
+        chosen_labels = labels[start : start + _BATCH].to(model.device)
+        drawn = model.sample(
+            chosen_labels,
+            seed=settings.seed,
+            indices=range(start, start + len(chosen_labels)),
+            temperature=settings.temperature,
+        )
+        drawn = _three_channels(to_uint8(drawn))
+        for distance in distances.values():
+            distance.update(_three_channels(pictures[start : start + _BATCH].to(model.device)), real=True)
+            distance.update(drawn, real=False)
+        if judge is not None:
+            agreed += int((judge.classify(drawn).argmax(1) == chosen_labels).sum())
+        steps("samples", start + len(chosen_labels), len(dataset))
+    values = {name: distance.compute().item() for name, distance in distances.items()}
+    if judge is not None:
+        values["accuracy"] = agreed / len(dataset)
+    return values
+
+
+def _three_channels(images: Tensor) -> Tensor:
+    """uint8 `(n, h, w, c)` to `(n, 3, h, w)`, grey repeated."""
+    return images.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+
+
+def protocol(
+    models: Sequence[CVAE], dataset: Dataset, features: dict[str, Features], settings: Settings
+) -> dict[str, Any]:
+    """Everything that the scores depend on."""
+    return {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "image_size": dataset.image_shape.size,
+        "real_images": len(dataset),
+        "generated_images": len(dataset),
+        "conditions": "the labels of the data set, one sample each",
+        "seed": settings.seed,
+        "temperature": settings.temperature,
+        "reconstruction": f"decoder mean of the posterior's {settings.reconstruction}",
+        "elbo": "one posterior sample an image, nats",
+        "ssim": "11x11 Gaussian window, sigma 1.5, data_range 1.0",
+        "likelihoods": {model.config.name: model.config.architecture.likelihood.kind for model in models},
+        "features": {name: feature.protocol for name, feature in features.items()},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("cvae-cli", "torch", "torchmetrics")},
+        },
+    }

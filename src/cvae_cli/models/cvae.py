@@ -1,0 +1,196 @@
+"""The conditional variational autoencoder: one class, in which training and sampling can be compared line by line."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+
+from cvae_cli.config import ModelConfig
+from cvae_cli.errors import UsageError
+from cvae_cli.models.condition import Condition
+from cvae_cli.models.likelihood import build_likelihood
+from cvae_cli.models.network import build_network
+from cvae_cli.models.prior import build_prior
+from cvae_cli.randomness import noise
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Images = Float[Tensor, "b c h w"]
+Latents = Float[Tensor, "b d"]
+
+_CHUNK = 16
+"""Pictures decoded together when sampling. Always this many, the last chunk filled up: arithmetic on another batch
+size rounds differently, and the same seed would give another picture."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The two parts of -ELBO, each `(b,)` in nats: rate (the divergence from the prior) and distortion
+    (the negative log-likelihood)."""
+
+    rate: Tensor
+    distortion: Tensor
+
+    @property
+    def negative_elbo(self) -> Tensor:
+        return self.rate + self.distortion
+
+
+class CVAE(nn.Module):
+    """p(x, z | c) = p(z | c) p(x | z, c), learned with an approximate posterior q(z | x, c).
+
+    Sohn, Lee & Yan 2015, "Learning Structured Output Representation using Deep Conditional Generative Models".
+
+    Images are float `(b, c, h, w)` in [0, 1]; latents float `(b, d)`; conditions int64 `(b,)`, made from prompts by
+    `condition`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = build_network(config)
+        self.likelihood = build_likelihood(config.architecture.likelihood)
+        self.prior = build_prior(
+            config.architecture.prior, latent_dim=config.architecture.latent_dim, condition=config.condition
+        )
+
+    # ---- the model -------------------------------------------------------------------------------------------
+
+    def posterior(self, images: Images, condition: Condition) -> Independent:
+        """q(z | x, c), a diagonal Gaussian over `(b, d)`."""
+        mean, log_variance = self.network.encode(images, condition)
+        scale = (0.5 * log_variance.float().clamp(-14, 14)).exp()  # bounded: no latent can overflow
+        return Independent(Normal(mean.float(), scale, validate_args=False), 1, validate_args=False)
+
+    def elbo(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Bound:
+        """Lower bound on log p(x | c), one value an image (Sohn, Lee & Yan 2015, eq. 4).
+
+        Args:
+            noise: the standard normal noise of the one sample taken from the posterior; drawn when absent.
+        """
+        posterior = self.posterior(images, condition)  # q(z | x, c)
+        if noise is None:
+            noise = torch.randn_like(posterior.mean)
+        z = posterior.mean + posterior.stddev * noise  # (b, d)
+        output = self.network.decode(z, condition).float()  # p(x | z, c)
+        return Bound(
+            rate=self.prior.rate(posterior, z, condition),
+            distortion=self.likelihood.distortion(output, images),
+        )
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        condition: Condition,
+        *,
+        seed: int = 0,
+        indices: Sequence[int] | None = None,
+        temperature: float = 1.0,
+    ) -> Images:
+        """Pictures drawn from p(x | c): the decoder's mean for a z from the prior.
+
+        Picture i uses the noise of `(seed, indices[i])`, whatever else is sampled beside it.
+
+        Args:
+            condition: one row a picture wanted.
+            indices: 0, 1, 2, ... when absent.
+            temperature: scales the noise; below 1 gives likelier, less varied pictures.
+        """
+        epsilon = temperature * noise(seed, indices or range(len(condition)), self.latent_shape)  # (b, d)
+        chunks = []
+        for start in range(0, len(condition), _CHUNK):
+            chosen = _filled(condition[start : start + _CHUNK])
+            z = self.prior.from_noise(_filled(epsilon[start : start + _CHUNK]).to(self.device), chosen)  # p(z | c)
+            chunks.append(self.decode(z, chosen))  # p(x | z, c)
+        return torch.cat(chunks)[: len(condition)]
+
+    @torch.inference_mode()
+    def encode(self, images: Images, condition: Condition) -> Latents:
+        """The mean of q(z | x, c)."""
+        mean: Tensor = self.posterior(images, condition).mean
+        return mean
+
+    @torch.inference_mode()
+    def decode(self, z: Latents, condition: Condition) -> Images:
+        """The mean picture of p(x | z, c)."""
+        return self.likelihood.mean(self.network.decode(z, condition).float())
+
+    @torch.inference_mode()
+    def reconstruct(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Images:
+        """What is left of pictures that went through the posterior and back.
+
+        Args:
+            noise: standard normal, to go through a sample of the posterior instead of its mean.
+        """
+        posterior = self.posterior(images, condition)
+        z = posterior.mean if noise is None else posterior.mean + posterior.stddev * noise
+        return self.decode(z, condition)
+
+    # ---- the library's face ----------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path, *, device: str | torch.device = "cpu") -> "CVAE":
+        """The model in a bundled name, a folder, a run, or a Hub repository `org/name[@revision]`.
+
+        Raises:
+            UsageError: no such model.
+            MissingError: the folder lacks a file, or the Hub cannot be reached.
+            CorruptError: a file is damaged, of the wrong kind or of another model.
+        """
+        from cvae_cli.models.pretrained import load
+
+        return load(cls, model).to(device)
+
+    def save_pretrained(self, folder: str | Path, *, card: str = "") -> None:
+        """Write `config.json`, `model.safetensors` and the model card into `folder`."""
+        from cvae_cli.models.pretrained import save
+
+        save(self, Path(folder), card=card)
+
+    def condition(self, prompts: Sequence[str], *, notice: Callable[[str], None] = lambda text: None) -> Condition:
+        """The condition that each prompt asks for, `(len(prompts),)`.
+
+        Args:
+            notice: told what in the prompts has no effect, a sentence at a time.
+
+        Raises:
+            UsageError: a prompt names no class of this model.
+        """
+        from cvae_cli.text.labels import match, quoted
+
+        if self.config.architecture.conditioning == "none":
+            notice(f"{self.config.name} has no condition: it ignores what a prompt says")
+            return torch.zeros(len(prompts), dtype=torch.long, device=self.device)
+        matches = [match(prompt, self.config.condition.classes) for prompt in prompts]
+        for prompt, found in zip(prompts, matches, strict=True):
+            if found.others:
+                notice(f"{quoted(prompt)} names several classes: drawing {found.name}, not {', '.join(found.others)}")
+        return torch.tensor([found.index for found in matches], device=self.device)
+
+    def generate(self, prompt: str, *, n: int = 1, seed: int = 0, temperature: float = 1.0) -> list["Image.Image"]:
+        """`n` pictures for a prompt; the same prompt and seed give the same pictures, whatever `n`."""
+        from cvae_cli.pictures import to_pil
+
+        if n < 1:
+            raise UsageError(f"n must be at least 1, not {n}")
+        condition = self.condition([prompt]).expand(n)
+        return to_pil(self.sample(condition, seed=seed, temperature=temperature))
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return (self.config.architecture.latent_dim,)
+
+
+def _filled(rows: Tensor) -> Tensor:
+    """`rows` with the last one repeated up to a whole chunk."""
+    return torch.cat([rows, rows[-1:].expand(_CHUNK - len(rows), *rows.shape[1:])])

@@ -1,0 +1,38 @@
+"""What a network offers to the model around it, and which settings build which network."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cvae_cli import config
+from cvae_cli.models.condition import Condition
+
+
+class Network(nn.Module):
+    """An encoder and a decoder that share a condition."""
+
+    def encode(
+        self, images: Float[Tensor, "b c h w"], condition: Condition
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        """Mean and log-variance of q(z | x, c)."""
+        raise NotImplementedError
+
+    def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
+        """One unbounded number a pixel, for the likelihood to read."""
+        raise NotImplementedError
+
+
+def build_network(settings: config.ModelConfig) -> Network:
+    """The network that a configuration describes.
+
+    Raises:
+        UsageError: the network does not fit the size of the pictures.
+    """
+    match settings.architecture.network:
+        case config.ArticleNetwork():
+            from cvae_cli.models.article import FashionNetwork
+
+            return FashionNetwork(settings)
+        case config.ResidualNetwork():
+            from cvae_cli.models.residual import ResidualNetwork
+
+            return ResidualNetwork(settings)

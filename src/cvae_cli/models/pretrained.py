@@ -1,0 +1,158 @@
+"""A model as a folder: `config.json`, `model.safetensors`, `README.md`. Nothing is ever unpickled."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cvae_cli.config import ModelConfig
+from cvae_cli.download import offline
+from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean
+from cvae_cli.paths import bundled_dir, replacing, write_text
+from cvae_cli.settings import SettingsError, build
+
+if TYPE_CHECKING:
+    from cvae_cli.models.cvae import CVAE
+
+    M = TypeVar("M", bound=CVAE)
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+_PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".pyc"}
+_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+
+def bundled_models() -> list[str]:
+    """The names of the models that came along."""
+    return sorted(path.parent.name for path in bundled_dir().glob(f"*/{CONFIG}"))
+
+
+def load(cls: "type[M]", model: str | Path) -> "M":
+    """See `CVAE.from_pretrained`."""
+    folder = find(model)
+    config = read_config(folder)
+    try:
+        network = cls(config)
+    except CvaeError as error:  # settings that pass one by one and do not fit each other
+        raise CorruptError(f"{folder / CONFIG}: {error.message}") from error
+    read_tensors(folder / WEIGHTS, into=named_tensors(network))
+    return network.eval()
+
+
+def save(model: "CVAE", folder: Path, *, tensors: dict[str, Tensor] | None = None, card: str = "") -> None:
+    """Write a model folder, file by file; each is replaced whole.
+
+    Args:
+        tensors: weights to save in place of the model's own (a moving average of them).
+    """
+    write_text(folder / CONFIG, json.dumps(model.config.to_dict(), indent=2) + "\n")
+    write_text(folder / CARD, card)
+    write_tensors(folder / WEIGHTS, named_tensors(model) if tensors is None else tensors)
+
+
+def find(model: str | Path) -> Path:
+    """The folder that a model's name, path or Hub repository stands for; see `CVAE.from_pretrained` for errors."""
+    path = Path(model)
+    if str(model) in bundled_models():
+        return bundled_dir() / str(model)
+    if path.is_file():
+        if path.suffix.lower() in _PICKLES:
+            raise CorruptError(
+                f"{path} is refused unopened: a pickle can run any code",
+                hint="give a folder with config.json and model.safetensors",
+            )
+        raise UsageError(f"{path} is a file; a model is a folder with {CONFIG} and {WEIGHTS}")
+    if path.is_dir():
+        run = path / "model"
+        folder = run if not (path / CONFIG).exists() and (run / CONFIG).exists() else path
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise MissingError(f"{folder} has no {name}", hint="a model folder holds both; train or copy it again")
+        return folder
+    if match := _HUB_NAME.fullmatch(str(model)):
+        return _from_hub(match["repo"], match["revision"])
+    raise UsageError(
+        f'no model "{model}".{did_you_mean(str(model), bundled_models())}',
+        hint=f"a model is a bundled name ({', '.join(bundled_models())}), a folder, or org/name on the Hub",
+    )
+
+
+def _from_hub(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
+    except GatedRepoError as error:
+        raise MissingError(
+            f"{repo} asks for its terms to be accepted first",
+            hint="visit its page on the Hub, then set HF_TOKEN",
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise UsageError(f'no folder "{repo}" here, and no such repository on the Hub') from error
+    except RevisionNotFoundError as error:
+        raise UsageError(f'{repo} has no revision "{revision}" on the Hub') from error
+    except Exception as error:  # the Hub's client raises what its HTTP library does
+        reason = "HF_HUB_OFFLINE forbids asking" if offline() else "the Hub cannot be reached"
+        raise MissingError(f'no folder "{repo}" here, and {reason}', hint="is the path right?") from error
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The configuration in a model folder.
+
+    Raises:
+        CorruptError: not JSON, or not a configuration of this program.
+    """
+    path = folder / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"{path} is not JSON") from error
+    if not isinstance(values, dict) or "architecture" not in values or "format" not in values:
+        raise CorruptError(f"{path} is not the configuration of a cvae model")
+    if values["format"] != 1:
+        raise CorruptError(
+            f"{path} has format {values['format']!r}, this version reads format 1",
+            hint="is there a newer cvae-cli?",
+        )
+    try:
+        return build(ModelConfig, values)
+    except SettingsError as error:
+        raise CorruptError(f"{path}: {error}") from error
+
+
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer by name, one that is shared only once: what a weights file holds."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, whole or not at all."""
+    with replacing(path) as draft:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, draft, metadata)
+
+
+@torch.no_grad()
+def read_tensors(path: Path, *, into: dict[str, Tensor]) -> None:
+    """Copy the tensors of a safetensors file into those of the same names.
+
+    Raises:
+        CorruptError: damaged, or not exactly the names and shapes asked for.
+    """
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise CorruptError(f"{path} is damaged or not a safetensors file ({error})") from error
+    if missing := sorted(into.keys() ^ tensors.keys()):
+        verb = "lacks" if missing[0] in into else "has the unknown"
+        raise CorruptError(f'{path} does not fit its {CONFIG}: it {verb} tensor "{missing[0]}"')
+    for name, tensor in into.items():
+        if tensor.shape != tensors[name].shape:
+            raise CorruptError(
+                f'{path} does not fit its {CONFIG}: "{name}" is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}'
+            )
+        tensor.copy_(tensors[name])

@@ -1,0 +1,116 @@
+"""p(z | c): where samples start."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from cvae_cli import config
+from cvae_cli.models.condition import Condition, embedding
+
+Latents = Float[Tensor, "b d"]
+
+
+class Prior(nn.Module):
+    """A density over latents that can be sampled by carrying standard normal noise to it."""
+
+    def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+        """log p(z | c), in nats."""
+        raise NotImplementedError
+
+    def from_noise(self, noise: Latents, condition: Condition) -> Latents:
+        """The sample that standard normal `noise` stands for."""
+        raise NotImplementedError
+
+    def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+        """KL(q(z | x, c) || p(z | c)) in nats, from one sample `z` of q; the entropy of q is taken exactly."""
+        return -posterior.entropy() - self.log_prob(z, condition)
+
+
+class StandardNormal(Prior):
+    """N(0, I), whatever the condition."""
+
+    def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+        return _standard_log_prob(z)
+
+    def from_noise(self, noise: Latents, condition: Condition) -> Latents:
+        return noise
+
+    def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+        """The divergence in closed form (Kingma & Welling 2014, appendix B)."""
+        mean, variance = posterior.mean, posterior.variance
+        return 0.5 * (mean.square() + variance - variance.log() - 1).sum(1)
+
+
+class CouplingFlow(Prior):
+    """A stack of conditional affine couplings (Dinh, Sohl-Dickstein & Bengio 2017).
+
+    Each layer shuffles the latents, then scales and shifts one half of them by a network that sees the other half and
+    the condition. Both directions cost one pass.
+    """
+
+    _LABEL_WIDTH = 32
+
+    def __init__(self, settings: config.FlowPrior, *, latent_dim: int, condition: config.LabelCondition) -> None:
+        super().__init__()
+        self.label = embedding(condition, self._LABEL_WIDTH)
+        self.kept = latent_dim // 2
+        shuffle = torch.Generator().manual_seed(0)
+        orders = [torch.randperm(latent_dim, generator=shuffle) for _ in range(settings.layers)]
+        self.register_buffer("order", torch.stack(orders))  # (layers, d)
+        self.couplings = nn.ModuleList(
+            _coupling_network(self.kept + self._LABEL_WIDTH, settings.width, 2 * (latent_dim - self.kept))
+            for _ in range(settings.layers)
+        )
+
+    def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+        label = self.label(condition)
+        log_volume = z.new_zeros(len(z))
+        for order, network in zip(self._orders(), self.couplings, strict=True):
+            kept, moved = z[:, order].split([self.kept, z.shape[1] - self.kept], dim=1)
+            log_scale, shift = self._affine(network, kept, label)
+            z = torch.cat([kept, moved * log_scale.exp() + shift], dim=1)
+            log_volume = log_volume + log_scale.sum(1)
+        return _standard_log_prob(z) + log_volume
+
+    def from_noise(self, noise: Latents, condition: Condition) -> Latents:
+        label = self.label(condition)
+        z = noise
+        for order, network in reversed(list(zip(self._orders(), self.couplings, strict=True))):
+            kept, moved = z.split([self.kept, z.shape[1] - self.kept], dim=1)
+            log_scale, shift = self._affine(network, kept, label)
+            z = torch.cat([kept, (moved - shift) * (-log_scale).exp()], dim=1)[:, order.argsort()]
+        return z
+
+    def _orders(self) -> Tensor:
+        order = self.order
+        assert isinstance(order, Tensor)
+        return order
+
+    @staticmethod
+    def _affine(network: nn.Module, kept: Latents, label: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale, shift = network(torch.cat([kept, label], dim=1)).chunk(2, dim=1)
+        return 2 * (log_scale / 2).tanh(), shift  # a layer scales by at most e^2 either way
+
+
+def _coupling_network(inputs: int, width: int, outputs: int) -> nn.Module:
+    last = nn.Linear(width, outputs)
+    nn.init.zeros_(last.weight)  # the flow begins as a shuffle: N(0, I)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), last)
+
+
+def _standard_log_prob(z: Latents) -> Float[Tensor, " b"]:
+    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
+
+
+def build_prior(
+    settings: config.StandardPrior | config.FlowPrior, *, latent_dim: int, condition: config.LabelCondition
+) -> Prior:
+    match settings:
+        case config.StandardPrior():
+            return StandardNormal()
+        case config.FlowPrior():
+            return CouplingFlow(settings, latent_dim=latent_dim, condition=condition)

@@ -1,0 +1,82 @@
+"""Where things live on this machine, and how a file comes to its place: whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from cvae_cli.errors import UsageError
+
+
+def cache_dir() -> Path:
+    """The root of everything fetched or prepared: `CVAE_HOME`, or the platform's cache directory."""
+    home = os.environ.get("CVAE_HOME")
+    return Path(home).expanduser() if home else platformdirs.user_cache_path("cvae-cli", appauthor=False)
+
+
+def datasets_dir() -> Path:
+    return cache_dir() / "datasets"
+
+
+def weights_dir() -> Path:
+    return cache_dir() / "weights"
+
+
+def bundled_dir() -> Path:
+    """The models that came along with the package."""
+    return Path(__file__).parent / "bundled"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path` to write to, and rename it to `path` when the block ends well.
+
+    A reader sees the old file or the new one, never a part; a crash leaves the old one. Parent folders are made.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError
+        draft.touch()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield draft
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or none (see `replacing`)."""
+    with replacing(path) as draft:
+        draft.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a whole UTF-8 file or none (see `replacing`)."""
+    write_bytes(path, content.encode())
+
+
+def unwritable(path: Path, error: OSError) -> UsageError | OSError:
+    """The sentence for an output path that the user must change; a full disk and its like stay what they are."""
+    match error:
+        case PermissionError():
+            reason = "permission denied"
+        case IsADirectoryError():
+            reason = "it is a folder"
+        case NotADirectoryError() | FileExistsError():
+            reason = "a part of the path is a file"
+        case _ if error.strerror in {"Read-only file system", "File name too long"}:
+            reason = error.strerror.lower()
+        case _:
+            return error
+    return UsageError(f"cannot write {path}: {reason}", hint="choose another place with -o/--out")

@@ -1,0 +1,129 @@
+"""Recipes: named settings of a training run, read from TOML, changed key by key, written back into the run."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from cvae_cli.config import Architecture
+from cvae_cli.errors import CorruptError, UsageError, did_you_mean
+from cvae_cli.settings import Settings, SettingsError, build
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+class DataSettings(Settings):
+    """What a model learns from."""
+
+    name: str
+    dir: str | None = None
+    """A folder with the data set's published files, instead of the cache."""
+    limit: PositiveInt | None = None
+    """Only the first so many training pictures."""
+    holdout: PositiveInt = 2000
+    """Training pictures kept back to choose the best epoch by (a tenth of them where that is fewer)."""
+    flip: bool = False
+    """Mirror every other picture, at random."""
+
+
+class TrainingSettings(Settings):
+    """How a model is fitted."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    weight_decay: NonNegativeFloat = 0.0
+    beta: NonNegativeFloat = 1.0
+    """Weight of the rate in the loss; 1 is the bound itself."""
+    beta_warmup_epochs: NonNegativeFloat = 0.0
+    """Over how many epochs the weight of the rate grows from 0 to `beta`."""
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    """Decay of the moving average of the weights that becomes the model; 0 takes the weights as they are."""
+    gradient_clip: NonNegativeFloat = 0.0
+    """Largest norm of a gradient; 0 leaves gradients alone."""
+    precision: Precision = "auto"
+    seed: NonNegativeInt = 0
+
+
+class Recipe(Settings):
+    """All that a run depends on besides the data itself."""
+
+    name: str
+    description: str = ""
+    data: DataSettings
+    architecture: Architecture
+    training: TrainingSettings
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that came along, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.toml"))}
+
+
+def load(name: str, changes: dict[str, Any] | None = None) -> Recipe:
+    """A shipped recipe by name, or one from a TOML file by path.
+
+    Args:
+        name: `fashion-concat`, or a path that ends in `.toml`.
+        changes: dotted keys and their new values, as `{"training.epochs": 5}`.
+
+    Raises:
+        UsageError: no such recipe, or a key or value that does not fit.
+        CorruptError: the file is not TOML.
+    """
+    path = Path(name) if name.endswith(".toml") else shipped().get(name)
+    if path is None:
+        suggestion = did_you_mean(name, list(shipped()))
+        raise UsageError(f'no recipe "{name}".{suggestion}', hint=f"recipes: {', '.join(shipped())}")
+    return read(path, changes)
+
+
+def read(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
+    """The recipe in a TOML file; see `load`."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"no recipe file {path}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CorruptError(f"{path} is not TOML: {error}") from error
+    for key, value in (changes or {}).items():
+        _put(values, key, value)
+    try:
+        return build(Recipe, values)
+    except SettingsError as error:
+        raise UsageError(f"{path.name}: {error}") from error
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as TOML, every default spelled out, so that it reads the same in a later version."""
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """`key=value` of `--set`, the value read as TOML where it is TOML and as plain text where it is not.
+
+    Raises:
+        UsageError: there is no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f'--set takes key=value, not "{text}"', hint="for example --set training.epochs=5")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f'"{key}": "{section}" is a value, not a section')
+        values = inner
+    values[last] = value

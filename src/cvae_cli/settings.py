@@ -1,0 +1,73 @@
+"""The base of every settings class, and the one place where a settings mistake becomes a sentence."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cvae_cli.errors import did_you_mean
+
+
+class Settings(BaseModel):
+    """Frozen, complete and strict: an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class SettingsError(ValueError):
+    """Settings that do not fit their class; `str()` is one sentence that names the key."""
+
+
+def build(cls: type[S], values: dict[str, Any]) -> S:
+    """Validate `values` as a `cls`.
+
+    Raises:
+        SettingsError: with the first mistake, the dotted key it is about, and for an unknown key the nearest known.
+    """
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_sentence(cls, values, error)) from error
+
+
+def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationError) -> str:
+    # An unknown key explains itself best, so it goes before what its absence may have caused.
+    mistakes = sorted(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
+    mistake = mistakes[0]
+    path = [part for part in mistake["loc"] if not _is_union_tag(values, mistake["loc"], part)]
+    key = ".".join(str(part) for part in path)
+    if mistake["type"] == "extra_forbidden":
+        return f'unknown key "{key}".{did_you_mean(key, known_keys(cls))}'
+    if mistake["type"] == "missing":
+        return f'"{key}" is missing'
+    return f'"{key}": {mistake["msg"][0].lower()}{mistake["msg"][1:]}, not {mistake["input"]!r}'
+
+
+def _is_union_tag(values: Any, location: tuple[int | str, ...], part: int | str) -> bool:
+    """Whether pydantic put `part` into the location to say which member of a union it tried (its `kind`)."""
+    for step in location:
+        if isinstance(values, dict) and values.get("kind") == step == part:
+            return True
+        if isinstance(values, dict):
+            values = values.get(step)  # type: ignore[arg-type]
+        elif isinstance(values, (list, tuple)) and isinstance(step, int) and step < len(values):
+            values = values[step]
+    return False
+
+
+def known_keys(cls: type[Settings], prefix: str = "") -> list[str]:
+    """Every dotted key that `cls` and the settings inside it know, in order."""
+    keys = []
+    for name, field in cls.model_fields.items():
+        keys.append(prefix + name)
+        for inner in _settings_in(field.annotation):
+            keys += [key for key in known_keys(inner, f"{prefix}{name}.") if key not in keys]
+    return keys
+
+
+def _settings_in(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [cls for part in getattr(annotation, "__args__", ()) for cls in _settings_in(part)]

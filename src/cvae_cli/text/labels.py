@@ -1,0 +1,92 @@
+"""Prompts matched to classes by keyword."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cvae_cli.config import LabelClass
+from cvae_cli.errors import UsageError, did_you_mean
+
+Tokens = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """The class that a prompt names first, and the names of the others it names."""
+
+    index: int
+    name: str
+    others: tuple[str, ...]
+
+
+def match(prompt: str, classes: Sequence[LabelClass]) -> Match:
+    """Find the class that a prompt asks for.
+
+    Case, hyphens, spaces and plurals make no difference; of two words that overlap the longer wins, so that
+    "T-shirt" is not a shirt.
+
+    Raises:
+        UsageError: the prompt names no class; the message has the nearest word, the hint every class.
+    """
+    phrases = _phrases(classes)
+    tokens = tokenize(prompt)
+    named = list(dict.fromkeys(_named(tokens, phrases)))
+    if not named:
+        words = [" ".join(phrase) for phrase in phrases]
+        suggestion = next(filter(None, (did_you_mean(token, words) for token in tokens)), "")
+        shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
+        raise UsageError(
+            f"no class of this model in {quoted(shown)}.{suggestion}", hint="classes:\n" + describe(classes)
+        )
+    first, *others = named
+    return Match(first, classes[first].name, tuple(classes[index].name for index in others))
+
+
+def describe(classes: Sequence[LabelClass]) -> str:
+    """Every class with the words that mean it, a line each."""
+    return "\n".join(f"  {each.name}: {', '.join(each.words)}" for each in classes)
+
+
+def quoted(text: str) -> str:
+    """`text` in quotes, with what would disturb a terminal spelled out."""
+    return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + '"'
+
+
+def tokenize(text: str) -> Tokens:
+    """Lower-case words; anything but letters and digits separates them, an apostrophe with its s is dropped."""
+    text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    return tuple(re.findall(r"[^\W_]+", re.sub(r"'s\b", "", text)))
+
+
+def _named(tokens: Tokens, phrases: dict[Tokens, int]) -> Iterator[int]:
+    """The classes named, in the prompt's order, the longest phrase first wherever several begin."""
+    longest = max(map(len, phrases), default=0)
+    position = 0
+    while position < len(tokens):
+        for length in range(longest, 0, -1):
+            candidate = tokens[position : position + length]
+            if candidate in phrases:
+                yield phrases[candidate]
+                position += len(candidate) - 1
+                break
+        position += 1
+
+
+def _phrases(classes: Sequence[LabelClass]) -> dict[Tokens, int]:
+    """Every phrase that means a class, in singular and plural. A phrase of two classes means the earlier one."""
+    phrases: dict[Tokens, int] = {}
+    for index, each in enumerate(classes):
+        for word in each.words:
+            *before, last = tokenize(word)
+            for form in (last, *_plurals(last)):
+                phrases.setdefault((*before, form), index)
+    return phrases
+
+
+def _plurals(word: str) -> list[str]:
+    if re.search(r"(s|x|z|ch|sh)$", word):
+        return [word + "es"]
+    if re.search(r"[^aeiou]y$", word):
+        return [word[:-1] + "ies"]
+    return [word + "s"]

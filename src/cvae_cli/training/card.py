@@ -1,0 +1,43 @@
+"""The model card that stands beside the weights."""
+
+from cvae_cli import __version__
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.recipes import Recipe
+from cvae_cli.training.checkpoint import Position
+
+
+def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) -> str:
+    """What the model is, what it learned from, and how well, as Markdown."""
+    architecture, size = recipe.architecture, train.image_shape.size
+    parameters = sum(p.numel() for p in model.parameters())
+    valid = position.history[-1]["valid"]
+    facts = {
+        "data": f"{train.name}, {len(train):,} training pictures of {size}x{size}",
+        "licence of the data": train.licence,
+        "network": f"{architecture.network.kind}, {architecture.latent_dim} latents, {parameters:,} parameters",
+        "condition": f"{architecture.conditioning}; {len(train.classes)} classes, matched to prompts by keyword",
+        "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
+        "training": f"epoch {position.epoch} of {recipe.training.epochs}, {position.step:,} steps of "
+        f"{recipe.training.batch_size}, {position.seconds / 60:.1f} minutes",
+        "-ELBO on pictures held back": f"{valid['negative_elbo']:.2f} nats an image (rate {valid['rate']:.2f}, "
+        f"distortion {valid['distortion']:.2f}), one posterior sample an image",
+    }
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    return f"""---
+library_name: cvae-cli
+pipeline_tag: text-to-image
+tags: [cvae]
+---
+
+# {recipe.name}
+
+{recipe.description}.
+
+| | |
+| --- | --- |
+{rows}
+
+Made by cvae-cli {__version__} with `cvae train`; `recipe.toml` of the run has every setting. Measure it with
+`cvae evaluate --model FOLDER`.
+"""

@@ -1,0 +1,83 @@
+"""The training state on disk: tensors in safetensors, all else as JSON in its header. One file, replaced whole."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from cvae_cli.errors import CorruptError, MissingError
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.pretrained import named_tensors, write_tensors
+from cvae_cli.training.ema import EMA
+
+
+@dataclass
+class Position:
+    """How far a run has come. Everything random in training follows from the seed and these numbers."""
+
+    epoch: int = 0
+    """Epochs completed."""
+    batch: int = 0
+    """Batches taken of the epoch in progress."""
+    step: int = 0
+    """Optimizer steps taken."""
+    seconds: float = 0.0
+    """Spent training so far, validation and saving included."""
+    best: float | None = None
+    """The lowest -ELBO on the validation pictures, in nats."""
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Rate and distortion summed over the pictures of the epoch in progress."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """What `metrics.jsonl` holds."""
+
+
+def save_state(path: Path, position: Position, model: CVAE, optimizer: torch.optim.Optimizer, ema: EMA) -> None:
+    """Write everything that going on needs."""
+    tensors = {f"model.{name}": tensor for name, tensor in named_tensors(model).items()}
+    tensors |= {f"ema.{name}": tensor for name, tensor in ema.average.items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{slot}": tensor for slot, tensor in slots.items()}
+    write_tensors(path, tensors, {"position": json.dumps(asdict(position))})
+
+
+@torch.no_grad()
+def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: EMA) -> Position:
+    """Restore what `save_state` wrote, and return how far the run had come.
+
+    Raises:
+        MissingError: there is no state.
+        CorruptError: it is damaged, or of a model with other settings.
+    """
+    if not path.is_file():
+        raise MissingError(f"{path} is not there: the run has not come to its first saved state")
+    try:
+        with safe_open(path, "pt") as file:
+            position = Position(**json.loads((file.metadata() or {})["position"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        _restore(tensors, {f"model.{name}": tensor for name, tensor in named_tensors(model).items()})
+        _restore(tensors, {f"ema.{name}": tensor for name, tensor in ema.average.items()})
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_slots(tensors)})
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CorruptError(
+            f"{path} is damaged or of another model ({str(error).splitlines()[0]})",
+            hint="start the training over with --force",
+        ) from error
+    return position
+
+
+def _restore(tensors: dict[str, Tensor], into: dict[str, Tensor]) -> None:
+    for name, tensor in into.items():
+        tensor.copy_(tensors[name])
+
+
+def _optimizer_slots(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".", 2)
+            slots.setdefault(int(index), {})[slot] = tensor
+    return slots

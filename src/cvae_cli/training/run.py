@@ -1,0 +1,107 @@
+"""A run: the folder in which one training lives."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cvae_cli import recipes
+from cvae_cli.errors import UsageError
+from cvae_cli.paths import unwritable, write_text
+from cvae_cli.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of a run.
+
+    `recipe.toml` (the effective settings), `metrics.jsonl` (a line an epoch), `samples/` (a picture an epoch),
+    `state/` (what going on needs), `model/` (the best epoch by validation), `last/` (the last epoch).
+    """
+
+    folder: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.folder / "recipe.toml"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def state_file(self) -> Path:
+        return self.folder / "state" / "training.safetensors"
+
+    @property
+    def best_model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def last_model(self) -> Path:
+        return self.folder / "last"
+
+    def samples_file(self, epoch: int) -> Path:
+        return self.folder / "samples" / f"epoch-{epoch:03d}.png"
+
+    def check_new(self, *, force: bool) -> None:
+        """Raise a UsageError where `create` would have to overwrite something without leave."""
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            return
+        if self.recipe_file.exists() and not force:
+            raise UsageError(
+                f"{self.folder} already holds a run",
+                hint=f"go on with it:  cvae train --resume {self.folder}\nor start over:  add --force",
+            )
+        if self.folder.exists() and not self.recipe_file.exists():
+            raise UsageError(f"{self.folder} exists and is not a run", hint="choose another place with --out")
+
+    def create(self, recipe: Recipe, *, force: bool) -> None:
+        """Make the folder; an earlier run in it is removed with `force`."""
+        self.check_new(force=force)
+        try:
+            if self.folder.exists():
+                with self.lock():  # nobody is training here
+                    pass
+                shutil.rmtree(self.folder)
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+        write_text(self.recipe_file, recipes.dump(recipe))
+
+    def recipe(self, changes: dict[str, Any] | None = None) -> Recipe:
+        """The settings that the run was started with, with `changes` to them (see `recipes.load`)."""
+        if not self.recipe_file.is_file():
+            raise UsageError(f"{self.folder} is not a run", hint="a run is a folder that cvae train has made")
+        return recipes.read(self.recipe_file, changes)
+
+    def change(self, recipe: Recipe) -> None:
+        """Go on with other settings."""
+        write_text(self.recipe_file, recipes.dump(recipe))
+
+    def write_metrics(self, history: list[dict[str, Any]]) -> None:
+        write_text(self.metrics_file, "".join(json.dumps(entry) + "\n" for entry in history))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            UsageError: another process is training in it.
+        """
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                for draft in self.folder.rglob(".*.tmp"):  # left by a process that was killed while writing
+                    draft.unlink()
+                yield
+        except Timeout as error:
+            raise UsageError(
+                f"another process is training in {self.folder}", hint="wait for it, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise unwritable(self.folder, error) from error

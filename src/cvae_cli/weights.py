@@ -1,0 +1,216 @@
+"""The registry of files that can be downloaded, and fetching them."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cvae_cli.download import Digest, Report, fetch, offline
+from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean
+from cvae_cli.paths import unwritable, weights_dir
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A published file of weights.
+
+    Attributes:
+        size: bytes.
+        note: how far size and digest could be checked when they were written down.
+    """
+
+    name: str
+    use: str
+    size: int
+    sha256: str
+    licence: str
+    note: str
+
+    @property
+    def digest(self) -> Digest:
+        return Digest(algorithm="sha256", hexadecimal=self.sha256)
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, for people."""
+        raise NotImplementedError
+
+    def path(self) -> Path | None:
+        """Where the file is on this machine, if it is there and has its size."""
+        raise NotImplementedError
+
+    def download(self, report: Report) -> Path:
+        """Fetch and verify; see `download`."""
+        raise NotImplementedError
+
+    def _is_whole(self, path: Path) -> bool:
+        return path.stat().st_size == self.size and self.digest.matches(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressWeights(Weights):
+    """A file at an address of its own, kept in our cache."""
+
+    url: str
+
+    @property
+    def source(self) -> str:
+        return self.url
+
+    def path(self) -> Path | None:
+        path = self._place()
+        return path if path.is_file() and path.stat().st_size == self.size else None
+
+    def download(self, report: Report) -> Path:
+        path = self._place()
+        if path.is_file() and not self._is_whole(path):
+            path.unlink(missing_ok=True)  # not what it should be: fetch it anew
+        return fetch(self.url, path, digest=self.digest, size=self.size, report=report)
+
+    def _place(self) -> Path:
+        return weights_dir() / self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubWeights(Weights):
+    """A file of a Hugging Face repository at a pinned revision, kept in the cache that all the Hub's tools share."""
+
+    repo: str
+    revision: str
+    file: str
+
+    @property
+    def source(self) -> str:
+        return f"{self.repo}@{self.revision[:7]}, {self.file}"
+
+    def path(self) -> Path | None:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(self.repo, self.file, revision=self.revision)
+        return Path(found) if isinstance(found, str) and os.path.getsize(found) == self.size else None
+
+    def download(self, report: Report) -> Path:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+        from huggingface_hub.errors import HfHubHTTPError
+
+        cached = try_to_load_from_cache(self.repo, self.file, revision=self.revision)
+        if isinstance(cached, str) and self._is_whole(Path(cached)):
+            return Path(cached)
+        try:
+            # Without a network this fails at once, where hf_hub_download would try for half a minute.
+            with contextlib.suppress(HfHubHTTPError):
+                get_hf_file_metadata(hf_hub_url(self.repo, self.file, revision=self.revision))
+            path = Path(
+                hf_hub_download(
+                    self.repo,
+                    self.file,
+                    revision=self.revision,
+                    force_download=isinstance(cached, str),  # what is there is damaged
+                    tqdm_class=_reporting_bar(report),
+                )
+            )
+        except Exception as error:  # the Hub's client raises what its HTTP library does
+            if isinstance(error, OSError) and error.errno:  # not the network: a folder or the disk
+                raise unwritable(Path(error.filename or "the Hub's cache"), error) from error
+            reason = "HF_HUB_OFFLINE forbids fetching it" if offline() else _first_line(error)
+            raise MissingError(f"cannot fetch {self.source}: {reason}", hint="is there a network?") from error
+        if not self._is_whole(path):
+            path.resolve().unlink()
+            path.unlink(missing_ok=True)
+            raise CorruptError(
+                f"{self.file} of {self.repo} does not have its sha256 digest; it was not kept",
+                hint="try again later",
+            )
+        return path
+
+
+REGISTRY: dict[str, Weights] = {
+    entry.name: entry
+    for entry in (
+        HubWeights(
+            name="clip",
+            use="CLIP ViT-B/32 by OpenAI: conditions from text, and CLIP scores",
+            repo="timm/vit_base_patch32_clip_224.openai",
+            revision="a6f597a30f7b82c51704746581f9a4e41421e878",
+            file="open_clip_model.safetensors",
+            size=605_143_284,
+            sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+            licence="MIT",
+            note="revision, size and digest as several public projects quote them; not yet downloaded by the authors",
+        ),
+        AddressWeights(
+            name="inception",
+            use='Inception-v3 of the original FID: the metric "fid"',
+            url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth",
+            size=95_628_359,
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            licence="Apache-2.0",
+            note="the digest begins as the published name says; its rest and the size as several public projects "
+            "quote them; not yet downloaded by the authors",
+        ),
+    )
+}
+
+
+def get(name: str) -> Weights:
+    """The registered file of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        raise UsageError(
+            f'no weights "{name}".{did_you_mean(name, list(REGISTRY))}',
+            hint=f"weights: {', '.join(REGISTRY)}",
+        ) from None
+
+
+def download(entry: Weights, report: Report = lambda here, total: None) -> Path:
+    """Fetch a file unless it is here, verify its digest either way, and return its path.
+
+    Raises:
+        MissingError: it cannot be fetched.
+        CorruptError: it does not have its digest; it is not kept.
+    """
+    return entry.download(report)
+
+
+def require(entry: Weights, report: Report = lambda here, total: None) -> Path:
+    """The file for use: the one that is here, else a fetched one.
+
+    Raises:
+        MissingError: it is neither here nor to be had; the hint names the command that fetches it.
+    """
+    if path := entry.path():
+        return path
+    try:
+        return download(entry, report)
+    except MissingError as error:
+        raise MissingError(
+            f'the weights "{entry.name}" are not here ({entry.size / 1e6:,.0f} MB, from {entry.source})',
+            hint=f"fetch them once:  cvae download-weights {entry.name}",
+        ) from error
+
+
+def _reporting_bar(report: Report) -> Any:
+    """A progress bar of the kind that the Hub's client moves, which draws nothing and reports instead."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            options.pop("name", None)
+            super().__init__(*arguments, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            report(int(self.n), int(self.total) if self.total else None)
+
+    return Bar
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,68 @@
+"""What a command imports, and that the library imports lazily."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Command
+
+
+def imported(arguments: list[str], environment: dict[str, str], cwd: Path) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "cvae_cli", *arguments],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in lines}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"], ["generate", "--help"], ["train", "--list"]])
+def test_light_commands_import_nothing_heavy(
+    arguments: list[str], clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    heavy = {"torch", "torchvision", "torchmetrics", "open_clip", "numpy", "PIL", "huggingface_hub"}
+    assert imported(arguments, clean_environment, tmp_path) & heavy == set()
+
+
+def test_generate_imports_torch_and_pillow_only(
+    run_folder: Path, clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["generate", "dress", "--model", str(run_folder), "-o", "out.png"]
+    modules = imported(arguments, clean_environment, tmp_path)
+    assert {"torch", "PIL"} <= modules
+    assert modules & {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy"} == set()
+
+
+def test_importing_the_package_imports_no_torch(clean_environment: dict[str, str]) -> None:
+    code = "import sys, cvae_cli; assert 'torch' not in sys.modules; cvae_cli.CVAE; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], env=clean_environment, check=True)
+
+
+def test_package_refuses_unknown_names() -> None:
+    import cvae_cli
+
+    with pytest.raises(AttributeError, match="nonsense"):
+        cvae_cli.nonsense  # noqa: B018
+
+
+def test_no_command_shows_where_to_begin(cvae: Command) -> None:
+    done = cvae()
+    assert done.returncode == 0
+    assert "cvae generate" in done.stdout
+
+
+def test_help_lists_the_exit_codes(cvae: Command) -> None:
+    done = cvae("--help")
+    for code in (0, 1, 2, 3, 4, 5, 6, 130):
+        assert f"{code:>5}  " in done.stdout
+
+
+def test_version(cvae: Command) -> None:
+    from cvae_cli import __version__
+
+    assert cvae("--version").stdout == f"cvae {__version__}\n"

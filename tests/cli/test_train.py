@@ -1,0 +1,112 @@
+"""`cvae train` as a user runs it: killed, interrupted, gone on with."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import FASHION, Command
+
+TRAIN = ["train", "fashion-concat", "--data-dir", str(FASHION), "--batch-size", "8", "--epochs", "4", "--limit", "400"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(executable: str, clean_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    subprocess.run([executable, *TRAIN, "--out", str(folder)], env=clean_environment, check=True, capture_output=True)
+    return folder
+
+
+def weights(run: Path) -> list[bytes]:
+    return [(run / folder / "model.safetensors").read_bytes() for folder in ("model", "last")]
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    while not path.exists():
+        assert process.poll() is None, "the training ended before it was to be stopped"
+        time.sleep(0.005)
+
+
+def test_killed_training_resumes_to_the_same_bits(
+    executable: str, clean_environment: dict[str, str], uninterrupted: Path, cvae: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = [executable, *TRAIN, "--out", str(run)]
+    # moments that matter: the first state just there; a model written whose state is not
+    for moment in (run / "state" / "training.safetensors", run / "samples" / "epoch-002.png"):
+        with subprocess.Popen(command, env=clean_environment, stderr=subprocess.DEVNULL) as process:
+            wait_for(moment, process)
+            process.send_signal(signal.SIGKILL)
+        command = [executable, "train", "--resume", str(run)]
+    done = cvae("train", "--resume", run)
+    assert done.returncode == 0, done.stderr
+    assert weights(run) == weights(uninterrupted)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert not list(run.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_saves_says_where_and_exits_130(
+    executable: str,
+    clean_environment: dict[str, str],
+    uninterrupted: Path,
+    cvae: Command,
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    run = tmp_path / "run"
+    with subprocess.Popen(
+        [executable, *TRAIN, "--out", str(run)], env=clean_environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(run / "metrics.jsonl", process)
+        process.send_signal(number)
+        assert process.stderr is not None
+        stderr = process.stderr.read()
+    assert process.returncode == 130
+    assert f"cvae train --resume {run}" in stderr
+    assert "Traceback" not in stderr
+    done = cvae("train", "--resume", run, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["last"]["epoch"] == 4
+    assert weights(run) == weights(uninterrupted)
+
+
+def test_finished_run_goes_on_with_more_epochs(cvae: Command, run_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    before = weights(run)
+    assert cvae("train", "--resume", run).returncode == 0
+    assert weights(run) == before
+    assert cvae("train", "--resume", run, "--epochs", "3").returncode == 0
+    assert weights(run)[1] != before[1]
+
+
+def test_dry_run_shows_the_settings_and_touches_nothing(cvae: Command, tmp_path: Path) -> None:
+    done = cvae(*TRAIN, "--set", "training.ema_decay=0.99", "--dry-run")
+    assert done.returncode == 0
+    assert "ema_decay = 0.99" in done.stdout
+    assert "1.0 M parameters" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_names_the_recipes(cvae: Command) -> None:
+    done = cvae("train", "--list")
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()][:2] == ["fashion", "fashion-add"]
+
+
+def test_settings_reach_the_run(run_folder: Path) -> None:
+    recipe = (run_folder / "recipe.toml").read_text()
+    assert "epochs = 2" in recipe
+    assert "limit = 300" in recipe
+    card = (run_folder / "model" / "README.md").read_text()
+    assert "270 training pictures" in card  # a tenth is held back
+
+
+def test_resume_refuses_other_settings(cvae: Command, run_folder: Path) -> None:
+    done = cvae("train", "--resume", run_folder, "--lr", "0.1")
+    assert done.returncode == 2
+    assert "as it was started" in done.stderr

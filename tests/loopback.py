@@ -1,0 +1,175 @@
+"""A web server on this machine with the faults of real ones, and the part of the Hugging Face Hub that clients use."""
+
+import hashlib
+import json
+import re
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "c0ffee" + 34 * "0"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An answer that breaks off after so many bytes of its body: the connection is closed, or reset."""
+
+    after: int
+    reset: bool = False
+
+
+@dataclass(kw_only=True)
+class Page:
+    """What is at an address.
+
+    Attributes:
+        ranges: whether `Range` is honoured.
+        sized: whether `Content-Length` is sent; without it the body comes in chunks.
+        troubles: what befalls the first GETs, one each: a status to answer with, or a cut.
+        gate: when given, the second half of a body waits until it is set.
+    """
+
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    ranges: bool = True
+    sized: bool = True
+    troubles: list[int | Cut] = field(default_factory=list)
+    gate: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    range: str | None
+
+
+class Loopback(ThreadingHTTPServer):
+    """Serves `pages` and remembers `requests`; everything else is not found."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.pages: dict[str, Page] = {}
+        self.repositories: set[str] = set()
+        self.requests: list[Request] = []
+
+    def serve(self, path: str, page: Page) -> str:
+        """Put a page at a path, and return its address."""
+        self.pages[path] = page
+        return self.url + path
+
+    def serve_repository(self, name: str, files: dict[str, bytes], *, commit: str = COMMIT) -> None:
+        """Be a Hub that has this model repository, with `main` at that commit."""
+        self.repositories.add(name)
+        oids = {file: hashlib.sha1(body).hexdigest() for file, body in files.items()}
+        about = {"id": name, "sha": commit, "siblings": [{"rfilename": file} for file in files]}
+        tree = [{"type": "file", "path": file, "size": len(files[file]), "oid": oids[file]} for file in files]
+        for revision in ("main", commit):
+            self.serve(f"/api/models/{name}/revision/{revision}", Page(body=json.dumps(about).encode()))
+            self.serve(f"/api/models/{name}/tree/{revision}", Page(body=json.dumps(tree).encode()))
+            for file, body in files.items():
+                headers = {"ETag": f'"{oids[file]}"', "X-Repo-Commit": commit}
+                self.serve(f"/{name}/resolve/{revision}/{file}", Page(body=body, headers=headers))
+
+    def asked(self, path: str) -> list[str | None]:
+        """The ranges that the GETs of a path asked for, in order; None for all of it."""
+        return [request.range for request in self.requests if request.method == "GET" and request.path == path]
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        self.close_request(request)  # and not say goodbye before it: a reset comes without
+
+
+@contextmanager
+def loopback() -> Iterator[Loopback]:
+    """A server that runs until the block ends."""
+    with Loopback() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield server
+        finally:
+            for page in server.pages.values():
+                if page.gate:
+                    page.gate.set()
+            server.shutdown()
+            thread.join()
+
+
+def dead_url() -> str:
+    """An address on this machine where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Loopback
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        wanted = self.headers["Range"]
+        self.server.requests.append(Request(self.command, path, wanted))
+        page = self.server.pages.get(path)
+        if page is None:
+            known = any(f"/{name}/" in path for name in self.server.repositories)
+            missing = "Revision" if path.startswith("/api/") else "Entry"
+            return self._begin(404, {"X-Error-Code": f"{missing}NotFound" if known else "RepoNotFound"}, 0)
+        trouble = page.troubles.pop(0) if page.troubles and self.command == "GET" else None
+        if isinstance(trouble, int):
+            return self._begin(trouble, {}, 0)
+        body = page.body
+        headers = page.headers | ({"Accept-Ranges": "bytes"} if page.ranges else {})
+        partial = re.fullmatch(r"bytes=(\d+)-", wanted or "") if page.ranges else None
+        if partial:
+            start = int(partial[1])
+            if start >= len(body):
+                return self._begin(416, {"Content-Range": f"bytes */{len(body)}"}, 0)
+            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            body = body[start:]
+        self._begin(206 if partial else 200, headers, len(body) if page.sized else None)
+        if self.command == "GET":
+            self._send(body, page, trouble)
+        return None
+
+    def _begin(self, status: int, headers: dict[str, str], length: int | None) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if length is None:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(length))
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _send(self, body: bytes, page: Page, cut: Cut | None) -> None:
+        sent = body[: cut.after] if cut else body
+        if not page.sized:
+            whole = f"{len(body):x}\r\n".encode() + sent
+            sent = whole if cut else whole + b"\r\n0\r\n\r\n"
+        middle = len(sent) // 2 if page.gate else 0
+        try:
+            self.wfile.write(sent[:middle])
+            if page.gate:
+                page.gate.wait(60)
+            self.wfile.write(sent[middle:])
+        except ConnectionError:  # the client has gone
+            return
+        if cut and cut.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def log_message(self, *arguments: object) -> None:
+        pass

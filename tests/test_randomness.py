@@ -1,0 +1,24 @@
+"""Noise that belongs to a picture."""
+
+import torch
+
+from cvae_cli.randomness import noise
+
+
+def test_row_depends_on_seed_and_index_alone() -> None:
+    whole = noise(7, range(100), (4, 5))
+    assert torch.equal(noise(7, [42], (4, 5))[0], whole[42])
+    assert torch.equal(noise(7, [99, 3], (4, 5)), whole[[99, 3]])
+
+
+def test_seeds_and_indices_do_not_collide() -> None:
+    rows = torch.cat([noise(seed, range(1000), (2,)) for seed in range(10)])
+    assert len(rows.unique(dim=0)) == 10_000
+
+
+def test_noise_is_standard_normal() -> None:
+    values = noise(0, range(10_000), (10,))
+    assert abs(values.mean()) < 0.01
+    assert abs(values.std() - 1) < 0.01
+    neighbours = (values[:-1] * values[1:]).mean()
+    assert abs(neighbours) < 0.01

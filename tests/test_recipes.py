@@ -1,0 +1,65 @@
+"""Recipes: read, changed, checked, written."""
+
+from pathlib import Path
+
+import pytest
+
+from cvae_cli import recipes
+from cvae_cli.errors import CorruptError, UsageError
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_shipped_recipe_survives_writing_and_reading(name: str, tmp_path: Path) -> None:
+    recipe = recipes.load(name)
+    assert recipe.name == name
+    (tmp_path / "recipe.toml").write_text(recipes.dump(recipe))
+    assert recipes.load(str(tmp_path / "recipe.toml")) == recipe
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_recipe_file_begins_with_the_command_that_runs_it(name: str) -> None:
+    assert recipes.shipped()[name].read_text().startswith(f"# cvae train {name}\n")
+
+
+def test_change_reaches_its_key() -> None:
+    changes = dict(map(recipes.parse_change, ["training.epochs=3", "architecture.network.kind=residual", "name=mine"]))
+    recipe = recipes.load("fashion-concat", changes)
+    assert recipe.training.epochs == 3
+    assert recipe.architecture.network.kind == "residual"
+    assert recipe.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("training.epoch=3", 'unknown key "training.epoch". Did you mean "training.epochs"'),
+        ("traning.epochs=3", 'unknown key "traning"'),
+        ("architecture.network.widht=8", 'unknown key "architecture.network.widht"'),
+        ("training.epochs=many", '"training.epochs"'),
+        ("training.epochs=0", '"training.epochs"'),
+        ("training.epochs.more=1", '"training.epochs.more"'),
+        ("training.learning_rate=nan", '"training.learning_rate"'),
+        ("architecture.conditioning=multiply", '"architecture.conditioning"'),
+        ("architecture.network.kind=transformer", '"architecture.network"'),
+    ],
+)
+def test_wrong_change_is_refused_by_its_name(change: str, complaint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        recipes.load("fashion-concat", dict([recipes.parse_change(change)]))
+    assert complaint in caught.value.message
+
+
+def test_change_without_equals_sign_is_refused() -> None:
+    with pytest.raises(UsageError, match="key=value"):
+        recipes.parse_change("training.epochs")
+
+
+def test_unknown_recipe_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError, match='Did you mean "fashion-concat"'):
+        recipes.load("fashion-concatt")
+
+
+def test_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_bytes(b"\xff\xfe nonsense")
+    with pytest.raises(CorruptError, match="not TOML"):
+        recipes.load(str(tmp_path / "x.toml"))

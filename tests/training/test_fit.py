@@ -1,0 +1,137 @@
+"""Training in the library: it learns, it repeats, it goes on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import FASHION
+from helpers import VARIANTS, fashion, same
+
+from cvae_cli import CVAE, recipes
+from cvae_cli.data import Dataset
+from cvae_cli.errors import CorruptError, DivergedError, MissingError, UsageError
+from cvae_cli.training.fit import EpochResult, Progress, fit
+from cvae_cli.training.run import Run
+
+CPU = torch.device("cpu")
+
+
+class Recorder:
+    """A listener that remembers, and can stop the training at an epoch's end."""
+
+    def __init__(self, stop_after: int = 0) -> None:
+        self.results: list[EpochResult] = []
+        self.stop_after = stop_after
+
+    def progress(self, progress: Progress) -> None:
+        assert 0 < progress.batch <= progress.batches
+
+    def epoch_done(self, result: EpochResult) -> None:
+        self.results.append(result)
+        if result.epoch == self.stop_after:
+            raise ConnectionError("pulled the plug")
+
+
+def start(folder: Path, changes: dict[str, Any] | None = None, variant: str = "article-concat") -> Run:
+    settings = {"training.epochs": 3, "training.batch_size": 16, "data.dir": str(FASHION)}
+    run = Run(folder)
+    run.create(recipes.load("fashion-concat", settings | VARIANTS[variant] | (changes or {})), force=False)
+    return run
+
+
+def data() -> tuple[Dataset, Dataset]:
+    return fashion(n=128), fashion("test", n=40)
+
+
+def weights(run: Run) -> dict[str, bytes]:
+    folders = {"best": run.best_model, "last": run.last_model}
+    return {name: (folder / "model.safetensors").read_bytes() for name, folder in folders.items()}
+
+
+def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
+    run, recorder = start(tmp_path / "run"), Recorder()
+    fit(run, *data(), device=CPU, resume=False, listener=recorder)
+    bounds = [result.valid for result in recorder.results]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] < 0.8 * 28 * 28 * 0.693  # far below what a decoder of greys gives
+    lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert lines[-1]["valid"]["negative_elbo"] == bounds[-1]
+    assert run.samples_file(3).exists()
+    assert CVAE.from_pretrained(run.folder).generate("dress")[0].size == (28, 28)
+    assert not list(run.folder.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("variant", ["article-concat", "residual-modulate"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"training.ema_decay": 0.9, "training.schedule": "one-cycle", "data.flip": True}]
+)
+def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, variant: str, changes: dict[str, Any]) -> None:
+    whole = start(tmp_path / "whole", changes, variant)
+    fit(whole, *data(), device=CPU, resume=False, listener=Recorder())
+    broken = start(tmp_path / "broken", changes, variant)
+    with pytest.raises(ConnectionError):
+        fit(broken, *data(), device=CPU, resume=False, listener=Recorder(stop_after=2))
+    torch.rand(17)  # whatever else this process draws in between
+    fit(broken, *data(), device=CPU, resume=True, listener=Recorder())
+    assert weights(broken) == weights(whole)
+
+
+def test_seed_decides_the_weights(tmp_path: Path) -> None:
+    runs = [start(tmp_path / str(seed), {"training.seed": seed, "training.epochs": 1}) for seed in (0, 1)]
+    for run in runs:
+        fit(run, *data(), device=CPU, resume=False, listener=Recorder())
+    assert weights(runs[0]) != weights(runs[1])
+
+
+def test_average_of_the_weights_becomes_the_model(tmp_path: Path) -> None:
+    runs = [start(tmp_path / str(decay), {"training.ema_decay": decay, "training.epochs": 1}) for decay in (0.0, 0.99)]
+    for run in runs:
+        fit(run, *data(), device=CPU, resume=False, listener=Recorder())
+    plain, averaged = (CVAE.from_pretrained(run.folder) for run in runs)
+    assert not same(plain.network.mean.weight.detach(), averaged.network.mean.weight.detach())
+
+
+def test_diverging_training_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    run = start(tmp_path / "run")
+    with pytest.raises(ConnectionError):
+        fit(run, *data(), device=CPU, resume=False, listener=Recorder(stop_after=1))
+    good = run.state_file.read_bytes()
+    run.change(run.recipe({"training.learning_rate": 1e30}))
+    with pytest.raises(DivergedError, match="finite"):
+        fit(run, *data(), device=CPU, resume=True, listener=Recorder())
+    assert run.state_file.read_bytes() == good
+    run.change(run.recipe({"training.learning_rate": 1e-3}))
+    fit(run, *data(), device=CPU, resume=True, listener=Recorder())
+
+
+def test_state_of_another_model_is_refused(tmp_path: Path) -> None:
+    run = start(tmp_path / "run", {"training.epochs": 1})
+    fit(run, *data(), device=CPU, resume=False, listener=Recorder())
+    run.change(run.recipe({"architecture.latent_dim": 7, "training.epochs": 2}))
+    with pytest.raises(CorruptError, match="another model"):
+        fit(run, *data(), device=CPU, resume=True, listener=Recorder())
+
+
+def test_going_on_without_a_state_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="first saved state"):
+        fit(start(tmp_path / "run"), *data(), device=CPU, resume=True, listener=Recorder())
+
+
+def test_a_run_is_not_overwritten_without_force(tmp_path: Path) -> None:
+    run = start(tmp_path / "run")
+    with pytest.raises(UsageError, match="already holds a run"):
+        run.create(run.recipe(), force=False)
+    (tmp_path / "run" / "left").touch()
+    run.create(run.recipe(), force=True)
+    assert not (tmp_path / "run" / "left").exists()
+
+
+def test_force_does_not_remove_what_is_not_a_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "final.tex").touch()
+    with pytest.raises(UsageError, match="not a run"):
+        Run(tmp_path / "thesis").create(recipes.load("fashion-concat"), force=True)
+    assert (tmp_path / "thesis" / "final.tex").exists()
