@@ -14,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 COMMIT = "c0ffee" + 34 * "0"
 
+DEAD = "http://127.0.0.1:1"
+"""An address where nobody listens: only a superuser could, and does not."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -99,13 +102,6 @@ def loopback() -> Iterator[Loopback]:
                     page.gate.set()
             server.shutdown()
             thread.join()
-
-
-def dead_url() -> str:
-    """An address on this machine where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Cut, Loopback, Page, dead_url, loopback
+from loopback import DEAD, Cut, Loopback, Page, loopback
 
 from cvae_cli.download import Digest, fetch
 from cvae_cli.errors import CorruptError, MissingError, UsageError
@@ -192,7 +192,7 @@ def test_no_such_file_is_not_asked_for_again(server: Loopback, path: Path) -> No
 def test_nobody_listening_is_found_out_quickly(path: Path) -> None:
     begin = time.monotonic()
     with pytest.raises(MissingError, match="refused") as caught:
-        fetch(dead_url(), path)
+        fetch(DEAD + "/file", path)
     assert time.monotonic() - begin < 3
     assert caught.value.hint == "is there a network?"
 

@@ -70,7 +70,7 @@ def fetch(
             if not path.exists():  # another process may have fetched it while this one waited
                 _fetch_verified(url, path, digest, size, report)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
     return path
 
 

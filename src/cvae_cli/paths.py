@@ -44,12 +44,14 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.is_dir():
             raise IsADirectoryError
         draft.touch()
+        mode = draft.stat().st_mode
     except OSError as error:
         raise unwritable(path, error) from error
     try:
         yield draft
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
+        draft.chmod(mode)  # some writers make files that only their owner may read
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
@@ -66,8 +68,8 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def unwritable(path: Path, error: OSError) -> UsageError | OSError:
-    """The sentence for an output path that the user must change; a full disk and its like stay what they are."""
+def unwritable(path: Path, error: OSError, *, hint: str = "choose another place with -o/--out") -> Exception:
+    """The sentence for a path that the user must change; a full disk and its like stay what they are."""
     match error:
         case PermissionError():
             reason = "permission denied"
@@ -79,4 +81,4 @@ def unwritable(path: Path, error: OSError) -> UsageError | OSError:
             reason = error.strerror.lower()
         case _:
             return error
-    return UsageError(f"cannot write {path}: {reason}", hint="choose another place with -o/--out")
+    return UsageError(f"cannot write {path}: {reason}", hint=hint)

@@ -1,14 +1,12 @@
 """The registry of files that can be downloaded, and fetching them."""
 
-import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cvae_cli.download import Digest, Report, fetch, offline
+from cvae_cli import hub
+from cvae_cli.download import Digest, Report, fetch
 from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean
-from cvae_cli.paths import unwritable, weights_dir
+from cvae_cli.paths import weights_dir
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,36 +83,15 @@ class HubWeights(Weights):
         return f"{self.repo}@{self.revision[:7]}, {self.file}"
 
     def path(self) -> Path | None:
-        from huggingface_hub import try_to_load_from_cache
-
-        found = try_to_load_from_cache(self.repo, self.file, revision=self.revision)
-        return Path(found) if isinstance(found, str) and os.path.getsize(found) == self.size else None
+        cached = hub.cached_file(self.repo, self.file, self.revision)
+        return cached if cached is not None and cached.stat().st_size == self.size else None
 
     def download(self, report: Report) -> Path:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-        from huggingface_hub.errors import HfHubHTTPError
-
-        cached = try_to_load_from_cache(self.repo, self.file, revision=self.revision)
-        if isinstance(cached, str) and self._is_whole(Path(cached)):
-            return Path(cached)
-        try:
-            # Without a network this fails at once, where hf_hub_download would try for half a minute.
-            with contextlib.suppress(HfHubHTTPError):
-                get_hf_file_metadata(hf_hub_url(self.repo, self.file, revision=self.revision))
-            path = Path(
-                hf_hub_download(
-                    self.repo,
-                    self.file,
-                    revision=self.revision,
-                    force_download=isinstance(cached, str),  # what is there is damaged
-                    tqdm_class=_reporting_bar(report),
-                )
-            )
-        except Exception as error:  # the Hub's client raises what its HTTP library does
-            if isinstance(error, OSError) and error.errno:  # not the network: a folder or the disk
-                raise unwritable(Path(error.filename or "the Hub's cache"), error) from error
-            reason = "HF_HUB_OFFLINE forbids fetching it" if offline() else _first_line(error)
-            raise MissingError(f"cannot fetch {self.source}: {reason}", hint="is there a network?") from error
+        cached = hub.cached_file(self.repo, self.file, self.revision)
+        if cached is not None and self._is_whole(cached):
+            return cached
+        damaged = cached is not None
+        path = hub.fetch_file(self.repo, self.file, self.revision, report=report, again=damaged)
         if not self._is_whole(path):
             path.resolve().unlink()
             path.unlink(missing_ok=True)
@@ -194,23 +171,3 @@ def require(entry: Weights, report: Report = lambda here, total: None) -> Path:
             f'the weights "{entry.name}" are not here ({entry.size / 1e6:,.0f} MB, from {entry.source})',
             hint=f"fetch them once:  cvae download-weights {entry.name}",
         ) from error
-
-
-def _reporting_bar(report: Report) -> Any:
-    """A progress bar of the kind that the Hub's client moves, which draws nothing and reports instead."""
-    from tqdm import tqdm
-
-    class Bar(tqdm):  # type: ignore[type-arg]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            options.pop("name", None)
-            super().__init__(*arguments, **{**options, "disable": True})
-
-        def update(self, n: float | None = 1) -> None:
-            self.n += n or 0
-            report(int(self.n), int(self.total) if self.total else None)
-
-    return Bar
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

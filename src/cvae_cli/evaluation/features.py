@@ -50,8 +50,11 @@ def inception_features(device: torch.device, report: Report) -> Features:
         torch.save(tensors, copy)  # the library unpickles without care: give it our own bytes
         copy.seek(0)
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"], copy, antialias=False)  # type: ignore[arg-type]
-    except Exception as error:
-        raise CorruptError(f"{path} does not hold the Inception network ({error})") from error
+    except Exception as error:  # torch's own sentence would advise to unpickle without care
+        raise CorruptError(
+            f"{path} does not hold the Inception network ({type(error).__name__})",
+            hint="fetch it again:  cvae download-weights inception",
+        ) from error
     network.num_features = 2048
     protocol = {
         "features": "inception-v3-compat, pool 2048",

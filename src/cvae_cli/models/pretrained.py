@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from cvae_cli import hub
 from cvae_cli.config import ModelConfig
-from cvae_cli.download import offline
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean
 from cvae_cli.paths import bundled_dir, replacing, write_text
 from cvae_cli.settings import SettingsError, build
@@ -68,37 +68,23 @@ def find(model: str | Path) -> Path:
         raise UsageError(f"{path} is a file; a model is a folder with {CONFIG} and {WEIGHTS}")
     if path.is_dir():
         run = path / "model"
-        folder = run if not (path / CONFIG).exists() and (run / CONFIG).exists() else path
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise MissingError(f"{folder} has no {name}", hint="a model folder holds both; train or copy it again")
-        return folder
+        return _complete(run if not (path / CONFIG).exists() and (run / CONFIG).exists() else path)
     if match := _HUB_NAME.fullmatch(str(model)):
-        return _from_hub(match["repo"], match["revision"])
+        try:
+            return _complete(hub.fetch_folder(match["repo"], match["revision"], [CONFIG, WEIGHTS, CARD]))
+        except CvaeError as error:
+            raise type(error)(f'no folder "{model}" here, and {error.message}', hint=error.hint) from error
     raise UsageError(
         f'no model "{model}".{did_you_mean(str(model), bundled_models())}',
         hint=f"a model is a bundled name ({', '.join(bundled_models())}), a folder, or org/name on the Hub",
     )
 
 
-def _from_hub(repo: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
-    except GatedRepoError as error:
-        raise MissingError(
-            f"{repo} asks for its terms to be accepted first",
-            hint="visit its page on the Hub, then set HF_TOKEN",
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise UsageError(f'no folder "{repo}" here, and no such repository on the Hub') from error
-    except RevisionNotFoundError as error:
-        raise UsageError(f'{repo} has no revision "{revision}" on the Hub') from error
-    except Exception as error:  # the Hub's client raises what its HTTP library does
-        reason = "HF_HUB_OFFLINE forbids asking" if offline() else "the Hub cannot be reached"
-        raise MissingError(f'no folder "{repo}" here, and {reason}', hint="is the path right?") from error
+def _complete(folder: Path) -> Path:
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise MissingError(f"{folder} has no {name}", hint="a model folder holds both; train or copy it again")
+    return folder
 
 
 def read_config(folder: Path) -> ModelConfig:
