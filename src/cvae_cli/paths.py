@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-
 from cvae_cli.errors import UsageError
 
 
 def cache_dir() -> Path:
     """The root of everything fetched or prepared: `CVAE_HOME`, or the platform's cache directory."""
-    home = os.environ.get("CVAE_HOME")
-    return Path(home).expanduser() if home else platformdirs.user_cache_path("cvae-cli", appauthor=False)
+    if home := os.environ.get("CVAE_HOME"):
+        return Path(home).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path("cvae-cli", appauthor=False)
 
 
 def datasets_dir() -> Path:

@@ -32,6 +32,11 @@ NESTED = '{"x": ' * 50_000
 BOMB_SIDE = 20_000
 
 
+def short(value: object) -> str:
+    """A parameter as part of a test's name: the text of a command, and nothing of all else."""
+    return value[:60] if isinstance(value, str) else ""
+
+
 def snapshot(folder: Path) -> dict[str, bytes | str]:
     """Everything below a folder, and what is in it."""
     return {
@@ -104,6 +109,7 @@ def refused(cvae: Command, tmp_path: Path) -> Refused:
         ("download-weights inceptoin", ["inceptoin", "inception"]),
         ("generate dress --model fashoin", ["fashoin", 'Did you mean "fashion"?']),
     ],
+    ids=short,
 )
 def test_names_and_settings_that_do_not_exist(refused: Refused, arguments: str, words: list[str]) -> None:
     refused(arguments, 2, *words)
@@ -131,6 +137,7 @@ def test_names_and_settings_that_do_not_exist(refused: Refused, arguments: str, 
         ("train fashion-concat --seed 99999999999999999999", "seed"),
         ("generte dress", "generte"),
     ],
+    ids=short,
 )
 def test_options_out_of_range(refused: Refused, run_folder: Path, arguments: str, option: str) -> None:
     ours = f" --model {run_folder}" if arguments.split()[0] in {"generate", "evaluate", "reconstruct"} else ""
@@ -183,6 +190,7 @@ def test_a_recipe_that_is_a_folder(refused: Refused, tmp_path: Path) -> None:
         ("reconstruct --dataset mnist", ["mnist"]),
         ("reconstruct --dataset fashion-mnist --split valid", ["valid"]),
     ],
+    ids=short,
 )
 def test_data_sets_and_splits_that_do_not_exist(
     refused: Refused, run_folder: Path, arguments: str, words: list[str]
@@ -273,7 +281,7 @@ def picture_bytes(folder: Path, name: str) -> bytes:
         ("zip.png", lambda path: path.write_bytes(gzip.compress(b"boot")), 4),
         ("folder.png", lambda path: path.mkdir(), 2),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=short,
 )
 def test_pictures_that_cannot_be_opened(
     refused: Refused, run_folder: Path, tmp_path: Path, name: str, make: Callable[[Path], object] | None, code: int
@@ -426,6 +434,7 @@ def test_models_that_are_no_models(refused: Refused, tmp_path: Path, run_folder:
             else []
         ),
     ],
+    ids=short,
 )
 def test_outputs_that_cannot_be_written(
     refused: Refused, run_folder: Path, tmp_path: Path, arguments: str, words: list[str]
@@ -499,6 +508,7 @@ def test_data_folders_that_are_not_there(refused: Refused, run_folder: Path) -> 
         ("generate dress --model nobody/nothing", "nobody/nothing"),
         ("download-weights inception", "inception"),
     ],
+    ids=short,
 )
 def test_without_network_and_with_an_empty_cache(
     refused: Refused, run_folder: Path, arguments: str, missing: str

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cvae_cli import console, weights
+from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.errors import UsageError
 
@@ -28,6 +28,8 @@ def download_weights(
 ) -> None:
     """Fetch the weights of networks that cvae uses but does not ship; resumed, verified, once."""
     console.configure(json=json, quiet=quiet, debug=debug)
+    from cvae_cli import weights
+
     if list_:
         return _list()
     chosen = list(weights.REGISTRY) if all_ else names or []
@@ -46,6 +48,8 @@ def download_weights(
 
 
 def _list() -> None:
+    from cvae_cli import weights
+
     rows = []
     data = []
     for entry in weights.REGISTRY.values():

@@ -95,7 +95,7 @@ def generate(
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return None
-    path = Path(output) if output else _free_name(wanted[0])
+    path = Path(output) if output else options.free_name(_slug(wanted[0]))
     write_bytes(path, content)
     size = network.config.image.size
     caption = f"{path}   {facts['model']} · seed {seed} · {size}x{size} · {time.perf_counter() - started:.1f} s"
@@ -161,13 +161,3 @@ def _read_prompts(name: str) -> list[str]:
 def _slug(prompt: str) -> str:
     """The prompt as part of a file name: lower-case words joined by hyphens, at most 40 characters."""
     return re.sub(r"[^\w]+", "-", prompt.casefold()).strip("-_")[:40].rstrip("-") or "picture"
-
-
-def _free_name(prompt: str) -> Path:
-    """A name in this folder that no file has."""
-    path = Path(f"{_slug(prompt)}.png")
-    number = 2
-    while path.exists():
-        path = Path(f"{_slug(prompt)}-{number}.png")
-        number += 1
-    return path

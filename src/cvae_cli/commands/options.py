@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cvae_cli import console
-from cvae_cli.download import Report
 from cvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from cvae_cli.download import Report
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
@@ -48,8 +50,18 @@ def check_output(path: Path, *, folder: bool = False) -> None:
         raise unwritable(path, PermissionError())
 
 
+def free_name(stem: str) -> Path:
+    """`stem.png`, or the first of `stem-2.png`, `stem-3.png`, ... that does not exist: a default overwrites nothing."""
+    path = Path(f"{stem}.png")
+    number = 2
+    while path.exists():
+        path = Path(f"{stem}-{number}.png")
+        number += 1
+    return path
+
+
 @contextmanager
-def download_report(what: str) -> Iterator[Report]:
+def download_report(what: str) -> "Iterator[Report]":
     """A progress bar that a download moves; it appears with the first byte."""
     with console.progress(what) as tracker:
         yield lambda here, total: tracker.update(here, total, f"{here / 1e6:,.0f} MB")

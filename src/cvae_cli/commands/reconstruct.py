@@ -26,9 +26,12 @@ _PAIRS_IN_A_ROW = 4
 
 def reconstruct(
     images: Annotated[list[Path] | None, typer.Argument(help="Pictures of any kind and size.", metavar="IMAGE")] = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--out", help="PNG file: each original, beside it its reconstruction.")
-    ] = Path("pairs.png"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="PNG file: each original, beside it its reconstruction.  [default: pairs.png]"
+        ),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Take the pictures from this data set.")] = None,
     split: Annotated[str, typer.Option(help="Which part of the data set.")] = "test",
     n: Annotated[int, typer.Option("-n", help="How many pictures of the data set, drawn by the seed.", min=1)] = 16,
@@ -49,6 +52,7 @@ def reconstruct(
         raise UsageError(
             "give either pictures or --dataset", hint="for example:  cvae reconstruct boot.jpg --label boot"
         )
+    output = out or options.free_name("pairs")
     options.check_output(output)
 
     import torch

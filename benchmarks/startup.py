@@ -1,0 +1,41 @@
+"""What the command costs before it does anything: `cvae --help` and `--version` beside a bare interpreter.
+
+    python benchmarks/startup.py [--runs 9]
+
+Each round runs all three in turn; the last line is the median extra cost of `cvae --help`, in seconds.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CVAE = str(Path(sys.executable).with_name("cvae"))
+COMMANDS = {
+    "python -c pass": [sys.executable, "-c", "pass"],
+    "cvae --version": [CVAE, "--version"],
+    "cvae --help": [CVAE, "--help"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=9)
+    runs = parser.parse_args().runs
+    seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    for number in range(runs + 1):
+        for name, command in COMMANDS.items():
+            started = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            if number:  # the first round warms the file cache
+                seconds[name].append(time.perf_counter() - started)
+    bare = statistics.median(seconds["python -c pass"])
+    for name, values in seconds.items():
+        print(f"{name:<16} {statistics.median(values):.3f} s  ({min(values):.3f} to {max(values):.3f})")
+    print(f"+{statistics.median(seconds['cvae --help']) - bare:.3f} s")
+
+
+if __name__ == "__main__":
+    main()

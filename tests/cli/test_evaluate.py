@@ -1,0 +1,69 @@
+"""`cvae evaluate` in a pipe, as JSON, in a terminal."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import FASHION, Command
+
+
+@pytest.fixture
+def evaluate(cvae: Command) -> Command:
+    return lambda *arguments, **options: cvae("evaluate", "--data-dir", FASHION, *arguments, **options)
+
+
+def test_pipe_gets_values_by_tabs(evaluate: Command, run_folder: Path) -> None:
+    done = evaluate("--model", run_folder, "--metric", "mse", "--metric", "accuracy", "--metric", "mse")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == ["mse", "accuracy"]
+    assert 5 < float(rows[0][1]) < 200
+    assert 0 <= float(rows[1][1]) <= 1
+
+
+def test_several_models_are_told_apart(evaluate: Command, run_folder: Path) -> None:
+    done = evaluate("--model", run_folder, "--model", run_folder / "last", "--metric", "elbo", "--samples", "50")
+    assert [line.split("\t")[2] for line in done.stdout.splitlines()] == ["small", "last"]
+
+
+def test_json_carries_the_protocol(evaluate: Command, run_folder: Path) -> None:
+    arguments = ["--model", run_folder, "--samples", "64", "--seed", "3", "--json"]
+    done = evaluate(*arguments)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    (scored,) = result["models"]
+    assert list(scored["scores"]) == ["mse", "ssim", "psnr", "elbo", "accuracy", "fid-fashion"]
+    assert scored["scores"]["elbo"] == pytest.approx(scored["rate"] + scored["distortion"])
+    protocol = result["protocol"]
+    assert (protocol["split"], protocol["real_images"], protocol["generated_images"]) == ("test", 64, 64)
+    assert (protocol["seed"], protocol["temperature"], protocol["image_size"]) == (3, 1.0, 28)
+    assert protocol["features"]["fid-fashion"]["features"].startswith("fashion-cnn")
+    assert len(protocol["features"]["fid-fashion"]["weights_sha256"]) == 64
+    assert {"cvae-cli", "torch", "torchmetrics"} <= protocol["versions"].keys()
+    assert json.loads(evaluate(*arguments).stdout) == result  # the same call gives the same numbers
+
+
+def test_mean_of_the_posterior_is_nearer_than_a_sample(evaluate: Command, run_folder: Path) -> None:
+    values = [
+        float(evaluate("--model", run_folder, "--metric", "mse", "--reconstruction", through).stdout.split("\t")[1])
+        for through in ("mean", "sample")
+    ]
+    assert values[0] < values[1]
+
+
+def test_absent_inception_names_both_ways_out(evaluate: Command, run_folder: Path) -> None:
+    done = evaluate("--model", run_folder, "--metric", "fid")
+    assert done.returncode == 3
+    assert "cvae download-weights inception" in done.stderr
+    assert "--metric fid-fashion" in done.stderr
+
+
+def test_few_pictures_for_a_frechet_distance_are_warned_about(evaluate: Command, run_folder: Path) -> None:
+    done = evaluate("--model", run_folder, "--metric", "fid-fashion", "--samples", "50")
+    assert done.returncode == 0
+    assert "fewer pictures (50) than features (128)" in done.stderr
+
+
+def test_default_is_the_bundled_model(evaluate: Command) -> None:
+    done = evaluate("--metric", "mse", "--samples", "50", "--json")
+    assert json.loads(done.stdout)["models"][0]["model"] == "fashion"

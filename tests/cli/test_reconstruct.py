@@ -1,0 +1,63 @@
+"""`cvae reconstruct`: pictures of any kind, labels from anywhere."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import FASHION, Command
+from PIL import Image
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A colour photograph that is not square, in a folder named as a class."""
+    rows, columns = np.mgrid[0:300, 0:200]
+    pixels = np.stack([rows % 256, columns, np.full_like(rows, 90)], axis=-1).astype(np.uint8)
+    path = tmp_path / "ankle boot" / "photo.jpg"
+    path.parent.mkdir()
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_picture_is_brought_to_the_models_size_and_it_is_said(
+    cvae: Command, run_folder: Path, photo: Path, tmp_path: Path
+) -> None:
+    done = cvae("reconstruct", photo, "--model", run_folder, "-o", "out.png")
+    assert done.returncode == 0, done.stderr
+    assert f"{photo}: made grey, centre-cropped to 200x200, resized from 200x200" in done.stderr
+    image, mean = (line.split("\t") for line in done.stdout.splitlines())
+    assert image[:2] == [str(photo), "ankle boot"]
+    assert mean[2:] == image[2:]
+    with Image.open(tmp_path / "out.png") as pair:
+        assert pair.size == (58, 28)
+
+
+def test_label_is_given_or_asked_for(cvae: Command, run_folder: Path, photo: Path, tmp_path: Path) -> None:
+    elsewhere = photo.rename(tmp_path / "photo.jpg")
+    done = cvae("reconstruct", elsewhere, "--model", run_folder)
+    assert done.returncode == 2
+    assert "add --label" in done.stderr
+    done = cvae("reconstruct", elsewhere, "--model", run_folder, "--label", "sneakers", "--json")
+    assert json.loads(done.stdout)["images"][0]["label"] == "sneaker"
+    assert (tmp_path / "pairs.png").exists()
+
+
+def test_data_set_is_drawn_from_by_the_seed(cvae: Command, run_folder: Path, tmp_path: Path) -> None:
+    arguments = ["reconstruct", "--dataset", "fashion-mnist", "--data-dir", FASHION, "-n", "6", "--model", run_folder]
+    one, same, other = (
+        json.loads(cvae(*arguments, "--seed", seed, "--json", "-o", "pairs.png").stdout) for seed in ("1", "1", "2")
+    )
+    assert one == same != other
+    assert len(one["images"]) == 6
+    for metric in ("mse", "mse_per_pixel", "ssim"):
+        values = [image[metric] for image in one["images"]]
+        assert one["mean"][metric] == pytest.approx(sum(values) / 6)
+    assert one["mean"]["mse"] == pytest.approx(784 * one["mean"]["mse_per_pixel"])
+    with Image.open(tmp_path / "pairs.png") as sheet:
+        assert sheet.size == (8 * 30 - 2, 2 * 30 - 2)  # four pairs a row
+
+
+def test_pictures_or_a_data_set(cvae: Command) -> None:
+    assert cvae("reconstruct").returncode == 2
+    assert cvae("reconstruct", "x.png", "--dataset", "fashion-mnist").returncode == 2

@@ -1,0 +1,97 @@
+"""The arithmetic of the metrics, against numbers known otherwise."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from helpers import fashion, small_model
+from scipy import linalg
+
+from cvae_cli.data.batches import Batches, to_float
+from cvae_cli.errors import UsageError
+from cvae_cli.evaluation import metrics
+from cvae_cli.evaluation.bound import bound_on
+from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
+from cvae_cli.evaluation.features import fashion_features
+from cvae_cli.evaluation.run import Settings, evaluate
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return to_float(torch.from_numpy(fashion("test", 40).images))
+
+
+def test_squared_error_is_summed_and_psnr_is_its_logarithm(images: torch.Tensor) -> None:
+    others = (images + 0.1).clamp(0, 1)
+    expected = [((a - b) ** 2).sum() for a, b in zip(images.numpy(), others.numpy(), strict=True)]
+    error = metrics.squared_error(images, others)
+    np.testing.assert_allclose(error, expected, rtol=1e-5)
+    np.testing.assert_allclose(metrics.psnr(images, others), [10 * math.log10(784 / e) for e in expected], rtol=1e-5)
+
+
+def test_ssim_is_one_for_the_same_and_each_image_stands_alone(images: torch.Tensor) -> None:
+    torch.testing.assert_close(metrics.ssim(images, images), torch.ones(40))
+    noisy = (images + 0.2 * torch.randn_like(images)).clamp(0, 1)
+    together = metrics.ssim(images, noisy)
+    alone = torch.cat([metrics.ssim(a[None], b[None]) for a, b in zip(images, noisy, strict=True)])
+    torch.testing.assert_close(together, alone)
+    assert (together < 0.95).all()
+
+
+def test_bound_is_the_models_and_does_not_depend_on_the_batch() -> None:
+    model, data = small_model(), fashion("test", 40)
+    one, other = (bound_on(model, Batches(data, batch_size=size, device=CPU)) for size in (7, 40))
+    torch.testing.assert_close(one.rate, other.rate, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(one.distortion, other.distortion, rtol=1e-5, atol=1e-3)
+
+
+def test_judge_knows_real_pictures() -> None:
+    data = fashion("test", 200)
+    pictures = torch.from_numpy(data.images).permute(0, 3, 1, 2)
+    right = load_fashion_cnn(CPU).classify(pictures).argmax(1) == torch.from_numpy(data.labels)
+    assert right.double().mean() > 0.9
+
+
+def test_frechet_distance_is_the_formula_on_the_features() -> None:
+    """Heusel et al. 2017, eq. 6, written out with numpy and scipy on the same pictures."""
+    model, data = small_model("residual-modulate"), fashion("test", 200)
+    features = {"fid-fashion": fashion_features(CPU, lambda here, total: None)}
+    scores = evaluate(model, data, [metrics.get("fid-fashion")], features=features, settings=Settings(seed=1))
+    drawn = model.sample(torch.from_numpy(data.labels), seed=1).mul(255).round().to(torch.uint8)
+    real = torch.from_numpy(data.images).permute(0, 3, 1, 2)
+    network = features["fid-fashion"].network
+    a, b = (network(pictures.expand(-1, 3, -1, -1)).double().numpy() for pictures in (real, drawn))
+    covariances = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(covariances[0] + covariances[1] - 2 * root)
+    assert scores.values["fid-fashion"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_real_pictures_are_nearer_to_each_other_than_an_untrained_models() -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    distance = FrechetInceptionDistance(feature=load_fashion_cnn(CPU), antialias=False)
+    train, test = (torch.from_numpy(fashion(split, 200).images).permute(0, 3, 1, 2) for split in ("train", "test"))
+    distance.update(train.expand(-1, 3, -1, -1), real=True)
+    distance.update(test.expand(-1, 3, -1, -1), real=False)
+    features = {"fid-fashion": fashion_features(CPU, lambda here, total: None)}
+    untrained = evaluate(small_model(), fashion("test", 200), [metrics.get("fid-fashion")], features=features)
+    assert distance.compute() < 0.2 * untrained.values["fid-fashion"]
+
+
+def test_model_of_other_pictures_is_refused() -> None:
+    from dataclasses import replace
+
+    data = fashion("test", 4)
+    with pytest.raises(UsageError, match="draws 28x28 pictures"):
+        evaluate(small_model(), replace(data, images=data.images[:, :14, :14]), [metrics.get("mse")], features={})
+    with pytest.raises(UsageError, match="other classes"):
+        evaluate(small_model(), replace(data, classes=data.classes[::-1]), [metrics.get("mse")], features={})
+
+
+def test_unknown_metric_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError, match='Did you mean "ssim"'):
+        metrics.get("sssim")
