@@ -59,9 +59,9 @@ def cvae(
 def main() -> NoReturn:
     """Run `cvae`; every way it can end is here."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
     except Exception as error:
         if console.debug:
             import traceback
@@ -69,13 +69,16 @@ def main() -> NoReturn:
             traceback.print_exc()
         known = _as_cvae_error(error)
         console.error(known)
-        sys.exit(known.exit_code)
-    sys.exit(ExitCode.OK)
+        code = known.exit_code
+    sys.exit(code or ExitCode.OK)
 
 
 def _as_cvae_error(error: Exception) -> CvaeError:
     if isinstance(error, CvaeError):
         return error
+    if hasattr(error, "format_message"):  # the parser's own, whichever click this typer carries
+        command = getattr(getattr(error, "ctx", None), "command_path", "cvae")
+        return UsageError(error.format_message().rstrip("."), hint=f"see  {command} --help")
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         return OutOfMemoryError("out of memory", hint="try fewer pictures, or a smaller --batch-size")

@@ -2,17 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from cvae_cli.settings import Settings
 
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""A number of channels or features; the upper end, far beyond use, keeps a slip of the pen from taking all memory."""
+Depth = Annotated[int, Field(ge=1, le=1_000)]
+"""A number of layers."""
 Conditioning = Literal["none", "concat", "add", "modulate"]
 
 
 class ImageShape(Settings):
     """Square pictures: `size` pixels a side, 1 (grey) or 3 (RGB) channels."""
 
-    size: PositiveInt
+    size: Annotated[int, Field(ge=1, le=4_096)]
     channels: Literal[1, 3]
 
 
@@ -38,7 +42,7 @@ class ArticleNetwork(Settings):
     """The article's three-level convolutional network for pictures of 28x28."""
 
     kind: Literal["article"] = "article"
-    label_width: PositiveInt = 32
+    label_width: Width = 32
     """Width of the label embedding that `concat` joins (`add` takes the widths of what it is added to)."""
 
 
@@ -46,9 +50,9 @@ class ResidualNetwork(Settings):
     """Residual blocks at a half and a quarter of the picture's size."""
 
     kind: Literal["residual"] = "residual"
-    width: PositiveInt = 64
+    width: Width = 64
     """Channels at half size; twice as many at a quarter."""
-    blocks: PositiveInt = 2
+    blocks: Depth = 2
     """Residual blocks at each size, in the encoder and again in the decoder."""
 
 
@@ -74,8 +78,8 @@ class FlowPrior(Settings):
     """p(z | c): a conditional coupling flow, trained with the rest."""
 
     kind: Literal["flow"] = "flow"
-    layers: PositiveInt = 8
-    width: PositiveInt = 256
+    layers: Depth = 8
+    width: Width = 256
 
 
 class Architecture(Settings):
@@ -83,7 +87,7 @@ class Architecture(Settings):
 
     network: Annotated[ArticleNetwork | ResidualNetwork, Field(discriminator="kind")] = ArticleNetwork()
     conditioning: Conditioning = "concat"
-    latent_dim: PositiveInt = 128
+    latent_dim: Width = 128
     likelihood: Annotated[BernoulliLikelihood | GaussianLikelihood, Field(discriminator="kind")] = BernoulliLikelihood()
     prior: Annotated[StandardPrior | FlowPrior, Field(discriminator="kind")] = StandardPrior()
 

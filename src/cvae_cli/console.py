@@ -76,7 +76,9 @@ def error(error: CvaeError) -> None:
 def result(data: Any, text: str | None) -> None:
     """A command's result: `data` with `--json`, else `text` where there is something to say."""
     if _json:
-        print(json.dumps(data, indent=2, ensure_ascii=False), flush=True)
+        text = json.dumps(data, indent=2, ensure_ascii=False)
+        # an argument that is not UTF-8 has lone surrogates: spelled out they are still JSON
+        print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
     elif text is not None:
         print(text, flush=True)
 
@@ -105,8 +107,9 @@ def table(
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if index else "left", overflow="fold")
+    for column, *cells in zip(columns, *rows, strict=True):
+        numbers = all(cell[:1].isdecimal() or cell[:1] in "-" for cell in cells)
+        drawn.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*row)
     console = Console(highlight=False, markup=False)
@@ -130,7 +133,11 @@ def progress(what: str, *columns: Any) -> "Iterator[Tracker]":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    behind = columns or (TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
+    behind = columns or (
+        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),

@@ -24,7 +24,7 @@ def pick_device(name: str = "auto") -> torch.device:
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
     }
-    if (device.index or 0) >= here.get(device.type, 0):
+    if not 0 <= (device.index or 0) < here.get(device.type, 0):
         raise UsageError(f'this machine has no device "{name}"', hint="--device auto takes what there is")
     return device
 

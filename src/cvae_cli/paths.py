@@ -1,5 +1,6 @@
 """Where things live on this machine, and how a file comes to its place: whole or not at all."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,16 +35,17 @@ def bundled_dir() -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a name beside `path` to write to, and rename it to `path` when the block ends well.
 
-    A reader sees the old file or the new one, never a part; a crash leaves the old one. Parent folders are made.
+    A reader sees the old file or the new one, never a part; a crash leaves the old one. Parent folders are made; a
+    link is followed.
 
     Raises:
-        UsageError: the folder cannot be written to.
+        UsageError: the file cannot be written, or is a folder, a pipe or a device.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    check_writable(path)
+    path = path.resolve()
+    draft = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError
         draft.touch()
         mode = draft.stat().st_mode
     except OSError as error:
@@ -56,6 +58,32 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, *, folder: bool = False) -> None:
+    """Refuse a place that cannot be written to, before anything is computed for it.
+
+    Args:
+        folder: whether a folder is to be there, in which files will be written.
+
+    Raises:
+        UsageError: something else is there, or a folder on the way cannot be written to.
+    """
+    try:
+        if path.is_dir() and not folder:
+            raise IsADirectoryError
+        if path.exists() and not path.is_dir():
+            if folder:
+                raise NotADirectoryError
+            if not path.is_file():
+                raise UsageError(f"cannot write {path}: it is a pipe or a device", hint="-o - writes to stdout")
+        nearest = next(parent for parent in [path, *path.absolute().parents] if parent.exists())
+        if not nearest.is_dir() and nearest != path:
+            raise NotADirectoryError
+        if not os.access(nearest, os.W_OK):
+            raise PermissionError
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -78,8 +106,11 @@ def unwritable(path: Path, error: OSError, *, hint: str = "choose another place 
             reason = "it is a folder"
         case NotADirectoryError() | FileExistsError():
             reason = "a part of the path is a file"
-        case _ if error.strerror in {"Read-only file system", "File name too long"}:
-            reason = error.strerror.lower()
+        case FileNotFoundError():
+            reason = "its folder cannot be made"
+        case OSError(errno=errno.EROFS | errno.ENAMETOOLONG):
+            reason = (error.strerror or "").lower()
         case _:
             return error
-    return UsageError(f"cannot write {path}: {reason}", hint=hint)
+    name = str(path) if len(str(path)) <= 200 else str(path)[:200] + "..."
+    return UsageError(f"cannot write {name}: {reason}", hint=hint)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from cvae_cli.config import Architecture
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
@@ -45,7 +45,7 @@ class TrainingSettings(Settings):
     gradient_clip: NonNegativeFloat = 0.0
     """Largest norm of a gradient; 0 leaves gradients alone."""
     precision: Precision = "auto"
-    seed: NonNegativeInt = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 class Recipe(Settings):
@@ -60,7 +60,8 @@ class Recipe(Settings):
 
 def shipped() -> dict[str, Path]:
     """The recipes that came along, by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.toml"))}
+    paths = (Path(__file__).parent / "recipes").glob("*.toml")
+    return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
 
 
 def load(name: str, changes: dict[str, Any] | None = None) -> Recipe:
@@ -89,7 +90,7 @@ def read(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
         raise UsageError(f"no recipe file {path}") from error
     except OSError as error:
         raise UsageError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not TOML: {error}") from error
     for key, value in (changes or {}).items():
         _put(values, key, value)
@@ -115,7 +116,7 @@ def parse_change(text: str) -> tuple[str, Any]:
         raise UsageError(f'--set takes key=value, not "{text}"', hint="for example --set training.epochs=5")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key.strip(), value.strip()
 
 

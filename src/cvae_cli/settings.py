@@ -1,5 +1,6 @@
 """The base of every settings class, and the one place where a settings mistake becomes a sentence."""
 
+import reprlib
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,7 +11,7 @@ from cvae_cli.errors import did_you_mean
 class Settings(BaseModel):
     """Frozen, complete and strict: an unknown key is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 S = TypeVar("S", bound=Settings)
@@ -42,7 +43,7 @@ def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationErro
         return f'unknown key "{key}".{did_you_mean(key, known_keys(cls))}'
     if mistake["type"] == "missing":
         return f'"{key}" is missing'
-    return f'"{key}": {mistake["msg"][0].lower()}{mistake["msg"][1:]}, not {mistake["input"]!r}'
+    return f'"{key}": {mistake["msg"][0].lower()}{mistake["msg"][1:]}, not {reprlib.repr(mistake["input"])}'
 
 
 def _is_union_tag(values: Any, location: tuple[int | str, ...], part: int | str) -> bool:

@@ -75,8 +75,9 @@ def evaluate(
     from cvae_cli.models import CVAE
 
     place = pick_device(device)
-    networks = [CVAE.from_pretrained(name, device=place) for name in models or [options.DEFAULT_MODEL]]
-    labels = _distinct(models or [options.DEFAULT_MODEL])
+    wanted = list(dict.fromkeys(models or [options.DEFAULT_MODEL]))
+    networks = [CVAE.from_pretrained(each, device=place) for each in wanted]
+    labels = _distinct(wanted)
     name = dataset or networks[0].config.dataset
     features = _load_features_or_say_how(chosen, place)
     with options.download_report(name) as report:
@@ -85,6 +86,9 @@ def evaluate(
         data = data.sample(samples, seed)
     for network in networks:
         check(chosen, network, data)
+    for metric, feature in features.items():
+        if len(data) <= (width := int(feature.network.num_features)):  # type: ignore[arg-type]
+            console.warn(f"{metric}: fewer pictures ({len(data)}) than features ({width}): the distance means little")
     settings = Settings(seed=seed, temperature=temperature, reconstruction=reconstruction)
     scores = []
     for label, network in zip(labels, networks, strict=True):

@@ -12,7 +12,7 @@ import typer
 from cvae_cli import __version__, console
 from cvae_cli.commands import options
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.paths import write_bytes
+from cvae_cli.paths import check_writable, write_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -69,15 +69,14 @@ def generate(
             f"{len(wanted) * n:,} pictures do not fit one grid", hint="write a file each:  --separate -o DIR"
         )
     if output not in {None, "-"}:
-        options.check_output(Path(str(output)), folder=separate)
+        check_writable(Path(str(output)), folder=separate)
 
     from cvae_cli.device import pick_device
     from cvae_cli.models import CVAE
 
     network = CVAE.from_pretrained(model, device=pick_device(device))
     conditions = network.condition(wanted, notice=console.warn)  # every prompt is understood before one is drawn
-    order = [(prompt, index) for prompt in range(len(wanted)) for index in range(n)]
-    drawn = _draw(network, conditions, order, seed=seed, temperature=temperature)
+    drawn = _draw(network, conditions, n, seed=seed, temperature=temperature)
     facts = {
         "model": network.config.name,
         "seed": str(seed),
@@ -85,7 +84,7 @@ def generate(
         "software": f"cvae-cli {__version__}",
     }
     if separate:
-        return _write_files(drawn, wanted, order, Path(str(output)), facts)
+        return _write_files(drawn, wanted, n, Path(str(output)), facts)
 
     from cvae_cli.pictures import grid, png_bytes
 
@@ -108,14 +107,14 @@ def generate(
     return None
 
 
-def _draw(
-    network: "CVAE", conditions: "Tensor", order: list[tuple[int, int]], *, seed: int, temperature: float
-) -> "Iterator[Image.Image]":
-    """The pictures of `order`, pairs of a prompt's place and a sample's number, a block at a time."""
+def _draw(network: "CVAE", conditions: "Tensor", n: int, *, seed: int, temperature: float) -> "Iterator[Image.Image]":
+    """`n` pictures for each prompt, prompt by prompt; only a block of them is in memory at a time."""
     from cvae_cli.pictures import to_pil
 
-    for start in range(0, len(order), _BLOCK):
-        prompts, indices = zip(*order[start : start + _BLOCK], strict=True)
+    total = len(conditions) * n
+    for start in range(0, total, _BLOCK):
+        numbers = range(start, min(start + _BLOCK, total))
+        prompts, indices = zip(*(divmod(number, n) for number in numbers), strict=True)
         images = network.sample(conditions[list(prompts)], seed=seed, indices=indices, temperature=temperature)
         yield from to_pil(images)
 
@@ -123,22 +122,24 @@ def _draw(
 def _write_files(
     drawn: "Iterator[Image.Image]",
     wanted: list[str],
-    order: list[tuple[int, int]],
+    n: int,
     folder: Path,
     facts: dict[str, str],
 ) -> None:
     from cvae_cli.pictures import save_png
 
-    digits = len(str(len(order)))
+    total = len(wanted) * n
+    digits = len(str(total))
     files = []
     with console.progress("drawing") as tracker:
-        for number, (picture, (prompt, index)) in enumerate(zip(drawn, order, strict=True), start=1):
-            path = folder / f"{number:0{digits}}-{_slug(wanted[prompt])}.png"
+        for number, picture in enumerate(drawn):
+            prompt, index = divmod(number, n)
+            path = folder / f"{number + 1:0{digits}}-{_slug(wanted[prompt])}.png"
             save_png(picture, path, {"prompt": wanted[prompt], "sample": str(index), **facts})
             files.append(str(path))
-            tracker.update(number, len(order))
+            tracker.update(number + 1, total)
     console.result({"files": files, "prompts": wanted, **facts}, None)
-    console.hint(f"{len(order):,} pictures in {folder}")
+    console.hint(f"{total:,} pictures in {folder}")
 
 
 def _read_prompts(name: str) -> list[str]:

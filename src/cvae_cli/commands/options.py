@@ -1,14 +1,13 @@
 """Options that several commands share."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cvae_cli import console
-from cvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from cvae_cli.download import Report
@@ -17,37 +16,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
-Temperature = Annotated[float, typer.Option(help="Scale of the noise: below 1 likelier, above 1 wilder.", min=0.0)]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)]
+Temperature = Annotated[
+    float, typer.Option(help="Scale of the noise: below 1 likelier, above 1 wilder.", min=0.0, max=100.0)
+]
 DataDir = Annotated[
     Path | None, typer.Option(help="A folder with the data set's published files, instead of the cache.")
 ]
 
 DEFAULT_MODEL = "fashion"
-
-
-def check_output(path: Path, *, folder: bool = False) -> None:
-    """Refuse an output that cannot be written, before anything is computed.
-
-    Raises:
-        UsageError: the path is a folder (or, with `folder`, a file), or a folder on its way cannot be written to.
-    """
-    import os
-
-    from cvae_cli.paths import unwritable
-
-    if path.exists() and path.is_dir() != folder:
-        raise UsageError(
-            f"cannot write {path}: it is {'a folder' if path.is_dir() else 'a file'}",
-            hint=f"-o takes a {'folder' if folder else 'file'} here",
-        )
-    existing = path if path.exists() else path.parent
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir() and not path.exists():
-        raise unwritable(path, NotADirectoryError())
-    if not os.access(existing, os.W_OK):
-        raise unwritable(path, PermissionError())
 
 
 def free_name(stem: str) -> Path:
@@ -61,7 +38,14 @@ def free_name(stem: str) -> Path:
 
 
 @contextmanager
-def download_report(what: str) -> "Iterator[Report]":
+def download_report(what: str) -> Iterator["Report"]:
     """A progress bar that a download moves; it appears with the first byte."""
-    with console.progress(what) as tracker:
-        yield lambda here, total: tracker.update(here, total, f"{here / 1e6:,.0f} MB")
+    with ExitStack() as stack:
+        tracker: console.Tracker | None = None
+
+        def report(here: int, total: int | None) -> None:
+            nonlocal tracker
+            tracker = tracker or stack.enter_context(console.progress(what))
+            tracker.update(here, total, f"{here / 1e6:,.0f} MB")
+
+        yield report

@@ -8,6 +8,7 @@ import typer
 from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.errors import UsageError
+from cvae_cli.paths import check_writable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +54,7 @@ def reconstruct(
             "give either pictures or --dataset", hint="for example:  cvae reconstruct boot.jpg --label boot"
         )
     output = out or options.free_name("pairs")
-    options.check_output(output)
+    check_writable(output)
 
     import torch
 

@@ -40,7 +40,7 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     latent_dim: Annotated[int | None, typer.Option(help="Numbers in a latent.", min=1)] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", min=0.0)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     limit: Annotated[int | None, typer.Option(help="Learn from the first so many pictures only.", min=1)] = None,
     changes: Annotated[

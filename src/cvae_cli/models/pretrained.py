@@ -1,6 +1,7 @@
 """A model as a folder: `config.json`, `model.safetensors`, `README.md`. Nothing is ever unpickled."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +16,7 @@ from cvae_cli.config import ModelConfig
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean
 from cvae_cli.paths import bundled_dir, replacing, write_text
 from cvae_cli.settings import SettingsError, build
+from cvae_cli.text.labels import quoted
 
 if TYPE_CHECKING:
     from cvae_cli.models.cvae import CVAE
@@ -59,14 +61,14 @@ def find(model: str | Path) -> Path:
     path = Path(model)
     if str(model) in bundled_models():
         return bundled_dir() / str(model)
-    if path.is_file():
+    if os.path.isfile(path):
         if path.suffix.lower() in _PICKLES:
             raise CorruptError(
                 f"{path} is refused unopened: a pickle can run any code",
                 hint="give a folder with config.json and model.safetensors",
             )
         raise UsageError(f"{path} is a file; a model is a folder with {CONFIG} and {WEIGHTS}")
-    if path.is_dir():
+    if os.path.isdir(path):
         run = path / "model"
         return _complete(run if not (path / CONFIG).exists() and (run / CONFIG).exists() else path)
     if match := _HUB_NAME.fullmatch(str(model)):
@@ -75,7 +77,7 @@ def find(model: str | Path) -> Path:
         except CvaeError as error:
             raise type(error)(f'no folder "{model}" here, and {error.message}', hint=error.hint) from error
     raise UsageError(
-        f'no model "{model}".{did_you_mean(str(model), bundled_models())}',
+        f"no model {quoted(str(model))}.{did_you_mean(str(model), bundled_models())}",
         hint=f"a model is a bundled name ({', '.join(bundled_models())}), a folder, or org/name on the Hub",
     )
 
@@ -141,4 +143,6 @@ def read_tensors(path: Path, *, into: dict[str, Tensor]) -> None:
             raise CorruptError(
                 f'{path} does not fit its {CONFIG}: "{name}" is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}'
             )
+        if tensor.is_floating_point() != tensors[name].is_floating_point() or not tensors[name].isfinite().all():
+            raise CorruptError(f'{path} does not fit its {CONFIG}: "{name}" has numbers that no weights have')
         tensor.copy_(tensors[name])

@@ -35,9 +35,8 @@ def match(prompt: str, classes: Sequence[LabelClass]) -> Match:
     if not named:
         words = [" ".join(phrase) for phrase in phrases]
         suggestion = next(filter(None, (did_you_mean(token, words) for token in tokens)), "")
-        shown = prompt if len(prompt) <= 60 else prompt[:57] + "..."
         raise UsageError(
-            f"no class of this model in {quoted(shown)}.{suggestion}", hint="classes:\n" + describe(classes)
+            f"no class of this model in {quoted(prompt)}.{suggestion}", hint="classes:\n" + describe(classes)
         )
     first, *others = named
     return Match(first, classes[first].name, tuple(classes[index].name for index in others))
@@ -49,7 +48,8 @@ def describe(classes: Sequence[LabelClass]) -> str:
 
 
 def quoted(text: str) -> str:
-    """`text` in quotes, with what would disturb a terminal spelled out."""
+    """`text` in quotes, shortened, with what would disturb a terminal spelled out."""
+    text = text if len(text) <= 60 else text[:57] + "..."
     return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + '"'
 
 
@@ -78,7 +78,9 @@ def _phrases(classes: Sequence[LabelClass]) -> dict[Tokens, int]:
     phrases: dict[Tokens, int] = {}
     for index, each in enumerate(classes):
         for word in each.words:
-            *before, last = tokenize(word)
+            if not (tokens := tokenize(word)):
+                continue
+            *before, last = tokens
             for form in (last, *_plurals(last)):
                 phrases.setdefault((*before, form), index)
     return phrases

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -56,7 +57,7 @@ def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: E
         raise MissingError(f"{path} is not there: the run has not come to its first saved state")
     try:
         with safe_open(path, "pt") as file:
-            position = Position(**json.loads((file.metadata() or {})["position"]))
+            position = TypeAdapter(Position).validate_json((file.metadata() or {})["position"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         _restore(tensors, {f"model.{name}": tensor for name, tensor in named_tensors(model).items()})
         _restore(tensors, {f"ema.{name}": tensor for name, tensor in ema.average.items()})

@@ -1,5 +1,6 @@
 """The training loop, whole."""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Protocol
@@ -149,6 +150,7 @@ def fit(
             rate, distortion = _means(sums, position, batches)
             with ema.applied():
                 on_valid = bound_on(model, valid_batches)
+                _check_finite(on_valid.negative_elbo.mean().item(), position)
                 result = _end_epoch(position, settings.epochs, rate, distortion, on_valid, clock.seconds())
                 card = model_card(recipe, model, train, position)
                 for folder in [run.last_model, *([run.best_model] if result.is_best else [])]:
@@ -163,12 +165,16 @@ def fit(
 def _means(sums: Tensor, position: Position, batches: Batches) -> tuple[float, float]:
     """Rate and distortion an image over the epoch so far."""
     rate, distortion = (sums / (position.batch * batches.batch_size)).tolist()
-    if not rate + distortion < float("inf"):
+    _check_finite(rate + distortion, position)
+    return rate, distortion
+
+
+def _check_finite(loss: float, position: Position) -> None:
+    if not math.isfinite(loss):
         raise DivergedError(
             f"the loss is no longer a finite number (epoch {position.epoch + 1}, step {position.step:,})",
             hint="try a lower --lr, or --set training.gradient_clip=100; the last good state is kept",
         )
-    return rate, distortion
 
 
 def _end_epoch(
