@@ -8,6 +8,9 @@ install_import_hook(
 )
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
+
 import shutil
 import subprocess
 import sys

@@ -33,6 +33,7 @@ def test_change_reaches_its_key() -> None:
     ("change", "complaint"),
     [
         ("training.epoch=3", 'unknown key "training.epoch". Did you mean "training.epochs"'),
+        ("epochs=3", 'unknown key "epochs". Did you mean "training.epochs"'),
         ("traning.epochs=3", 'unknown key "traning"'),
         ("architecture.network.widht=8", 'unknown key "architecture.network.widht"'),
         ("training.epochs=many", '"training.epochs"'),

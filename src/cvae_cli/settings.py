@@ -40,7 +40,10 @@ def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationErro
     path = [part for part in mistake["loc"] if not _is_union_tag(values, mistake["loc"], part)]
     key = ".".join(str(part) for part in path)
     if mistake["type"] == "extra_forbidden":
-        return f'unknown key "{key}".{did_you_mean(key, known_keys(cls))}'
+        known = known_keys(cls)
+        same_end = [each for each in known if each.endswith("." + key.rsplit(".", 1)[-1])]
+        suggestion = f' Did you mean "{same_end[0]}"?' if same_end else did_you_mean(key, known)
+        return f'unknown key "{key}".{suggestion}'
     if mistake["type"] == "missing":
         return f'"{key}" is missing'
     return f'"{key}": {mistake["msg"][0].lower()}{mistake["msg"][1:]}, not {reprlib.repr(mistake["input"])}'

@@ -157,13 +157,7 @@ def download(entry: Weights, report: Report = lambda here, total: None) -> Path:
 
 
 def require(entry: Weights, report: Report = lambda here, total: None) -> Path:
-    """The file for use: the one that is here, else a fetched one.
-
-    Raises:
-        MissingError: it is neither here nor to be had; the hint names the command that fetches it.
-    """
-    if path := entry.path():
-        return path
+    """The file for use, verified: as `download`, with the command that fetches it in the hint of a MissingError."""
     try:
         return download(entry, report)
     except MissingError as error:

@@ -2,9 +2,11 @@
 
 import pytest
 
-from cvae_cli.data.fashion_mnist import CLASSES
+from cvae_cli.data.mnist import FAMILY
 from cvae_cli.errors import UsageError
 from cvae_cli.text.labels import match, tokenize
+
+CLASSES = FAMILY["fashion-mnist"].classes
 
 
 @pytest.mark.parametrize(

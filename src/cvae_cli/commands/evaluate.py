@@ -29,8 +29,6 @@ In a pipe a line has a metric and its value, tab-separated; with several models 
 
 Reconstruction = Literal["sample", "mean"]
 
-_DEFAULT_METRICS = ["mse", "ssim", "psnr", "elbo", "accuracy", "fid-fashion"]
-
 
 def evaluate(
     models: Annotated[
@@ -66,7 +64,7 @@ def evaluate(
     console.configure(json=json, quiet=quiet, debug=debug)
     from cvae_cli.evaluation import metrics
 
-    chosen = [metrics.get(name) for name in dict.fromkeys(names or _DEFAULT_METRICS)]
+    chosen = [metrics.get(name) for name in dict.fromkeys(names or [])]
 
     from cvae_cli.data import load_dataset
     from cvae_cli.device import pick_device
@@ -79,6 +77,7 @@ def evaluate(
     networks = [CVAE.from_pretrained(each, device=place) for each in wanted]
     labels = _distinct(wanted)
     name = dataset or networks[0].config.dataset
+    chosen = chosen or metrics.default_for(name)
     features = _load_features_or_say_how(chosen, place)
     with options.download_report(name) as report:
         data = load_dataset(name, split, data_dir=data_dir, report=report)

@@ -60,7 +60,9 @@ class Dataset:
 
 def names() -> list[str]:
     """The data sets known by name."""
-    return ["fashion-mnist"]
+    from cvae_cli.data.mnist import FAMILY
+
+    return list(FAMILY)
 
 
 def load_dataset(
@@ -82,13 +84,13 @@ def load_dataset(
         MissingError: a file is absent and cannot be fetched.
         CorruptError: a file is damaged.
     """
-    if name != "fashion-mnist":
-        raise UsageError(f'no data set "{name}".{did_you_mean(name, names())}', hint=f"data sets: {', '.join(names())}")
-    from cvae_cli.data import fashion_mnist
+    from cvae_cli.data import mnist
 
-    if split not in fashion_mnist.SPLITS:
+    if name not in names():
+        raise UsageError(f'no data set "{name}".{did_you_mean(name, names())}', hint=f"data sets: {', '.join(names())}")
+    if split not in mnist.SPLITS:
         raise UsageError(
-            f'{name} has no split "{split}".{did_you_mean(split, list(fashion_mnist.SPLITS))}',
-            hint=f"splits: {', '.join(fashion_mnist.SPLITS)}",
+            f'{name} has no split "{split}".{did_you_mean(split, list(mnist.SPLITS))}',
+            hint=f"splits: {', '.join(mnist.SPLITS)}",
         )
-    return fashion_mnist.load(split, data_dir=data_dir, report=report)
+    return mnist.load(name, split, data_dir=data_dir, report=report)

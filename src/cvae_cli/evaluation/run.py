@@ -56,8 +56,8 @@ def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
     if model.config.condition.names != [each.name for each in dataset.classes]:
         raise UsageError(f"{model.config.name} knows other classes than {dataset.name}")
     for metric in chosen:
-        if metric.name in {"accuracy", "fid-fashion"} and dataset.name != "fashion-mnist":
-            raise UsageError(f'"{metric.name}" judges Fashion-MNIST pictures only, not {dataset.name}')
+        if metric.only not in {None, dataset.name}:
+            raise UsageError(f'"{metric.name}" judges pictures of {metric.only} only, not of {dataset.name}')
     if len(dataset) < 2 and any(metric.name in EXTRACTORS for metric in chosen):
         raise UsageError("a Fréchet distance needs at least 2 pictures; more than it has features to mean anything")
 

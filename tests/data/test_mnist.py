@@ -130,9 +130,7 @@ def test_an_epoch_shows_every_picture_once_and_can_be_entered_anywhere() -> None
 
 def test_flipping_mirrors_about_half() -> None:
     data = fashion(n=64)
-    plain, flipped = (
-        next(Batches(data, batch_size=64, device=CPU, flip=flip).epoch(0))[0] for flip in (False, True)
-    )
+    plain, flipped = (next(Batches(data, batch_size=64, device=CPU, flip=flip).epoch(0))[0] for flip in (False, True))
     same = (plain == flipped).flatten(1).all(1)
     mirrored = (plain.flip(3) == flipped).flatten(1).all(1)
     assert (same | mirrored).all()
@@ -143,3 +141,20 @@ def test_bytes_survive_the_way_in_and_out() -> None:
     every = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1)
     assert torch.equal(to_uint8(to_float(every)), every)
     assert to_uint8(torch.tensor([[[[-0.1, 1.1, 0.5 / 255 + 1e-4]]]])).flatten().tolist() == [0, 255, 1]
+
+
+@pytest.mark.parametrize("name", ["mnist", "kmnist"])
+def test_relatives_are_read_alike_and_their_classes_have_names(name: str) -> None:
+    data = load_dataset(name, "test", data_dir=FASHION)
+    assert (data.name, len(data), len(data.classes)) == (name, 200, 10)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"), [("seven", "7"), ("a handwritten 3", "3"), ("ones", "1"), ("き", "ki"), ("the letter su", "su")]
+)
+def test_relatives_have_prompts(prompt: str, name: str) -> None:
+    from cvae_cli.data.mnist import FAMILY
+    from cvae_cli.text.labels import match
+
+    relative = FAMILY["kmnist" if name.isalpha() else "mnist"]
+    assert match(prompt, relative.classes).name == name
