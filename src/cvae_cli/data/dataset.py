@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +61,14 @@ class Dataset:
 
 def names() -> list[str]:
     """The data sets known by name."""
-    from cvae_cli.data.mnist import FAMILY
+    return list(_sources())
 
-    return list(FAMILY)
+
+def _sources() -> dict[str, ModuleType]:
+    """Which module reads which data set: each has `SPLITS` and `load`."""
+    from cvae_cli.data import cifar, mnist
+
+    return {**dict.fromkeys(mnist.FAMILY, mnist), "cifar-10": cifar}
 
 
 def load_dataset(
@@ -84,13 +90,13 @@ def load_dataset(
         MissingError: a file is absent and cannot be fetched.
         CorruptError: a file is damaged.
     """
-    from cvae_cli.data import mnist
-
-    if name not in names():
+    source = _sources().get(name)
+    if source is None:
         raise UsageError(f'no data set "{name}".{did_you_mean(name, names())}', hint=f"data sets: {', '.join(names())}")
-    if split not in mnist.SPLITS:
+    if split not in source.SPLITS:
         raise UsageError(
-            f'{name} has no split "{split}".{did_you_mean(split, list(mnist.SPLITS))}',
-            hint=f"splits: {', '.join(mnist.SPLITS)}",
+            f'{name} has no split "{split}".{did_you_mean(split, list(source.SPLITS))}',
+            hint=f"splits: {', '.join(source.SPLITS)}",
         )
-    return mnist.load(name, split, data_dir=data_dir, report=report)
+    dataset: Dataset = source.load(name, split, data_dir=data_dir, report=report)
+    return dataset

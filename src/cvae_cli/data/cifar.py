@@ -1,0 +1,78 @@
+"""CIFAR-10: 50,000 + 10,000 colour pictures of 32x32 in ten classes (Krizhevsky 2009)."""
+
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_cli.config import LabelClass
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.download import Digest, Report, fetch
+from cvae_cli.errors import CorruptError, MissingError
+from cvae_cli.paths import datasets_dir
+
+SPLITS = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
+
+# The archive for C programs, with the digest of the data set's page: plain bytes, where the one for Python is pickles.
+_ARCHIVE = "cifar-10-binary.tar.gz"
+_URL = f"https://www.cs.toronto.edu/~kriz/{_ARCHIVE}"
+_DIGEST = Digest(algorithm="md5", hexadecimal="c32a1d4ab5d03f1284b67883e8d87530")
+_RECORD = 1 + 3 * 32 * 32  # bytes: a label, then the red, green and blue planes
+
+CLASSES = tuple(
+    LabelClass(name=name, words=tuple(words.split(", ")))
+    for name, words in {
+        "airplane": "airplane, aeroplane, plane, aircraft, jet, airliner",
+        "automobile": "automobile, car, sedan, station wagon",
+        "bird": "bird, ostrich, songbird",
+        "cat": "cat, kitten, kitty",
+        "deer": "deer, stag, doe, elk, moose, reindeer",
+        "dog": "dog, puppy, hound, doggy",
+        "frog": "frog, toad, tree frog",
+        "horse": "horse, pony, foal, stallion, mare",
+        "ship": "ship, boat, vessel, ferry, speedboat, sailboat",
+        "truck": "truck, lorry, fire engine, dump truck",
+    }.items()
+)
+
+
+def load(name: str, split: str, *, data_dir: Path | None, report: Report) -> Dataset:
+    """A split, read out of the published archive; see `load_dataset`."""
+    path = _archive(data_dir, report)
+    records = np.concatenate([_records(path, member) for member in SPLITS[split]])  # (n, 3073)
+    labels, planes = records[:, 0], records[:, 1:]
+    if labels.max() >= len(CLASSES):
+        raise CorruptError(f"{path} has labels beyond its {len(CLASSES)} classes")
+    return Dataset(
+        name=name,
+        split=split,
+        images=np.ascontiguousarray(planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)),  # (n, 32, 32, 3)
+        labels=labels.astype(np.int64),
+        classes=CLASSES,
+        licence="not stated by its authors",
+    )
+
+
+def _archive(data_dir: Path | None, report: Report) -> Path:
+    if data_dir is None:
+        return fetch(_URL, datasets_dir() / "cifar-10" / _ARCHIVE, digest=_DIGEST, report=report)
+    if not (data_dir / _ARCHIVE).is_file():
+        raise MissingError(
+            f"{data_dir} has no {_ARCHIVE}", hint="--data-dir takes a folder with the archive as published"
+        )
+    return data_dir / _ARCHIVE
+
+
+def _records(path: Path, member: str) -> NDArray[np.uint8]:
+    """The records of one file of the archive, `(n, 3073)`."""
+    try:
+        with tarfile.open(path) as archive:
+            file = archive.extractfile(f"cifar-10-batches-bin/{member}")
+            content = file.read(10_000 * _RECORD + 1) if file else b""
+    except (tarfile.TarError, EOFError, zlib.error, KeyError, OSError) as error:
+        raise CorruptError(f"{path} is damaged, or not the archive as published ({error})") from error
+    if not content or len(content) % _RECORD:
+        raise CorruptError(f"{path} is damaged: {member} is not whole pictures")
+    return np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
