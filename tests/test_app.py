@@ -1,5 +1,6 @@
 """The one table from exceptions to exit codes."""
 
+import errno
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cvae_cli.errors import CvaeError, ExitCode
 
 def caught(code: str) -> Exception:
     try:
-        exec(code, {"torch": torch})
+        exec(code, {"torch": torch, "errno": errno})
     except Exception as error:
         return error
     raise AssertionError("nothing was raised")
@@ -23,7 +24,7 @@ def caught(code: str) -> Exception:
     [
         ("torch.empty(2**50)", ExitCode.OUT_OF_MEMORY, "out of memory"),
         ("bytearray(2**60)", ExitCode.OUT_OF_MEMORY, "out of memory"),
-        ("with open('/dev/full', 'w') as file: file.write('x')", ExitCode.UNEXPECTED, "no space left on the device"),
+        ("raise OSError(errno.ENOSPC, 'No space left on device')", ExitCode.UNEXPECTED, "no space left on the device"),
         ("open('/nowhere/at/all')", ExitCode.UNEXPECTED, "no such file or directory: /nowhere/at/all"),
         ("1 / 0", ExitCode.UNEXPECTED, "unexpected ZeroDivisionError: division by zero"),
     ],

@@ -1,6 +1,7 @@
 """`cvae train` as a user runs it: killed, interrupted, gone on with."""
 
 import json
+import resource
 import signal
 import subprocess
 import time
@@ -72,6 +73,27 @@ def test_interrupted_training_saves_says_where_and_exits_130(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["last"]["epoch"] == 4
     assert weights(run) == weights(uninterrupted)
+
+
+def test_full_disk_is_said_and_leaves_nothing_half_written(
+    executable: str, clean_environment: dict[str, str], cvae: Command, tmp_path: Path
+) -> None:
+    def no_file_beyond_six_megabytes() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000))
+
+    run = tmp_path / "run"
+    done = subprocess.run(
+        [executable, *TRAIN, "--out", str(run)],
+        env=clean_environment,
+        preexec_fn=no_file_beyond_six_megabytes,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    said = f"cvae: file too large: {run / 'state' / 'training.safetensors'}"  # the model fits, its state does not
+    assert said in done.stderr.splitlines()
+    assert not list(run.rglob("*.tmp"))
+    assert cvae("generate", "dress", "--model", run, "-o", "out.png").returncode == 0
 
 
 def test_finished_run_goes_on_with_more_epochs(cvae: Command, run_folder: Path, tmp_path: Path) -> None:

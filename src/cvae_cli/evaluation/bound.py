@@ -25,4 +25,4 @@ def bound_on(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
         rates.append(bound.rate)
         distortions.append(bound.distortion)
         first += len(images)
-    return Bound(rate=torch.cat(rates).double().cpu(), distortion=torch.cat(distortions).double().cpu())
+    return Bound(rate=torch.cat(rates).cpu().double(), distortion=torch.cat(distortions).cpu().double())

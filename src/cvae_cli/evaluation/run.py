@@ -68,7 +68,12 @@ def load_features(chosen: Sequence[Metric], device: torch.device, report: Report
     Raises:
         MissingError: they cannot be had.
     """
-    return {m.name: EXTRACTORS[m.name](device, report) for m in chosen if m.name in EXTRACTORS}
+    return {m.name: EXTRACTORS[m.name](_judging_device(device), report) for m in chosen if m.name in EXTRACTORS}
+
+
+def _judging_device(device: torch.device) -> torch.device:
+    """Where samples are judged: Fréchet distances need float64, which Apple's GPUs do not have."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def evaluate(
@@ -119,7 +124,7 @@ def _reconstruction_scores(
             parts[name].append(functions[name](images, reconstructions))
         done += len(images)
         steps("reconstructions", done, len(batches.images))
-    return {name: torch.cat(part).double().mean().item() for name, part in parts.items()}
+    return {name: torch.cat(part).cpu().double().mean().item() for name, part in parts.items()}
 
 
 def _sample_scores(
@@ -132,34 +137,35 @@ def _sample_scores(
 ) -> dict[str, float]:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
+    place = _judging_device(model.device)
     distances = {}
     for name, feature in features.items():
         # uint8 in, float64 sums inside; antialias must be off for numbers that compare (it is in our extractors)
         distances[name] = FrechetInceptionDistance(feature=feature.network, antialias=False)
-        distances[name].to(model.device)
+        distances[name].to(place)
     judge = None
     if any(metric.name == "accuracy" for metric in chosen):
         from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 
-        judge = load_fashion_cnn(model.device)
+        judge = load_fashion_cnn(place)
     agreed = 0
     labels = torch.from_numpy(dataset.labels)
     pictures = torch.from_numpy(dataset.images)
     for start in range(0, len(dataset), _BATCH):
-        chosen_labels = labels[start : start + _BATCH].to(model.device)
+        asked = labels[start : start + _BATCH]
         drawn = model.sample(
-            chosen_labels,
+            asked.to(model.device),
             seed=settings.seed,
-            indices=range(start, start + len(chosen_labels)),
+            indices=range(start, start + len(asked)),
             temperature=settings.temperature,
         )
-        drawn = _three_channels(to_uint8(drawn))
+        drawn = _three_channels(to_uint8(drawn)).to(place)
         for distance in distances.values():
-            distance.update(_three_channels(pictures[start : start + _BATCH].to(model.device)), real=True)
+            distance.update(_three_channels(pictures[start : start + _BATCH].to(place)), real=True)
             distance.update(drawn, real=False)
         if judge is not None:
-            agreed += int((judge.classify(drawn).argmax(1) == chosen_labels).sum())
-        steps("samples", start + len(chosen_labels), len(dataset))
+            agreed += int((judge.classify(drawn).argmax(1).cpu() == asked).sum())
+        steps("samples", start + len(asked), len(dataset))
     values = {name: distance.compute().item() for name, distance in distances.items()}
     if judge is not None:
         values["accuracy"] = agreed / len(dataset)

@@ -120,8 +120,13 @@ def named_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file, whole or not at all."""
-    with replacing(path) as draft:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, draft, metadata)
+    try:
+        with replacing(path) as draft:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, draft, metadata)
+    except SafetensorError as error:
+        if code := re.search(r"os error (\d+)", str(error)):  # a full disk and its like, wrapped by the library
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+        raise
 
 
 @torch.no_grad()

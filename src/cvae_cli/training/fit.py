@@ -108,6 +108,7 @@ def fit(
     valid_batches = Batches(valid, batch_size=settings.batch_size, device=device)
     steps = settings.epochs * len(batches)
     precision = pick_precision(settings.precision, device)
+    exact = torch.float32 if device.type == "mps" else torch.float64
     clock = _Clock(position, images_per_step=batches.batch_size, steps=steps)
 
     def save_all() -> None:
@@ -117,7 +118,7 @@ def fit(
     with deferred_interrupt() as interrupted:
         while position.epoch < settings.epochs:
             model.train()
-            sums = torch.tensor(position.sums, dtype=torch.float64).to(device)  # rate, distortion
+            sums = torch.tensor(position.sums, dtype=exact).to(device)  # rate, distortion
             for images, condition in batches.epoch(position.epoch, start=position.batch):
                 torch.manual_seed(settings.seed * 1_000_003 + position.step)  # a step's noise needs no memory
                 with torch.autocast(device.type, precision, enabled=precision != torch.float32):
@@ -135,7 +136,7 @@ def fit(
 
                 position.step += 1
                 position.batch += 1
-                sums += torch.stack([bound.rate.detach().sum(), bound.distortion.detach().sum()]).double()
+                sums += torch.stack([bound.rate.detach().sum(), bound.distortion.detach().sum()]).to(exact)
                 if interrupted() or clock.report_is_due():
                     rate, distortion = _means(sums, position, batches)
                     listener.progress(clock.progress(position, settings.epochs, len(batches), rate, distortion))
