@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cvae_cli.settings import Settings
 
@@ -25,6 +25,13 @@ class LabelClass(Settings):
 
     name: str
     words: tuple[str, ...]
+
+    @field_validator("words")
+    @classmethod
+    def _can_be_said(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        if not any(character.isalnum() for word in words for character in word):
+            raise ValueError("no word that a prompt could have")
+        return words
 
 
 class LabelCondition(Settings):
