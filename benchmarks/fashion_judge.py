@@ -2,8 +2,8 @@
 
     python benchmarks/fashion_judge.py [--data-dir DIR]
 
-Prints the classifier's accuracy on the 10,000 test pictures, and the distance between them and 10,000 training pictures,
-which no model can be expected to go below.
+Prints the classifier's accuracy on the 10,000 test pictures, and the distance between them and 10,000 training
+pictures, which no model can be expected to go below.
 """
 
 import argparse

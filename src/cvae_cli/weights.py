@@ -1,5 +1,6 @@
 """The registry of files that can be downloaded, and fetching them."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cvae_cli.paths import weights_dir
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
+class Weights(ABC):
     """A published file of weights.
 
     Attributes:
@@ -30,17 +31,17 @@ class Weights:
         return Digest(algorithm="sha256", hexadecimal=self.sha256)
 
     @property
+    @abstractmethod
     def source(self) -> str:
         """Where it comes from, for people."""
-        raise NotImplementedError
 
+    @abstractmethod
     def path(self) -> Path | None:
         """Where the file is on this machine, if it is there and has its size."""
-        raise NotImplementedError
 
+    @abstractmethod
     def download(self, report: Report) -> Path:
         """Fetch and verify; see `download`."""
-        raise NotImplementedError
 
     def _is_whole(self, path: Path) -> bool:
         return path.stat().st_size == self.size and self.digest.matches(path)

@@ -1,6 +1,7 @@
 """p(x | z, c): what a decoder's output says about the pixels. A decoder gives one number a pixel, unbounded."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
@@ -12,16 +13,16 @@ from cvae_cli import config
 Images = Float[Tensor, "b c h w"]
 
 
-class Likelihood(nn.Module):
+class Likelihood(nn.Module, ABC):
     """Turns decoder outputs into pictures, and into log-likelihoods of pictures."""
 
+    @abstractmethod
     def mean(self, output: Images) -> Images:
         """The picture in [0, 1] that the decoder's output stands for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def distortion(self, output: Images, images: Images) -> Float[Tensor, " b"]:
         """-log p(images | output), summed over pixels, in nats."""
-        raise NotImplementedError
 
 
 class Bernoulli(Likelihood):

@@ -1,5 +1,7 @@
 """What a network offers to the model around it, and which settings build which network."""
 
+from abc import ABC, abstractmethod
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -7,18 +9,18 @@ from cvae_cli import config
 from cvae_cli.models.condition import Condition
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """An encoder and a decoder that share a condition."""
 
+    @abstractmethod
     def encode(
         self, images: Float[Tensor, "b c h w"], condition: Condition
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
         """Mean and log-variance of q(z | x, c)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
         """One unbounded number a pixel, for the likelihood to read."""
-        raise NotImplementedError
 
 
 def build_network(settings: config.ModelConfig) -> Network:

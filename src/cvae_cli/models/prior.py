@@ -1,6 +1,7 @@
 """p(z | c): where samples start."""
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
@@ -13,16 +14,16 @@ from cvae_cli.models.condition import Condition, embedding
 Latents = Float[Tensor, "b d"]
 
 
-class Prior(nn.Module):
+class Prior(nn.Module, ABC):
     """A density over latents that can be sampled by carrying standard normal noise to it."""
 
+    @abstractmethod
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         """log p(z | c), in nats."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_noise(self, noise: Latents, condition: Condition) -> Latents:
         """The sample that standard normal `noise` stands for."""
-        raise NotImplementedError
 
     def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         """KL(q(z | x, c) || p(z | c)) in nats, from one sample `z` of q; the entropy of q is taken exactly."""
