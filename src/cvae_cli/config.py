@@ -1,4 +1,4 @@
-"""What a model is: everything needed to rebuild it, as it stands in `config.json` and in a recipe's [model] part."""
+"""What a model is: everything needed to rebuild it, as it stands in `config.json` and in a recipe's [architecture]."""
 
 from typing import Annotated, Any, Literal
 

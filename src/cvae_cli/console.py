@@ -4,6 +4,7 @@ Three modes: for people (tables, progress), `--json` (one JSON document on stdou
 only). Rich draws on a terminal; in a pipe values are plain, and paths and JSON never go through Rich, which wraps.
 """
 
+import io
 import json
 import os
 import shutil
@@ -31,6 +32,9 @@ def configure(*, json: bool = False, quiet: bool = False, debug: bool = False) -
     global _json, _quiet
     _json, _quiet = json, quiet
     globals()["debug"] = debug
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what is not text, as a file's name may be, is spelled out; that is good JSON too
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def is_terminal() -> bool:
@@ -76,11 +80,15 @@ def error(error: CvaeError) -> None:
 def result(data: Any, text: str | None) -> None:
     """A command's result: `data` with `--json`, else `text` where there is something to say."""
     if _json:
-        text = json.dumps(data, indent=2, ensure_ascii=False)
-        # an argument that is not UTF-8 has lone surrogates: spelled out they are still JSON
-        print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+        print(json.dumps(data, indent=2, ensure_ascii=False), flush=True)
     elif text is not None:
         print(text, flush=True)
+
+
+def result_bytes(content: bytes) -> None:
+    """A command's result that is no text."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 def table(
@@ -115,7 +123,7 @@ def table(
     console = Console(highlight=False, markup=False)
     console.print(drawn)
     if footer:
-        console.print(footer, style="dim")
+        console.print(footer, style="dim", soft_wrap=True)
     return None
 
 

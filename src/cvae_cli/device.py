@@ -3,6 +3,7 @@
 import torch
 
 from cvae_cli.errors import UsageError
+from cvae_cli.recipes import Precision
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -29,11 +30,14 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of the arithmetic inside the networks: `auto` is bf16 on a GPU that has it, else fp32."""
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def pick_precision(name: Precision, device: torch.device) -> Precision:
+    """The precision of the arithmetic inside the networks: `auto` is bf16 on a GPU that has it, else fp32."""
+    if name != "auto":
+        return name
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
 def flops(forward: "torch.nn.Module | object", *inputs: torch.Tensor) -> int:

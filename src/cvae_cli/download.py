@@ -36,6 +36,12 @@ class Digest:
         return digest.startswith(self.hexadecimal)
 
 
+def sha256(path: Path) -> str:
+    """The hexadecimal digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def offline() -> bool:
     """Whether the user forbids the network (`HF_HUB_OFFLINE=1`, the variable that the Hub's tools share)."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
@@ -139,11 +145,14 @@ def _append(response: HTTPResponse, part: Path, report: Report) -> bool:
     here = part.stat().st_size if goes_on else 0
     total = here + int(response.headers["Content-Length"]) if response.headers["Content-Length"] else None
     with part.open("ab" if goes_on else "wb") as file:
-        try:
-            while chunk := response.read(_CHUNK):
-                file.write(chunk)
-                here += len(chunk)
-                report(here, total)
-        except HTTPException:  # the only sign that a body of unknown length broke off
-            return False
+        while True:
+            try:
+                chunk = response.read(_CHUNK)
+            except (HTTPException, OSError):  # the network's; what `write` raises is the disk's
+                return False
+            if not chunk:
+                break
+            file.write(chunk)
+            here += len(chunk)
+            report(here, total)
     return total is None or here == total

@@ -1,6 +1,10 @@
 """What can go wrong, as a user meets it: a sentence, a hint and an exit code."""
 
+from collections.abc import Sequence
 from enum import IntEnum
+
+_NEAR = 0.6  # similarity from which a known word is worth suggesting
+_MOST_WORDS, _LONGEST_WORD = 100, 60  # of what was said; nobody's slip is further in, or longer
 
 
 class ExitCode(IntEnum):
@@ -83,9 +87,16 @@ class InterruptedRunError(CvaeError):
     exit_code = ExitCode.INTERRUPTED
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """` Did you mean "sneaker"?` for the known word nearest to `word`, or nothing when none is near."""
-    import difflib
+def did_you_mean(said: str | Sequence[str], known: Sequence[str]) -> str:
+    """` Did you mean "sneaker"?`, for the known word nearest to any of those `said`; nothing when none is near."""
+    from difflib import SequenceMatcher
 
-    near = difflib.get_close_matches(word.casefold(), known, n=1, cutoff=0.6)
-    return f' Did you mean "{near[0]}"?' if near else ""
+    words = [said] if isinstance(said, str) else said[:_MOST_WORDS]
+    matches = [
+        (SequenceMatcher(None, word.casefold(), each).ratio(), each)
+        for word in words
+        if len(word) <= _LONGEST_WORD
+        for each in known
+    ]
+    similarity, nearest = max(matches, default=(0.0, ""))
+    return f' Did you mean "{nearest}"?' if similarity >= _NEAR else ""

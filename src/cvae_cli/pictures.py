@@ -22,7 +22,7 @@ _MOST_PIXELS = 64_000_000  # of a picture that is opened: 8,000 x 8,000
 
 def to_pil(images: Tensor) -> list[Image.Image]:
     """Float `(n, c, h, w)` in [0, 1] as Pillow images, mode L or RGB."""
-    from cvae_cli.data.batches import to_uint8
+    from cvae_cli.pixels import to_uint8
 
     return [
         Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array)

@@ -14,9 +14,10 @@ from helpers import fashion
 from loopback import Loopback, Page, loopback
 
 from cvae_cli.data import load_dataset
-from cvae_cli.data.batches import Batches, to_float, to_uint8
+from cvae_cli.data.batches import Batches
 from cvae_cli.data.idx import read_idx
 from cvae_cli.errors import CorruptError, MissingError, UsageError
+from cvae_cli.pixels import to_float, to_uint8
 
 CPU = torch.device("cpu")
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 from helpers import fashion, small_model
 
-from cvae_cli.data.batches import Batches, to_float
+from cvae_cli.data.batches import Batches
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.bound import bound_on
 from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 from cvae_cli.evaluation.features import fashion_features
 from cvae_cli.evaluation.run import Settings, evaluate
+from cvae_cli.pixels import to_float
 
 CPU = torch.device("cpu")
 

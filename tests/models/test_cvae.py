@@ -8,8 +8,8 @@ import torch
 from helpers import VARIANTS, fashion, small_model
 
 from cvae_cli import CVAE
-from cvae_cli.data.batches import to_float
 from cvae_cli.models.pretrained import named_tensors
+from cvae_cli.pixels import to_float
 
 CLASSES = torch.arange(10)
 

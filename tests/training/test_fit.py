@@ -52,7 +52,7 @@ def weights(run: Run) -> dict[str, bytes]:
 
 def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
     run, recorder = start(tmp_path / "run"), Recorder()
-    fit(run, *data(), device=CPU, resume=False, listener=recorder)
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=recorder)
     bounds = [result.valid for result in recorder.results]
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[-1] < 0.8 * 28 * 28 * 0.693  # far below what a decoder of greys gives
@@ -70,26 +70,26 @@ def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
 )
 def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, variant: str, changes: dict[str, Any]) -> None:
     whole = start(tmp_path / "whole", changes, variant)
-    fit(whole, *data(), device=CPU, resume=False, listener=Recorder())
+    fit(whole, whole.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
     broken = start(tmp_path / "broken", changes, variant)
     with pytest.raises(ConnectionError):
-        fit(broken, *data(), device=CPU, resume=False, listener=Recorder(stop_after=2))
+        fit(broken, broken.recipe(), *data(), device=CPU, resume=False, listener=Recorder(stop_after=2))
     torch.rand(17)  # whatever else this process draws in between
-    fit(broken, *data(), device=CPU, resume=True, listener=Recorder())
+    fit(broken, broken.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
     assert weights(broken) == weights(whole)
 
 
 def test_seed_decides_the_weights(tmp_path: Path) -> None:
     runs = [start(tmp_path / str(seed), {"training.seed": seed, "training.epochs": 1}) for seed in (0, 1)]
     for run in runs:
-        fit(run, *data(), device=CPU, resume=False, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
     assert weights(runs[0]) != weights(runs[1])
 
 
 def test_average_of_the_weights_becomes_the_model(tmp_path: Path) -> None:
     runs = [start(tmp_path / str(decay), {"training.ema_decay": decay, "training.epochs": 1}) for decay in (0.0, 0.99)]
     for run in runs:
-        fit(run, *data(), device=CPU, resume=False, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
     plain, averaged = (CVAE.from_pretrained(run.folder) for run in runs)
     assert not same(plain.network.mean.weight.detach(), averaged.network.mean.weight.detach())
 
@@ -97,27 +97,47 @@ def test_average_of_the_weights_becomes_the_model(tmp_path: Path) -> None:
 def test_diverging_training_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
     with pytest.raises(ConnectionError):
-        fit(run, *data(), device=CPU, resume=False, listener=Recorder(stop_after=1))
+        fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder(stop_after=1))
     good = run.state_file.read_bytes()
-    run.change(run.recipe({"training.learning_rate": 1e30}))
+    run.write_recipe(run.recipe({"training.learning_rate": 1e30}))
     with pytest.raises(DivergedError, match="finite"):
-        fit(run, *data(), device=CPU, resume=True, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
     assert run.state_file.read_bytes() == good
-    run.change(run.recipe({"training.learning_rate": 1e-3}))
-    fit(run, *data(), device=CPU, resume=True, listener=Recorder())
+    run.write_recipe(run.recipe({"training.learning_rate": 1e-3}))
+    fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
 
 
 def test_state_of_another_model_is_refused(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
-    fit(run, *data(), device=CPU, resume=False, listener=Recorder())
-    run.change(run.recipe({"architecture.latent_dim": 7, "training.epochs": 2}))
-    with pytest.raises(CorruptError, match="another model"):
-        fit(run, *data(), device=CPU, resume=True, listener=Recorder())
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    run.write_recipe(run.recipe({"architecture.latent_dim": 7, "training.epochs": 2}))
+    with pytest.raises(CorruptError, match="does not fit"):
+        fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
 
 
-def test_going_on_without_a_state_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="first saved state"):
-        fit(start(tmp_path / "run"), *data(), device=CPU, resume=True, listener=Recorder())
+def test_run_stopped_before_its_first_state_begins_again(tmp_path: Path) -> None:
+    run, recorder = start(tmp_path / "run", {"training.epochs": 1}), Recorder()
+    fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=recorder)
+    assert len(recorder.results) == 1
+
+
+def test_going_on_without_the_state_is_refused(tmp_path: Path) -> None:
+    run = start(tmp_path / "run", {"training.epochs": 1})
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    run.state_file.unlink()
+    with pytest.raises(MissingError, match="is gone"):
+        fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
+
+
+def test_epochs_can_only_be_added_and_not_to_one_cycle(tmp_path: Path) -> None:
+    run = start(tmp_path / "run", {"training.epochs": 2})
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    with pytest.raises(UsageError, match="2 epochs already"):
+        fit(run, run.recipe({"training.epochs": 1}), *data(), device=CPU, resume=True, listener=Recorder())
+    changes = {"training.epochs": 3, "training.schedule": "one-cycle"}
+    with pytest.raises(UsageError, match="one-cycle"):
+        fit(run, run.recipe(changes), *data(), device=CPU, resume=True, listener=Recorder())
+    assert run.recipe().training.epochs == 2
 
 
 def test_a_run_is_not_overwritten_without_force(tmp_path: Path) -> None:

@@ -66,9 +66,10 @@ def evaluate(
 
     chosen = [metrics.get(name) for name in dict.fromkeys(names or [])]
 
-    from cvae_cli.data import load_dataset
+    from cvae_cli.data import check_name, load_dataset
     from cvae_cli.device import pick_device
-    from cvae_cli.evaluation.run import Settings, check, protocol
+    from cvae_cli.evaluation.features import FRECHET_DISTANCES
+    from cvae_cli.evaluation.run import Settings, check, check_metrics, protocol
     from cvae_cli.evaluation.run import evaluate as measure
     from cvae_cli.models import CVAE
 
@@ -78,6 +79,8 @@ def evaluate(
     labels = _distinct(wanted)
     name = dataset or networks[0].config.dataset
     chosen = chosen or metrics.default_for(name)
+    check_name(name, split)
+    check_metrics(chosen, name)
     features = _load_features_or_say_how(chosen, place)
     with options.download_report(name) as report:
         data = load_dataset(name, split, data_dir=data_dir, report=report)
@@ -85,8 +88,8 @@ def evaluate(
         data = data.sample(samples, seed)
     for network in networks:
         check(chosen, network, data)
-    for metric, feature in features.items():
-        if len(data) <= (width := int(feature.network.num_features)):  # type: ignore[arg-type]
+    for metric in FRECHET_DISTANCES & features.keys():
+        if len(data) <= (width := int(features[metric].network.num_features)):  # type: ignore[arg-type]
             console.warn(f"{metric}: fewer pictures ({len(data)}) than features ({width}): the distance means little")
     settings = Settings(seed=seed, temperature=temperature, reconstruction=reconstruction)
     scores = []
@@ -105,10 +108,10 @@ def evaluate(
     console.table(
         {
             "models": [
-                {"model": label, "scores": each.values, **each.details}
-                for label, each in zip(labels, scores, strict=True)
+                {**_identity(label, model, network), "scores": each.values, **each.details}
+                for label, model, network, each in zip(labels, wanted, networks, scores, strict=True)
             ],
-            "protocol": protocol(networks, data, features, settings),
+            "protocol": protocol(data, features, settings, place),
         },
         columns=["", *labels],
         rows=[_row(metric, scores, networks) for metric in chosen],
@@ -119,6 +122,14 @@ def evaluate(
         ],
         footer=_footer(data, settings.seed, chosen, networks),
     )
+
+
+def _identity(label: str, model: str, network: "CVAE") -> dict[str, str]:
+    from cvae_cli.download import sha256
+    from cvae_cli.models.pretrained import WEIGHTS, find
+
+    kind = network.config.architecture.likelihood.kind
+    return {"model": label, "weights_sha256": sha256(find(model) / WEIGHTS), "likelihood": kind}
 
 
 def _comparable(metric: "Metric", networks: "list[CVAE]") -> bool:

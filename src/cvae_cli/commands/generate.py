@@ -91,9 +91,7 @@ def generate(
     sheet = grid(list(drawn), columns=columns or (n if len(wanted) > 1 else None))
     content = png_bytes(sheet, {"prompt": "\n".join(wanted), "pictures": str(n), **facts})
     if output == "-":
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return None
+        return console.result_bytes(content)
     path = Path(output) if output else options.free_name(_slug(wanted[0]))
     write_bytes(path, content)
     size = network.config.image.size

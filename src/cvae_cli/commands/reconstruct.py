@@ -53,16 +53,18 @@ def reconstruct(
         raise UsageError(
             "give either pictures or --dataset", hint="for example:  cvae reconstruct boot.jpg --label boot"
         )
+    if label and dataset:
+        raise UsageError("--label is for pictures of your own; a data set has its labels")
     output = out or options.free_name("pairs")
     check_writable(output)
 
     import torch
 
-    from cvae_cli.data.batches import to_float
     from cvae_cli.device import pick_device
-    from cvae_cli.evaluation.metrics import squared_error, ssim
+    from cvae_cli.evaluation.metrics import closeness
     from cvae_cli.models import CVAE
     from cvae_cli.pictures import grid, save_png, to_pil
+    from cvae_cli.pixels import to_float
 
     network = CVAE.from_pretrained(model, device=pick_device(device))
     if images:
@@ -77,12 +79,9 @@ def reconstruct(
     columns = 2 * min(_PAIRS_IN_A_ROW, len(originals))
     save_png(grid(to_pil(pairs), columns=columns), output, {"model": network.config.name})
 
-    errors = squared_error(originals, reconstructions)
-    scores = {
-        "mse": errors.tolist(),
-        "mse_per_pixel": (errors / originals[0].numel()).tolist(),
-        "ssim": ssim(originals, reconstructions).tolist(),
-    }
+    scores = {name: values.tolist() for name, values in closeness(originals, reconstructions).items()}
+    if out is None and not console.is_terminal():
+        console.note(f"pairs in {output}")
     _show(names, condition, scores, network, output)
 
 
@@ -105,15 +104,19 @@ def _open(paths: list[Path], network: "CVAE") -> "Tensor":
 
 def _labels(paths: list[Path], label: str | None, network: "CVAE") -> "Tensor":
     """The conditions of pictures: `--label` for all, else the name of the folder that each is in."""
-    prompts = [label] * len(paths) if label is not None else [path.resolve().parent.name for path in paths]
-    try:
-        return network.condition(prompts, notice=console.warn)
-    except UsageError as error:
-        if label is not None:
-            raise
-        raise UsageError(
-            f"what does {paths[0]} show? Its folder's name says no class", hint=f"add --label; {error.hint}"
-        ) from error
+    if label is not None:
+        return network.condition([label] * len(paths), notice=console.warn)
+    import torch
+
+    conditions = []
+    for path in paths:
+        try:
+            conditions.append(network.condition([path.absolute().parent.name]))
+        except UsageError as error:
+            raise UsageError(
+                f"what does {path} show? Its folder's name says no class", hint=f"add --label; {error.hint}"
+            ) from error
+    return torch.cat(conditions)
 
 
 def _draw(
@@ -133,7 +136,7 @@ def _draw(
 
 def _show(names: list[str], condition: "Tensor", scores: dict[str, list[float]], network: "CVAE", output: Path) -> None:
     classes = network.config.condition.names
-    labels = [classes[index] for index in condition.tolist()]
+    labels = [classes[index] if network.is_conditional else "-" for index in condition.tolist()]
     entries: list[dict[str, Any]] = [
         {"image": name, "label": text, **{metric: values[index] for metric, values in scores.items()}}
         for index, (name, text) in enumerate(zip(names, labels, strict=True))

@@ -26,6 +26,8 @@ Examples:
 Ctrl-C stops after the step in progress and loses nothing.
 """
 
+_MAY_CHANGE = ["training.epochs", "training.learning_rate", "training.gradient_clip", "data.dir"]
+
 
 def train(
     recipe: Annotated[
@@ -76,10 +78,9 @@ def train(
     values = {key: value for key, value in asked.items() if value is not None}
     values |= dict(recipes.parse_change(change) for change in changes or [])
     if resume is not None:
-        if recipe or out or force or values.keys() - {"training.epochs", "data.dir"}:
+        if recipe or out or force or values.keys() - set(_MAY_CHANGE):
             raise UsageError(
-                "--resume goes on with a run as it was started",
-                hint="beside it only --epochs, --data-dir and --device make sense",
+                "--resume goes on with a run as it was started", hint=f"only these may change: {', '.join(_MAY_CHANGE)}"
             )
         return _train(resume, None, values, device=device, force=False, dry_run=dry_run)
     if recipe is None:
@@ -100,32 +101,30 @@ def _train(
         recipe = run.recipe(changes)
     else:
         run.check_new(force=force)
-
-    from cvae_cli.data import load_dataset
-    from cvae_cli.device import pick_device
-    from cvae_cli.training.fit import fit
-
-    place = pick_device(device)
-    settings = recipe.training
-    with options.download_report(recipe.data.name) as report:
-        whole = load_dataset(
-            recipe.data.name,
-            "train",
-            data_dir=Path(recipe.data.dir) if recipe.data.dir else None,
-            report=report,
-        )
-    data, valid = whole.limit(recipe.data.limit).divide(recipe.data.holdout, settings.seed)
-    console.note(_headline(recipe, data, valid, place, folder))
     if dry_run:
         from cvae_cli import recipes
 
+        console.note(f"{recipe.name} would learn {recipe.data.name} in {folder}")
         return console.result(recipe.model_dump(mode="json"), recipes.dump(recipe))
-    if not resume:
-        run.create(recipe, force=force)
-    elif changes:
-        run.change(recipe)
+    console.hint(f"{recipe.name}: getting ready")
+
+    from cvae_cli.data import load_dataset
+    from cvae_cli.device import pick_device, pick_precision
+    from cvae_cli.training.fit import fit
+
+    place = pick_device(device)
+    # what "auto" means is decided once: a run that goes on elsewhere keeps its precision
+    settings = recipe.training.model_copy(update={"precision": pick_precision(recipe.training.precision, place)})
+    recipe = recipe.model_copy(update={"training": settings})
+    with options.download_report(recipe.data.name) as report:
+        data_dir = Path(recipe.data.dir) if recipe.data.dir else None
+        whole = load_dataset(recipe.data.name, "train", data_dir=data_dir, report=report)
+    data, valid = whole.limit(recipe.data.limit).divide(recipe.data.holdout, settings.seed)
+    console.note(_headline(recipe, data, valid, place, folder))
     with run.lock(), _listening(settings.epochs) as listener:
-        position = fit(run, data, valid, device=place, resume=resume, listener=listener)
+        if not resume:
+            run.create(recipe, force=force)
+        position = fit(run, recipe, data, valid, device=place, resume=resume, listener=listener)
     last = position.history[-1]
     console.hint(f"measure it:  cvae evaluate --model {folder}")
     console.result(
@@ -138,7 +137,7 @@ def _train(
 def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torch.device", folder: Path) -> str:
     import torch
 
-    from cvae_cli.device import flops, pick_precision
+    from cvae_cli.device import flops
     from cvae_cli.training.fit import build_model
 
     model = build_model(recipe, data).eval()
@@ -146,10 +145,9 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
     picture = torch.zeros(1, shape.channels, shape.size, shape.size)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     operations = flops(model.elbo, picture, torch.zeros(1, dtype=torch.long))
-    precision = {torch.float32: "fp32", torch.bfloat16: "bf16"}[pick_precision(recipe.training.precision, device)]
     return (
         f"{recipe.name} on {data.name} ({len(data):,} + {len(valid):,} held back) · {parameters / 1e6:.1f} M parameters"
-        f" · {operations / 1e6:.0f} MFLOP an image · {device}, {precision} · {folder}"
+        f" · {operations / 1e6:.0f} MFLOP an image · {device}, {recipe.training.precision} · {folder}"
     )
 
 

@@ -1,5 +1,5 @@
 """Data sets: pictures and their conditions, as arrays."""
 
-from cvae_cli.data.dataset import Dataset, load_dataset, names
+from cvae_cli.data.dataset import Dataset, check_name, load_dataset, names
 
-__all__ = ["Dataset", "load_dataset", "names"]
+__all__ = ["Dataset", "check_name", "load_dataset", "names"]

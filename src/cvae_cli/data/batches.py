@@ -8,18 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.pixels import to_float
 
 Batch = tuple[Float[Tensor, "b c h w"], Int[Tensor, " b"]]
-
-
-def to_float(images: Tensor) -> Tensor:
-    """uint8 `(n, h, w, c)` in 0..255 to float `(n, c, h, w)` in [0, 1]."""
-    return images.permute(0, 3, 1, 2).float().div_(255).contiguous()
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """float `(n, c, h, w)` in [0, 1] to uint8 `(n, h, w, c)` in 0..255, rounding."""
-    return images.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 class Batches:

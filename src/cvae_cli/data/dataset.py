@@ -90,6 +90,13 @@ def load_dataset(
         MissingError: a file is absent and cannot be fetched.
         CorruptError: a file is damaged.
     """
+    check_name(name, split)
+    dataset: Dataset = _sources()[name].load(name, split, data_dir=data_dir, report=report)
+    return dataset
+
+
+def check_name(name: str, split: str) -> None:
+    """Raise a UsageError where there is no such data set or split."""
     source = _sources().get(name)
     if source is None:
         raise UsageError(f'no data set "{name}".{did_you_mean(name, names())}', hint=f"data sets: {', '.join(names())}")
@@ -98,5 +105,3 @@ def load_dataset(
             f'{name} has no split "{split}".{did_you_mean(split, list(source.SPLITS))}',
             hint=f"splits: {', '.join(source.SPLITS)}",
         )
-    dataset: Dataset = source.load(name, split, data_dir=data_dir, report=report)
-    return dataset

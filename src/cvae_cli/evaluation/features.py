@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cvae_cli.download import Report
+from cvae_cli.download import Report, sha256
 from cvae_cli.errors import CorruptError
 
 
@@ -26,7 +26,7 @@ def fashion_features(device: torch.device, report: Report) -> Features:
 
     return Features(
         load_fashion_cnn(device),
-        {"features": f"fashion-cnn {VERSION}", "weights_sha256": _sha256(WEIGHTS), "resize": "none (28x28)"},
+        {"features": f"fashion-cnn {VERSION}", "weights_sha256": sha256(WEIGHTS), "resize": "none (28x28)"},
     )
 
 
@@ -67,12 +67,8 @@ def inception_features(device: torch.device, report: Report) -> Features:
 EXTRACTORS: dict[str, Callable[[torch.device, Report], Features]] = {
     "fid": inception_features,
     "fid-fashion": fashion_features,
+    "accuracy": fashion_features,
 }
-"""A Fréchet distance on other features than Inception's is not called FID."""
+"""What each metric of samples looks through. A Fréchet distance on other features than Inception's is not FID."""
 
-
-def _sha256(path: Any) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+FRECHET_DISTANCES = {"fid", "fid-fashion"}

@@ -74,6 +74,12 @@ def squared_error(images: Images, others: Images) -> Float[Tensor, " b"]:
     return (images - others).square().flatten(1).sum(1)
 
 
+def closeness(images: Images, others: Images) -> dict[str, Float[Tensor, " b"]]:
+    """How near each of `others` is to its picture: `mse` (summed over pixels), `mse_per_pixel`, `ssim`."""
+    error = squared_error(images, others)
+    return {"mse": error, "mse_per_pixel": error / images[0].numel(), "ssim": ssim(images, others)}
+
+
 def psnr(images: Images, others: Images) -> Float[Tensor, " b"]:
     """Peak signal-to-noise ratio in dB, the peak being 1."""
     per_pixel = (images - others).square().flatten(1).mean(1)

@@ -9,15 +9,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from cvae_cli.data.batches import Batches, to_uint8
+from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.download import Report
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.bound import bound_on
-from cvae_cli.evaluation.features import EXTRACTORS, Features
+from cvae_cli.evaluation.fashion_cnn import FashionCNN
+from cvae_cli.evaluation.features import EXTRACTORS, FRECHET_DISTANCES, Features
 from cvae_cli.evaluation.metrics import Metric
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.pixels import to_uint8
 from cvae_cli.randomness import noise
 
 _BATCH = 128
@@ -45,8 +47,16 @@ class Settings:
     is nearer to the original."""
 
 
+def check_metrics(chosen: Sequence[Metric], dataset: str) -> None:
+    """Raise a UsageError where a metric cannot judge the pictures of a data set."""
+    for metric in chosen:
+        if metric.only not in {None, dataset}:
+            raise UsageError(f'"{metric.name}" judges pictures of {metric.only} only, not of {dataset}')
+
+
 def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
     """Raise a UsageError where the model cannot be measured on the data set, or not by these metrics."""
+    check_metrics(chosen, dataset.name)
     if model.config.image != dataset.image_shape:
         ours, theirs = model.config.image, dataset.image_shape
         raise UsageError(
@@ -55,10 +65,7 @@ def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
         )
     if model.config.condition.names != [each.name for each in dataset.classes]:
         raise UsageError(f"{model.config.name} knows other classes than {dataset.name}")
-    for metric in chosen:
-        if metric.only not in {None, dataset.name}:
-            raise UsageError(f'"{metric.name}" judges pictures of {metric.only} only, not of {dataset.name}')
-    if len(dataset) < 2 and any(metric.name in EXTRACTORS for metric in chosen):
+    if len(dataset) < 2 and any(metric.name in FRECHET_DISTANCES for metric in chosen):
         raise UsageError("a Fréchet distance needs at least 2 pictures; more than it has features to mean anything")
 
 
@@ -139,15 +146,12 @@ def _sample_scores(
 
     place = _judging_device(model.device)
     distances = {}
-    for name, feature in features.items():
+    for name in FRECHET_DISTANCES & features.keys():
         # uint8 in, float64 sums inside; antialias must be off for numbers that compare (it is in our extractors)
-        distances[name] = FrechetInceptionDistance(feature=feature.network, antialias=False)
+        distances[name] = FrechetInceptionDistance(feature=features[name].network, antialias=False)
         distances[name].to(place)
-    judge = None
-    if any(metric.name == "accuracy" for metric in chosen):
-        from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
-
-        judge = load_fashion_cnn(place)
+    judge = features["accuracy"].network if "accuracy" in features else None
+    assert judge is None or isinstance(judge, FashionCNN)
     agreed = 0
     labels = torch.from_numpy(dataset.labels)
     pictures = torch.from_numpy(dataset.images)
@@ -178,7 +182,7 @@ def _three_channels(images: Tensor) -> Tensor:
 
 
 def protocol(
-    models: Sequence[CVAE], dataset: Dataset, features: dict[str, Features], settings: Settings
+    dataset: Dataset, features: dict[str, Features], settings: Settings, device: torch.device
 ) -> dict[str, Any]:
     """Everything that the scores depend on."""
     return {
@@ -192,11 +196,13 @@ def protocol(
         "temperature": settings.temperature,
         "reconstruction": f"decoder mean of the posterior's {settings.reconstruction}",
         "elbo": "one posterior sample an image, nats",
+        "mse, ssim, psnr": "of each image, then their mean; values in [0, 1]",
         "ssim": "11x11 Gaussian window, sigma 1.5, data_range 1.0",
-        "likelihoods": {model.config.name: model.config.architecture.likelihood.kind for model in models},
         "features": {name: feature.protocol for name, feature in features.items()},
+        "device": str(device),
+        "precision": "fp32",
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("cvae-cli", "torch", "torchmetrics")},
+            **{name: version(name) for name in ("cvae-cli", "torch", "torchmetrics", "torch-fidelity")},
         },
     }

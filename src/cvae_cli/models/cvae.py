@@ -10,13 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from cvae_cli import randomness
 from cvae_cli.config import ModelConfig
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.likelihood import build_likelihood
 from cvae_cli.models.network import build_network
 from cvae_cli.models.prior import build_prior
-from cvae_cli.randomness import noise
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,7 +57,9 @@ class CVAE(nn.Module):
         self.network = build_network(config)
         self.likelihood = build_likelihood(config.architecture.likelihood)
         self.prior = build_prior(
-            config.architecture.prior, latent_dim=config.architecture.latent_dim, condition=config.condition
+            config.architecture.prior,
+            latent_dim=config.architecture.latent_dim,
+            condition=config.condition if self.is_conditional else None,
         )
 
     # ---- the model -------------------------------------------------------------------------------------------
@@ -102,7 +104,10 @@ class CVAE(nn.Module):
             indices: 0, 1, 2, ... when absent.
             temperature: scales the noise; below 1 gives likelier, less varied pictures.
         """
-        epsilon = temperature * noise(seed, indices or range(len(condition)), self.latent_shape)  # (b, d)
+        indices = range(len(condition)) if indices is None else indices
+        if len(indices) != len(condition):
+            raise ValueError(f"{len(indices)} indices for {len(condition)} conditions")
+        epsilon = temperature * randomness.noise(seed, indices, self.latent_shape)  # (b, d)
         chunks = []
         for start in range(0, len(condition), _CHUNK):
             chosen = _filled(condition[start : start + _CHUNK])
@@ -164,7 +169,7 @@ class CVAE(nn.Module):
         """
         from cvae_cli.text.labels import match, quoted
 
-        if self.config.architecture.conditioning == "none":
+        if not self.is_conditional:
             notice(f"{self.config.name} has no condition: it ignores what a prompt says")
             return torch.zeros(len(prompts), dtype=torch.long, device=self.device)
         matches = [match(prompt, self.config.condition.classes) for prompt in prompts]
@@ -181,6 +186,11 @@ class CVAE(nn.Module):
             raise UsageError(f"n must be at least 1, not {n}")
         condition = self.condition([prompt]).expand(n)
         return to_pil(self.sample(condition, seed=seed, temperature=temperature))
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether prompts and labels have any effect."""
+        return self.config.architecture.conditioning != "none"
 
     @property
     def device(self) -> torch.device:

@@ -48,7 +48,7 @@ class Gaussian(Likelihood):
 
     variance: Tensor
     _MOMENTUM = 0.01
-    _LEAST = 1e-5  # a third of a grey level, squared: below it the eight bits of the data are all there is to learn
+    _LEAST = 1e-5  # 0.8 of a grey level, squared: below it there is little but the rounding to 8 bits to learn
 
     def __init__(self) -> None:
         super().__init__()

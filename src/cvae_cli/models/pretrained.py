@@ -49,7 +49,7 @@ def save(model: "CVAE", folder: Path, *, tensors: dict[str, Tensor] | None = Non
     """Write a model folder, file by file; each is replaced whole.
 
     Args:
-        tensors: weights to save in place of the model's own (a moving average of them).
+        tensors: weights to save in place of the model's own, as when they are rounded.
     """
     write_text(folder / CONFIG, json.dumps(model.config.to_dict(), indent=2) + "\n")
     write_text(folder / CARD, card)
@@ -129,7 +129,6 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         raise
 
 
-@torch.no_grad()
 def read_tensors(path: Path, *, into: dict[str, Tensor]) -> None:
     """Copy the tensors of a safetensors file into those of the same names.
 
@@ -140,14 +139,25 @@ def read_tensors(path: Path, *, into: dict[str, Tensor]) -> None:
         tensors = load_file(path)
     except (SafetensorError, ValueError) as error:
         raise CorruptError(f"{path} is damaged or not a safetensors file ({error})") from error
+    copy_tensors(tensors, into, source=path)
+
+
+@torch.no_grad()
+def copy_tensors(tensors: dict[str, Tensor], into: dict[str, Tensor], *, source: Path) -> None:
+    """Copy tensors into those of the same names.
+
+    Raises:
+        CorruptError: not exactly the same names and shapes, or values that no weights have.
+    """
     if missing := sorted(into.keys() ^ tensors.keys()):
         verb = "lacks" if missing[0] in into else "has the unknown"
-        raise CorruptError(f'{path} does not fit its {CONFIG}: it {verb} tensor "{missing[0]}"')
+        raise CorruptError(f'{source} does not fit its settings: it {verb} tensor "{missing[0]}"')
     for name, tensor in into.items():
-        if tensor.shape != tensors[name].shape:
+        given = tensors[name]
+        if tensor.shape != given.shape:
             raise CorruptError(
-                f'{path} does not fit its {CONFIG}: "{name}" is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}'
+                f'{source} does not fit its settings: "{name}" is {tuple(given.shape)}, not {tuple(tensor.shape)}'
             )
-        if tensor.is_floating_point() != tensors[name].is_floating_point() or not tensors[name].isfinite().all():
-            raise CorruptError(f'{path} does not fit its {CONFIG}: "{name}" has numbers that no weights have')
-        tensor.copy_(tensors[name])
+        if tensor.is_floating_point() != given.is_floating_point() or not given.isfinite().all():
+            raise CorruptError(f'{source} does not fit its settings: "{name}" has numbers that no weights have')
+        tensor.copy_(given)

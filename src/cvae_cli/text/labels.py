@@ -34,7 +34,7 @@ def match(prompt: str, classes: Sequence[LabelClass]) -> Match:
     named = list(dict.fromkeys(_named(tokens, phrases)))
     if not named:
         words = [" ".join(phrase) for phrase in phrases]
-        suggestion = next(filter(None, (did_you_mean(token, words) for token in tokens)), "")
+        suggestion = did_you_mean(tokens, words)
         raise UsageError(
             f"no class of this model in {quoted(prompt)}.{suggestion}", hint="classes:\n" + describe(classes)
         )

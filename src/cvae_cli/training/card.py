@@ -16,7 +16,9 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) 
         "data": f"{train.name}, {len(train):,} training pictures of {size}x{size}",
         "licence of the data": train.licence,
         "network": f"{architecture.network.kind}, {architecture.latent_dim} latents, {parameters:,} parameters",
-        "condition": f"{architecture.conditioning}; {len(train.classes)} classes, matched to prompts by keyword",
+        "condition": f"{architecture.conditioning}; {len(train.classes)} classes, matched to prompts by keyword"
+        if model.is_conditional
+        else "none",
         "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
         "training": f"epoch {position.epoch} of {recipe.training.epochs}, {position.step:,} steps of "
         f"{recipe.training.batch_size}, {position.seconds / 60:.1f} minutes",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.pretrained import named_tensors, write_tensors
+from cvae_cli.models.pretrained import copy_tensors, named_tensors, write_tensors
 from cvae_cli.training.ema import EMA
 
 
@@ -45,7 +45,6 @@ def save_state(path: Path, position: Position, model: CVAE, optimizer: torch.opt
     write_tensors(path, tensors, {"position": json.dumps(asdict(position))})
 
 
-@torch.no_grad()
 def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: EMA) -> Position:
     """Restore what `save_state` wrote, and return how far the run had come.
 
@@ -54,31 +53,30 @@ def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: E
         CorruptError: it is damaged, or of a model with other settings.
     """
     if not path.is_file():
-        raise MissingError(f"{path} is not there: the run has not come to its first saved state")
+        raise MissingError(f"{path} is gone, and with it the way to go on", hint="start over with --force")
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
     try:
         with safe_open(path, "pt") as file:
             position = TypeAdapter(Position).validate_json((file.metadata() or {})["position"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        _restore(tensors, {f"model.{name}": tensor for name, tensor in named_tensors(model).items()})
-        _restore(tensors, {f"ema.{name}": tensor for name, tensor in ema.average.items()})
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_slots(tensors)})
+            for name in file.keys():  # noqa: SIM118
+                part, rest = name.split(".", 1)
+                parts[part][rest] = file.get_tensor(name)
+        slots = _optimizer_slots(parts["optimizer"])
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CorruptError(
-            f"{path} is damaged or of another model ({str(error).splitlines()[0]})",
-            hint="start the training over with --force",
+            f"{path} is damaged ({str(error).splitlines()[0]})", hint="start the training over with --force"
         ) from error
+    if len(slots) != len(list(model.parameters())):
+        raise CorruptError(f"{path} does not fit its settings: the optimizer has another number of parameters")
+    copy_tensors(parts["model"], named_tensors(model), source=path)
+    copy_tensors(parts["ema"], ema.average, source=path)
     return position
-
-
-def _restore(tensors: dict[str, Tensor], into: dict[str, Tensor]) -> None:
-    for name, tensor in into.items():
-        tensor.copy_(tensors[name])
 
 
 def _optimizer_slots(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".", 2)
-            slots.setdefault(int(index), {})[slot] = tensor
+        index, slot = name.split(".", 1)
+        slots.setdefault(int(index), {})[slot] = tensor
     return slots

@@ -11,8 +11,8 @@ from torch import Tensor
 from cvae_cli.config import LabelCondition, ModelConfig
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.device import pick_precision
-from cvae_cli.errors import DivergedError, InterruptedRunError
+from cvae_cli.device import DTYPES, pick_precision
+from cvae_cli.errors import DivergedError, InterruptedRunError, UsageError
 from cvae_cli.evaluation.bound import bound_on
 from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.pretrained import save
@@ -83,17 +83,24 @@ def build_model(recipe: Recipe, dataset: Dataset) -> CVAE:
 
 
 def fit(
-    run: Run, train: Dataset, valid: Dataset, *, device: torch.device, resume: bool, listener: Listener
+    run: Run,
+    recipe: Recipe,
+    train: Dataset,
+    valid: Dataset,
+    *,
+    device: torch.device,
+    resume: bool,
+    listener: Listener,
 ) -> Position:
-    """Train the run's recipe to its end, saving as it goes.
+    """Train a recipe to its end, saving into the run as it goes.
 
     A run that was stopped, however, goes on from its last saved state to the very weights that it would have had.
 
     Raises:
+        UsageError: the recipe does not go on with what the run has done.
         DivergedError: the loss is no longer finite; the last good state stays.
         InterruptedRunError: Ctrl-C; everything is saved.
     """
-    recipe = run.recipe()
     settings = recipe.training
     model = build_model(recipe, train).to(device)
     optimizer = torch.optim.AdamW(
@@ -103,11 +110,16 @@ def fit(
         fused=device.type != "mps",
     )
     ema = EMA(model, settings.ema_decay)
-    position = load_state(run.state_file, model, optimizer, ema) if resume else Position()
+    position = Position()
+    # a run that was stopped before its first epoch's end begins again
+    if resume and (run.state_file.exists() or run.last_model.exists()):
+        position = load_state(run.state_file, model, optimizer, ema)
+        _check_goes_on(position, run.recipe(), recipe)
+        run.write_recipe(recipe)
     batches = Batches(train, batch_size=settings.batch_size, device=device, seed=settings.seed, flip=recipe.data.flip)
     valid_batches = Batches(valid, batch_size=settings.batch_size, device=device)
     steps = settings.epochs * len(batches)
-    precision = pick_precision(settings.precision, device)
+    dtype = DTYPES[pick_precision(settings.precision, device)]
     exact = torch.float32 if device.type == "mps" else torch.float64
     clock = _Clock(position, images_per_step=batches.batch_size, steps=steps)
 
@@ -120,8 +132,8 @@ def fit(
             model.train()
             sums = torch.tensor(position.sums, dtype=exact).to(device)  # rate, distortion
             for images, condition in batches.epoch(position.epoch, start=position.batch):
-                torch.manual_seed(settings.seed * 1_000_003 + position.step)  # a step's noise needs no memory
-                with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                torch.manual_seed(settings.seed * 1_000_003 + position.step + 1)  # a step's noise needs no memory
+                with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                     bound = model.elbo(images, condition)
                 beta = rate_weight(settings, position.step, len(batches))
                 loss = (beta * bound.rate + bound.distortion).mean()
@@ -138,20 +150,17 @@ def fit(
                 position.batch += 1
                 sums += torch.stack([bound.rate.detach().sum(), bound.distortion.detach().sum()]).to(exact)
                 if interrupted() or clock.report_is_due():
-                    rate, distortion = _means(sums, position, batches)
+                    rate, distortion = _means(run, sums, position, batches)
                     listener.progress(clock.progress(position, settings.epochs, len(batches), rate, distortion))
                 if interrupted():
                     position.sums = sums.tolist()
                     save_all()
-                    raise InterruptedRunError(
-                        f"stopped after step {position.step:,}; nothing is lost",
-                        hint=f"go on with:  cvae train --resume {run.folder}",
-                    )
+                    raise _stopped(run, position)
 
-            rate, distortion = _means(sums, position, batches)
+            rate, distortion = _means(run, sums, position, batches)
             with ema.applied():
                 on_valid = bound_on(model, valid_batches)
-                _check_finite(on_valid.negative_elbo.mean().item(), position)
+                _check_finite(run, on_valid.negative_elbo.mean().item(), position)
                 result = _end_epoch(position, settings.epochs, rate, distortion, on_valid, clock.seconds())
                 card = model_card(recipe, model, train, position)
                 for folder in [run.last_model, *([run.best_model] if result.is_best else [])]:
@@ -160,21 +169,43 @@ def fit(
             run.write_metrics(position.history)
             save_all()  # last, so that what a crash leaves undone is done again
             listener.epoch_done(result)
+            if interrupted():
+                raise _stopped(run, position)
     return position
 
 
-def _means(sums: Tensor, position: Position, batches: Batches) -> tuple[float, float]:
+def _check_goes_on(position: Position, before: Recipe, now: Recipe) -> None:
+    epochs = now.training.epochs
+    if epochs < position.epoch:
+        raise UsageError(f"the run has done {position.epoch} epochs already, more than {epochs}")
+    if now.training.schedule == "one-cycle" and epochs != before.training.epochs:
+        raise UsageError(
+            "a one-cycle schedule is planned over all of its epochs: more of them are another run",
+            hint=f"start one with --epochs {epochs} and another --out",
+        )
+
+
+def _stopped(run: Run, position: Position) -> InterruptedRunError:
+    return InterruptedRunError(
+        f"stopped after step {position.step:,}; nothing is lost",
+        hint=f"go on with:  cvae train --resume {run.folder}",
+    )
+
+
+def _means(run: Run, sums: Tensor, position: Position, batches: Batches) -> tuple[float, float]:
     """Rate and distortion an image over the epoch so far."""
     rate, distortion = (sums / (position.batch * batches.batch_size)).tolist()
-    _check_finite(rate + distortion, position)
+    _check_finite(run, rate + distortion, position)
     return rate, distortion
 
 
-def _check_finite(loss: float, position: Position) -> None:
+def _check_finite(run: Run, loss: float, position: Position) -> None:
     if not math.isfinite(loss):
         raise DivergedError(
             f"the loss is no longer a finite number (epoch {position.epoch + 1}, step {position.step:,})",
-            hint="try a lower --lr, or --set training.gradient_clip=100; the last good state is kept",
+            hint="the last good state is kept; go on from it more carefully, for example:\n"
+            f"cvae train --resume {run.folder} --lr {run.recipe().training.learning_rate / 10:g} "
+            "--set training.gradient_clip=100",
         )
 
 

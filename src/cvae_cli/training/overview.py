@@ -4,10 +4,10 @@ from pathlib import Path
 
 import torch
 
-from cvae_cli.data.batches import to_float
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pictures import grid, save_png, to_pil
+from cvae_cli.pixels import to_float
 
 _COLUMNS = 10
 _SAMPLE_ROWS = 4

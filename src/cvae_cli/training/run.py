@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from cvae_cli import recipes
 from cvae_cli.errors import UsageError
-from cvae_cli.paths import unwritable, write_text
+from cvae_cli.paths import check_writable, unwritable, write_text
 from cvae_cli.recipes import Recipe
 
 
@@ -51,28 +51,29 @@ class Run:
 
     def check_new(self, *, force: bool) -> None:
         """Raise a UsageError where `create` would have to overwrite something without leave."""
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
+        check_writable(self.folder, folder=True)
+        if not self.folder.exists() or not any(self._content()):
             return
-        if self.recipe_file.exists() and not force:
+        if not self.recipe_file.exists():
+            raise UsageError(f"{self.folder} exists and is not a run", hint="choose another place with --out")
+        if not force:
             raise UsageError(
                 f"{self.folder} already holds a run",
                 hint=f"go on with it:  cvae train --resume {self.folder}\nor start over:  add --force",
             )
-        if self.folder.exists() and not self.recipe_file.exists():
-            raise UsageError(f"{self.folder} exists and is not a run", hint="choose another place with --out")
 
     def create(self, recipe: Recipe, *, force: bool) -> None:
-        """Make the folder; an earlier run in it is removed with `force`."""
+        """Begin a run; an earlier one in the folder is removed with `force`. Whoever trains holds the lock."""
         self.check_new(force=force)
-        try:
-            if self.folder.exists():
-                with self.lock():  # nobody is training here
-                    pass
-                shutil.rmtree(self.folder)
-            self.folder.mkdir(parents=True)
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
-        write_text(self.recipe_file, recipes.dump(recipe))
+        if self.folder.exists():
+            # the recipe goes last: without it the rest would no longer be known for a run
+            for path in sorted(self._content(), key=lambda path: path == self.recipe_file):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.write_recipe(recipe)
+
+    def _content(self) -> Iterator[Path]:
+        """What is in the folder besides the lock and drafts."""
+        return (path for path in self.folder.iterdir() if not path.name.startswith("."))
 
     def recipe(self, changes: dict[str, Any] | None = None) -> Recipe:
         """The settings that the run was started with, with `changes` to them (see `recipes.load`)."""
@@ -80,8 +81,7 @@ class Run:
             raise UsageError(f"{self.folder} is not a run", hint="a run is a folder that cvae train has made")
         return recipes.read(self.recipe_file, changes)
 
-    def change(self, recipe: Recipe) -> None:
-        """Go on with other settings."""
+    def write_recipe(self, recipe: Recipe) -> None:
         write_text(self.recipe_file, recipes.dump(recipe))
 
     def write_metrics(self, history: list[dict[str, Any]]) -> None:
@@ -95,6 +95,7 @@ class Run:
             UsageError: another process is training in it.
         """
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=0):
                 for draft in self.folder.rglob(".*.tmp"):  # left by a process that was killed while writing
                     draft.unlink()
