@@ -25,7 +25,8 @@ def scores_section(scored: dict, protocol: dict) -> str:
         f"their labels, seed {protocol['seed']}, temperature {protocol['temperature']}; reconstructions: "
         f"{protocol['reconstruction']}; -ELBO is rate {scored['rate']:.2f} + distortion {scored['distortion']:.2f}."
     )
-    return f"## Scores\n\n| metric | value |\n| --- | --- |\n{rows}\n\n{facts}\n\nThe weights come under the MIT licence.\n"
+    table = f"| metric | value |\n| --- | --- |\n{rows}"
+    return f"## Scores\n\n{table}\n\n{facts}\n\nThe weights come under the MIT licence.\n"
 
 
 def main() -> None:

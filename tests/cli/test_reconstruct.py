@@ -61,3 +61,42 @@ def test_data_set_is_drawn_from_by_the_seed(cvae: Command, run_folder: Path, tmp
 def test_pictures_or_a_data_set(cvae: Command) -> None:
     assert cvae("reconstruct").returncode == 2
     assert cvae("reconstruct", "x.png", "--dataset", "fashion-mnist").returncode == 2
+
+
+def test_any_kind_of_picture_is_taken(cvae: Command, run_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    grey = Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1)))
+    colour = Image.merge("RGB", [grey, grey.rotate(90), grey])
+    kinds = {
+        "cmyk.jpg": colour.convert("CMYK"),
+        "palette.png": colour.convert("P"),
+        "sixteen.png": Image.fromarray(np.asarray(grey).astype(np.uint16) * 257),
+        "alpha.png": Image.merge("RGBA", [*colour.split(), grey]),
+        "plain.png": grey.resize((28, 28)),
+    }
+    for name, picture in kinds.items():
+        picture.save(folder / name)
+    colour.save(folder / "animated.gif", save_all=True, append_images=[colour.rotate(90)])
+    done = cvae("reconstruct", *sorted(folder.iterdir()), "--model", run_folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["images"]) == 6
+    for name, said in {
+        "cmyk.jpg": "made grey",
+        "palette.png": "made grey",
+        "sixteen.png": "reduced to 8 bits",
+        "alpha.png": "laid on black",
+        "animated.gif": "first of 2 frames",
+    }.items():
+        assert any(f"{name}: " in line and said in line for line in done.stderr.splitlines()), name
+    assert "plain.png" not in done.stderr
+
+
+def test_model_without_a_condition_shows_no_label(cvae: Command, tmp_path: Path) -> None:
+    from helpers import small_model
+
+    small_model("article-none").save_pretrained(tmp_path / "plain")
+    Image.new("L", (28, 28)).save(tmp_path / "x.png")
+    done = cvae("reconstruct", "x.png", "--model", "plain", "--json")
+    assert json.loads(done.stdout)["images"][0]["label"] == "-"
+    assert cvae("reconstruct", "--label", "bag", "--dataset", "fashion-mnist").returncode == 2

@@ -44,6 +44,11 @@ def test_sample_does_not_depend_on_the_batch(model: CVAE) -> None:
     assert torch.equal(many[49:], last)
 
 
+def test_indices_go_with_conditions(model: CVAE) -> None:
+    with pytest.raises(ValueError, match="3 indices for 10 conditions"):
+        model.sample(CLASSES, indices=[0, 1, 2])
+
+
 def test_seed_and_temperature_matter(model: CVAE) -> None:
     reference = model.sample(CLASSES, seed=0)
     assert not torch.equal(reference, model.sample(CLASSES, seed=1))
@@ -54,7 +59,9 @@ def test_seed_and_temperature_matter(model: CVAE) -> None:
 def test_condition_matters_exactly_when_there_is_one(model: CVAE) -> None:
     z = torch.randn(1, *model.latent_shape)
     one, other = (model.decode(z, torch.tensor([label])) for label in (0, 1))
-    assert torch.equal(one, other) == (model.config.architecture.conditioning == "none")
+    assert torch.equal(one, other) == (not model.is_conditional)
+    drawn = [model.sample(torch.tensor([label])) for label in (0, 1)]
+    assert torch.equal(*drawn) == (not model.is_conditional)
 
 
 def test_saved_model_is_the_model(model: CVAE, tmp_path: Path) -> None:

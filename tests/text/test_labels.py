@@ -69,7 +69,8 @@ def test_prompt_without_a_class_is_refused_with_all_classes(prompt: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("prompt", "nearest"), [("snekers", "sneakers"), ("a pulover please", "pullover"), ("sandels", "sandals")]
+    ("prompt", "nearest"),
+    [("snekers", "sneakers"), ("a pulover please", "pullover"), ("sandels", "sandals"), ("the snekers", "sneakers")],
 )
 def test_misspelt_word_gets_a_suggestion(prompt: str, nearest: str) -> None:
     with pytest.raises(UsageError, match=f'Did you mean "{nearest}"'):
