@@ -124,7 +124,7 @@ def test_terminal_gets_a_preview(
     lines = shown.decode().splitlines()
     assert process.returncode == 0
     assert all(line.count("▀") <= 60 for line in lines)
-    assert sum("▀" in line for line in lines) == 44  # 88 pixels high, two in a character
+    assert sum("▀" in line for line in lines) == 30  # brought down to 60x60 pixels, two in a character
     assert lines[-1].startswith("dress.png   fashion-concat · seed 0 · 28x28 · ")
 
 
