@@ -38,7 +38,7 @@ class LabelCondition(Settings):
     """Conditions are class indices `(batch,)`; prompts are matched to classes by keyword."""
 
     kind: Literal["labels"] = "labels"
-    classes: tuple[LabelClass, ...]
+    classes: Annotated[tuple[LabelClass, ...], Field(min_length=1)]
 
     @property
     def names(self) -> list[str]:

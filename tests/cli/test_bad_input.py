@@ -164,7 +164,7 @@ def test_devices_that_are_not_here(refused: Refused, run_folder: Path, device: s
             2,
             ["training.epocs", 'Did you mean "training.epochs"?'],
         ),
-        (b'name = "mine"\n[data]\nname = "mnist"\n[architecture]\n[training]\nepochs = 1', 2, ["mnist"]),
+        (b'name = "mine"\n[data]\nname = "imagenet"\n[architecture]\n[training]\nepochs = 1', 2, ["imagenet"]),
     ],
     ids=["text", "bytes", "nested", "empty", "section", "incomplete", "unknown key", "unknown data set"],
 )
@@ -187,7 +187,7 @@ def test_a_recipe_that_is_a_folder(refused: Refused, tmp_path: Path) -> None:
         ("evaluate --metric mse --split tset", ["tset", 'Did you mean "test"?']),
         ("evaluate --metric mse --split tset --json", ["tset"]),
         ("evaluate --metric fid-fashion --samples 1", ["2 pictures"]),
-        ("reconstruct --dataset mnist", ["mnist"]),
+        ("reconstruct --dataset imagenet", ["imagenet"]),
         ("reconstruct --dataset fashion-mnist --split valid", ["valid"]),
     ],
     ids=short,
