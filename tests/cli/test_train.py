@@ -35,10 +35,10 @@ def test_killed_training_resumes_to_the_same_bits(
 ) -> None:
     run = tmp_path / "run"
     command = [executable, *TRAIN, "--out", str(run)]
-    # moments that matter: the first state just there; a model written whose state is not
-    for moment in (run / "state" / "training.safetensors", run / "samples" / "epoch-002.png"):
+    # moments that matter: before anything was learned; models written whose state is not, in the first epoch and later
+    for moment in ("state/training.safetensors", "last/model.safetensors", "samples/epoch-002.png"):
         with subprocess.Popen(command, env=clean_environment, stderr=subprocess.DEVNULL) as process:
-            wait_for(moment, process)
+            wait_for(run / moment, process)
             process.send_signal(signal.SIGKILL)
         command = [executable, "train", "--resume", str(run)]
     done = cvae("train", "--resume", run)

@@ -121,7 +121,7 @@ def _train(
         whole = load_dataset(recipe.data.name, "train", data_dir=data_dir, report=report)
     data, valid = whole.limit(recipe.data.limit).divide(recipe.data.holdout, settings.seed)
     console.note(_headline(recipe, data, valid, place, folder))
-    with run.lock(), _listening(settings.epochs) as listener:
+    with run.lock(), _listening() as listener:
         if not resume:
             run.create(recipe, force=force)
         position = fit(run, recipe, data, valid, device=place, resume=resume, listener=listener)
@@ -166,9 +166,8 @@ def _list() -> None:
 class _listening:
     """Shows on the console how training goes."""
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self) -> None:
         self._display = console.progress("training", *_columns())
-        self._epochs = epochs
 
     def __enter__(self) -> "_listening":
         self._tracker = self._display.__enter__()

@@ -67,7 +67,7 @@ def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: E
         raise CorruptError(
             f"{path} is damaged ({str(error).splitlines()[0]})", hint="start the training over with --force"
         ) from error
-    if len(slots) != len(list(model.parameters())):
+    if position.step and len(slots) != len(list(model.parameters())):
         raise CorruptError(f"{path} does not fit its settings: the optimizer has another number of parameters")
     copy_tensors(parts["model"], named_tensors(model), source=path)
     copy_tensors(parts["ema"], ema.average, source=path)

@@ -111,10 +111,11 @@ def fit(
     )
     ema = EMA(model, settings.ema_decay)
     position = Position()
-    # a run that was stopped before its first epoch's end begins again
-    if resume and (run.state_file.exists() or run.last_model.exists()):
-        position = load_state(run.state_file, model, optimizer, ema)
-        _check_goes_on(position, run.recipe(), recipe)
+    if resume:
+        # a state is written before anything else: where there is neither it nor a model, nothing was done yet
+        if run.state_file.exists() or run.last_model.exists():
+            position = load_state(run.state_file, model, optimizer, ema)
+            _check_goes_on(position, run.recipe(), recipe)
         run.write_recipe(recipe)
     batches = Batches(train, batch_size=settings.batch_size, device=device, seed=settings.seed, flip=recipe.data.flip)
     valid_batches = Batches(valid, batch_size=settings.batch_size, device=device)
@@ -128,6 +129,8 @@ def fit(
         save_state(run.state_file, position, model, optimizer, ema)
 
     with deferred_interrupt() as interrupted:
+        if not run.state_file.exists():
+            save_all()
         while position.epoch < settings.epochs:
             model.train()
             sums = torch.tensor(position.sums, dtype=exact).to(device)  # rate, distortion
