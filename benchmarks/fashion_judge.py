@@ -32,7 +32,9 @@ def main() -> None:
     right = 0
     for dataset in (test, train):
         images = torch.from_numpy(dataset.images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
-        for pictures, labels in zip(images.split(BATCH), torch.from_numpy(dataset.labels).split(BATCH), strict=True):
+        for pictures, labels in zip(
+            images.split(BATCH), torch.from_numpy(dataset.conditions.indices).split(BATCH), strict=True
+        ):
             distance.update(pictures, real=dataset is test)
             if dataset is test:
                 right += int((judge.classify(pictures).argmax(1) == labels).sum())

@@ -44,8 +44,8 @@ def main() -> None:
 
     torch.manual_seed(0)
     splits = {name: load_dataset("fashion-mnist", name, data_dir=options.data_dir) for name in ("train", "test")}
-    images, test_images = (torch.from_numpy(s.images.copy()).permute(0, 3, 1, 2) for s in splits.values())
-    labels, test_labels = (torch.from_numpy(s.labels) for s in splits.values())
+    images, test_images = (torch.from_numpy(s.images).permute(0, 3, 1, 2) for s in splits.values())
+    labels, test_labels = (torch.from_numpy(s.conditions.indices) for s in splits.values())
 
     network = FashionCNN().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), PEAK_RATE, momentum=0.9, weight_decay=5e-4, nesterov=True)

@@ -7,7 +7,10 @@ from conftest import FASHION
 
 from cvae_cli import recipes
 from cvae_cli.data import Dataset, load_dataset
+from cvae_cli.data.conditions import captions_of
+from cvae_cli.data.dataset import whole
 from cvae_cli.models import CVAE
+from cvae_cli.text.condition import conditioned
 from cvae_cli.training.fit import build_model
 
 RESIDUAL = {
@@ -18,6 +21,12 @@ RESIDUAL = {
 }
 """Changes to a recipe that give a small modern model."""
 
+PHOTO = {
+    "architecture.network": {"kind": "article", "condition_width": 24},
+    "architecture.latent_dim": 12,
+}
+"""Changes to a recipe that give a small network for photographs."""
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "article-none": {"architecture.conditioning": "none"},
     "article-concat": {"architecture.conditioning": "concat"},
@@ -27,8 +36,21 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "residual-concat": {**RESIDUAL, "architecture.conditioning": "concat"},
     "residual-add": {**RESIDUAL, "architecture.conditioning": "add"},
     "residual-modulate": {**RESIDUAL, "architecture.conditioning": "modulate"},
+    "photo-none": {**PHOTO, "architecture.conditioning": "none"},
+    "photo-concat": {**PHOTO, "architecture.conditioning": "concat"},
+    "photo-add": {**PHOTO, "architecture.conditioning": "add"},
+    "photo-modulate": {**PHOTO, "architecture.conditioning": "modulate"},
+    "captioned-residual-none": {**RESIDUAL, "architecture.conditioning": "none"},
+    "captioned-residual-concat": {**RESIDUAL, "architecture.conditioning": "concat"},
+    "captioned-residual-modulate": {**RESIDUAL, "architecture.conditioning": "modulate"},
 }
 """Every way to build a model, by name."""
+
+CAPTIONS = [
+    ["two dogs on a beach", "dogs play by the sea"],
+    ["snow on a mountain"],
+    ["a red car", "a parked car", "traffic"],
+]
 
 
 def fashion(split: str = "train", n: int = 64) -> Dataset:
@@ -36,11 +58,23 @@ def fashion(split: str = "train", n: int = 64) -> Dataset:
     return load_dataset("fashion-mnist", split, data_dir=FASHION).limit(n)
 
 
+def captioned(n: int = 64, size: int = 16) -> Dataset:
+    """Coloured pictures with captions, which the embedded text encoder has seen."""
+    pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
+    captions = captions_of([CAPTIONS[index % len(CAPTIONS)] for index in range(n)])
+    return conditioned(whole("captioned", "train", pixels, captions, "none"), "static")
+
+
+def data_for(variant: str, n: int = 8) -> Dataset:
+    """Pictures of the kind that a variant draws."""
+    return captioned(n) if variant.startswith(("photo", "captioned")) else fashion(n=n)
+
+
 def small_model(variant: str = "article-concat") -> CVAE:
     """An untrained model, ready to sample; its last layers are not zero, so that everything has an effect."""
     import torch
 
-    model = build_model(recipes.load("fashion-concat", VARIANTS[variant]), fashion(n=8))
+    model = build_model(recipes.load("fashion-concat", VARIANTS[variant]), data_for(variant))
     torch.manual_seed(1)
     for parameter in model.parameters():
         if not parameter.any():

@@ -45,22 +45,50 @@ class LabelCondition(Settings):
         return [each.name for each in self.classes]
 
 
+class StaticCondition(Settings):
+    """Conditions are vectors `(batch, width)`: prompts as the embedded sentence encoder sees them."""
+
+    kind: Literal["static"] = "static"
+    width: Width
+    sha256: str
+    """Digest of the encoder's weights: vectors of another encoder mean nothing to the model."""
+
+
+class ClipCondition(Settings):
+    """Conditions are vectors `(batch, width)`: prompts as a CLIP text tower sees them."""
+
+    kind: Literal["clip"] = "clip"
+    model: str
+    """Where the tower comes from: `ARCHITECTURE/TAG` as open_clip names them, or a folder."""
+    width: Width
+    sha256: str
+    """Digest of the weights file."""
+
+
+TextCondition = StaticCondition | ClipCondition
+Condition = LabelCondition | TextCondition
+
+
 class ArticleNetwork(Settings):
-    """The article's three-level convolutional network for pictures of 28x28."""
+    """The article's convolutional networks: one for pictures of 28x28, one for 32x32 to 256x256 and beyond."""
 
     kind: Literal["article"] = "article"
     label_width: Width = 32
-    """Width of the label embedding that `concat` joins (`add` takes the widths of what it is added to)."""
+    """Width of a label's embedding (`add` takes the widths of what it is added to)."""
+    condition_width: Width = 1024
+    """Width of the linear layer that a condition passes before it joins the features of larger pictures."""
 
 
 class ResidualNetwork(Settings):
-    """Residual blocks at a half and a quarter of the picture's size."""
+    """Residual blocks at a half of the picture's size, a quarter, and so on."""
 
     kind: Literal["residual"] = "residual"
     width: Width = 64
-    """Channels at half size; twice as many at a quarter."""
+    """Channels at half size; twice as many at each smaller one."""
     blocks: Depth = 2
     """Residual blocks at each size, in the encoder and again in the decoder."""
+    levels: Annotated[int, Field(ge=1, le=8)] = 2
+    """How often the size is halved."""
 
 
 class BernoulliLikelihood(Settings):
@@ -87,6 +115,8 @@ class FlowPrior(Settings):
     kind: Literal["flow"] = "flow"
     layers: Depth = 8
     width: Width = 256
+    condition_width: Width = 32
+    """Width of what the couplings see of the condition."""
 
 
 class Architecture(Settings):
@@ -107,7 +137,7 @@ class ModelConfig(Settings):
     dataset: str
     """The data set the model learned, by its name: what `cvae evaluate` measures it on unless told otherwise."""
     image: ImageShape
-    condition: LabelCondition
+    condition: Annotated[Condition, Field(discriminator="kind")]
     architecture: Architecture
 
     def to_dict(self) -> dict[str, Any]:

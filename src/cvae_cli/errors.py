@@ -93,7 +93,7 @@ def did_you_mean(said: str | Sequence[str], known: Sequence[str]) -> str:
 
     words = [said] if isinstance(said, str) else said[:_MOST_WORDS]
     matches = [
-        (SequenceMatcher(None, word.casefold(), each).ratio(), each)
+        (SequenceMatcher(None, word.casefold(), each.casefold()).ratio(), each)
         for word in words
         if len(word) <= _LONGEST_WORD
         for each in known

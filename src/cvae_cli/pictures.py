@@ -5,22 +5,25 @@ import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError
 from cvae_cli.paths import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor  # what only opens pictures (`data/decode.py`) does without torch
 
 _MARGIN = 2  # pixels between the pictures of a grid
 _MOST_PIXELS = 64_000_000  # of a picture that is opened: 8,000 x 8,000
 
 
-def to_pil(images: Tensor) -> list[Image.Image]:
+def to_pil(images: "Tensor") -> list[Image.Image]:
     """Float `(n, c, h, w)` in [0, 1] as Pillow images, mode L or RGB."""
     from cvae_cli.pixels import to_uint8
 
@@ -65,8 +68,12 @@ def save_png(picture: Image.Image, path: Path, text: dict[str, str] | None = Non
     write_bytes(path, png_bytes(picture, text))
 
 
-def open_picture(path: Path, *, size: int, channels: int) -> tuple[Image.Image, list[str]]:
+def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -> tuple[Image.Image, list[str]]:
     """Any picture that Pillow opens, brought to a model's size and channels.
+
+    Args:
+        draft: let a JPEG be decoded at a half, a quarter or an eighth where that leaves twice `size`: several times
+            as fast, and almost the same picture.
 
     Returns:
         the picture, mode L or RGB, and what was done to it, as `["centre-cropped to 480x480", "made grey"]`.
@@ -88,6 +95,8 @@ def open_picture(path: Path, *, size: int, channels: int) -> tuple[Image.Image, 
                 done.append(f"first of {opened.n_frames} frames")  # type: ignore[attr-defined]
             if opened.getexif().get(Base.Orientation, 1) != 1:
                 done.append("turned upright")
+            if draft:
+                opened.draft(None, (2 * size, 2 * size))
             picture = ImageOps.exif_transpose(opened)
             picture.load()
     except (CvaeError, MemoryError):

@@ -18,6 +18,12 @@ class DataSettings(Settings):
     """What a model learns from."""
 
     name: str
+    """A data set by name, or `folder:PATH`."""
+    size: PositiveInt | None = None
+    """Pixels a side; the data set's own, or 64, when absent."""
+    condition: str | None = None
+    """What the model is told of each picture: `labels`, or a text encoder that reads its captions (`static`, `clip`,
+    `clip:ARCHITECTURE/TAG`, `clip:FOLDER`); when absent, labels where the data has classes, else `static`."""
     dir: str | None = None
     """A folder with the data set's published files, instead of the cache."""
     limit: PositiveInt | None = None

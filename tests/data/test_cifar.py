@@ -41,7 +41,7 @@ def archive(tmp_path: Path) -> Path:
 def test_colours_and_labels_are_read(archive: Path) -> None:
     data = load_dataset("cifar-10", "train", data_dir=archive)
     assert data.images.shape == (20, 32, 32, 3)
-    assert data.labels.tolist() == [0, 1, 2, 3] * 5
+    assert data.conditions.indices.tolist() == [0, 1, 2, 3] * 5
     assert data.images[0, 5, 7].tolist() == [200, 0, 0]
     assert data.images[2, 5, 7].tolist() == [0, 0, 200]
     assert len(load_dataset("cifar-10", "test", data_dir=archive)) == 4

@@ -78,8 +78,8 @@ def test_nothing_is_fetched_into_a_given_folder(mirror: Loopback, tmp_path: Path
 def test_pictures_and_labels_are_the_published_ones() -> None:
     data = fashion("test", 200)
     assert (data.images.shape, data.images.dtype) == ((200, 28, 28, 1), np.uint8)
-    assert (data.labels.shape, data.labels.dtype) == ((200,), np.int64)
-    assert data.labels[:5].tolist() == [9, 2, 1, 1, 6]  # as the data set's own page shows them
+    assert (data.conditions.indices.shape, data.conditions.indices.dtype) == ((200,), np.int64)
+    assert data.conditions.indices[:5].tolist() == [9, 2, 1, 1, 6]  # as the data set's own page shows them
     assert data.image_shape.size == 28
 
 
@@ -147,7 +147,7 @@ def test_bytes_survive_the_way_in_and_out() -> None:
 @pytest.mark.parametrize("name", ["mnist", "kmnist"])
 def test_relatives_are_read_alike_and_their_classes_have_names(name: str) -> None:
     data = load_dataset(name, "test", data_dir=FASHION)
-    assert (data.name, len(data), len(data.classes)) == (name, 200, 10)
+    assert (data.name, len(data), len(data.conditions.classes)) == (name, 200, 10)
 
 
 @pytest.mark.parametrize(

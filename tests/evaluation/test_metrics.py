@@ -51,7 +51,7 @@ def test_bound_is_the_models_and_does_not_depend_on_the_batch() -> None:
 def test_judge_knows_real_pictures() -> None:
     data = fashion("test", 200)
     pictures = torch.from_numpy(data.images).permute(0, 3, 1, 2)
-    right = load_fashion_cnn(CPU).classify(pictures).argmax(1) == torch.from_numpy(data.labels)
+    right = load_fashion_cnn(CPU).classify(pictures).argmax(1) == torch.from_numpy(data.conditions.indices)
     assert right.double().mean() > 0.9
 
 
@@ -60,7 +60,7 @@ def test_frechet_distance_is_the_formula_on_the_features() -> None:
     model, data = small_model("residual-modulate"), fashion("test", 200)
     features = {"fid-fashion": fashion_features(CPU, lambda here, total: None)}
     scores = evaluate(model, data, [metrics.get("fid-fashion")], features=features, settings=Settings(seed=1))
-    drawn = model.sample(torch.from_numpy(data.labels), seed=1).mul(255).round().to(torch.uint8)
+    drawn = model.sample(torch.from_numpy(data.conditions.indices), seed=1).mul(255).round().to(torch.uint8)
     real = torch.from_numpy(data.images).permute(0, 3, 1, 2)
     network = features["fid-fashion"].network
     a, b = (network(pictures.expand(-1, 3, -1, -1)).double().numpy() for pictures in (real, drawn))
@@ -87,9 +87,7 @@ def test_model_of_other_pictures_is_refused() -> None:
 
     data = fashion("test", 4)
     with pytest.raises(UsageError, match="draws 28x28 pictures"):
-        evaluate(small_model(), replace(data, images=data.images[:, :14, :14]), [metrics.get("mse")], features={})
-    with pytest.raises(UsageError, match="other classes"):
-        evaluate(small_model(), replace(data, classes=data.classes[::-1]), [metrics.get("mse")], features={})
+        evaluate(small_model(), replace(data, pixels=data.pixels[:, :14, :14]), [metrics.get("mse")], features={})
 
 
 def test_unknown_metric_gets_a_suggestion() -> None:

@@ -3,11 +3,13 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from helpers import VARIANTS, fashion, small_model
+from helpers import VARIANTS, data_for, fashion, small_model
 
-from cvae_cli import CVAE
+from cvae_cli import CVAE, recipes
+from cvae_cli.config import ImageShape, ModelConfig, StaticCondition
 from cvae_cli.models.pretrained import named_tensors
 from cvae_cli.pixels import to_float
 
@@ -15,56 +17,77 @@ CLASSES = torch.arange(10)
 
 
 @pytest.fixture(params=VARIANTS)
-def model(request: pytest.FixtureRequest) -> CVAE:
-    return small_model(request.param)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def model(variant: str) -> CVAE:
+    return small_model(variant)
+
+
+@pytest.fixture
+def shown(variant: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ten pictures and their conditions."""
+    data = data_for(variant, n=10)
+    conditions = torch.from_numpy(data.conditions.draw(np.arange(10)))
+    return to_float(torch.from_numpy(data.images)), conditions
+
+
+@pytest.fixture
+def condition(shown: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    return shown[1]
 
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return to_float(torch.from_numpy(fashion(n=10).images.copy()))
+    return to_float(torch.from_numpy(fashion(n=10).images))
 
 
-def test_bound_has_two_finite_parts_for_each_image(model: CVAE, images: torch.Tensor) -> None:
-    bound = model.elbo(images, CLASSES)
+Shown = tuple[torch.Tensor, torch.Tensor]
+
+
+def test_bound_has_two_finite_parts_for_each_image(model: CVAE, shown: Shown) -> None:
+    bound = model.elbo(*shown)
     assert bound.rate.shape == bound.distortion.shape == (10,)
     assert torch.isfinite(bound.negative_elbo).all()
 
 
-def test_every_parameter_learns(model: CVAE, images: torch.Tensor) -> None:
-    model.train().elbo(images, CLASSES).negative_elbo.mean().backward()
+def test_every_parameter_learns(model: CVAE, shown: Shown) -> None:
+    model.train().elbo(*shown).negative_elbo.mean().backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
 
 
-def test_sample_does_not_depend_on_the_batch(model: CVAE) -> None:
-    many = model.sample(CLASSES.repeat(5), seed=3)
-    few = model.sample(CLASSES[:4], seed=3)
-    last = model.sample(CLASSES[-1:], seed=3, indices=[49])
+def test_sample_does_not_depend_on_the_batch(model: CVAE, condition: torch.Tensor) -> None:
+    many = model.sample(torch.cat([condition] * 5), seed=3)
+    few = model.sample(condition[:4], seed=3)
+    last = model.sample(condition[-1:], seed=3, indices=[49])
     assert torch.equal(many[:4], few)
     assert torch.equal(many[49:], last)
 
 
-def test_indices_go_with_conditions(model: CVAE) -> None:
+def test_indices_go_with_conditions(model: CVAE, condition: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="3 indices for 10 conditions"):
-        model.sample(CLASSES, indices=[0, 1, 2])
+        model.sample(condition, indices=[0, 1, 2])
 
 
-def test_seed_and_temperature_matter(model: CVAE) -> None:
-    reference = model.sample(CLASSES, seed=0)
-    assert not torch.equal(reference, model.sample(CLASSES, seed=1))
-    cold = model.sample(CLASSES[:1].repeat(2), temperature=0.0)
+def test_seed_and_temperature_matter(model: CVAE, condition: torch.Tensor) -> None:
+    reference = model.sample(condition, seed=0)
+    assert not torch.equal(reference, model.sample(condition, seed=1))
+    cold = model.sample(condition[[0, 0]], temperature=0.0)
     assert torch.equal(cold[0], cold[1])
 
 
-def test_condition_matters_exactly_when_there_is_one(model: CVAE) -> None:
+def test_condition_matters_exactly_when_there_is_one(model: CVAE, condition: torch.Tensor) -> None:
     z = torch.randn(1, *model.latent_shape)
-    one, other = (model.decode(z, torch.tensor([label])) for label in (0, 1))
+    one, other = (model.decode(z, condition[[row]]) for row in (0, 1))
     assert torch.equal(one, other) == (not model.is_conditional)
-    drawn = [model.sample(torch.tensor([label])) for label in (0, 1)]
+    drawn = [model.sample(condition[[row]]) for row in (0, 1)]
     assert torch.equal(*drawn) == (not model.is_conditional)
 
 
-def test_saved_model_is_the_model(model: CVAE, tmp_path: Path) -> None:
+def test_saved_model_is_the_model(model: CVAE, condition: torch.Tensor, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "saved", card="# A model\n")
     loaded = CVAE.from_pretrained(tmp_path / "saved")
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [
@@ -76,13 +99,43 @@ def test_saved_model_is_the_model(model: CVAE, tmp_path: Path) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(named_tensors(model).values(), named_tensors(loaded).values(), strict=True)
     )
-    assert torch.equal(loaded.sample(CLASSES), model.sample(CLASSES))
+    assert torch.equal(loaded.sample(condition), model.sample(condition))
 
 
-def test_reconstruction_through_the_mean_is_repeatable(model: CVAE, images: torch.Tensor) -> None:
-    assert torch.equal(model.reconstruct(images, CLASSES), model.reconstruct(images, CLASSES))
-    assert model.encode(images, CLASSES).shape == (10, *model.latent_shape)
-    assert 0 <= model.reconstruct(images, CLASSES).min() <= model.reconstruct(images, CLASSES).max() <= 1
+def test_reconstruction_through_the_mean_is_repeatable(model: CVAE, shown: Shown) -> None:
+    once, again = model.reconstruct(*shown), model.reconstruct(*shown)
+    assert torch.equal(once, again)
+    assert model.encode(*shown).shape == (10, *model.latent_shape)
+    assert 0 <= once.min() <= once.max() <= 1
+
+
+@pytest.mark.parametrize(("size", "widths"), [(64, 256), (128, 512), (256, 1024)])
+def test_networks_for_photographs_have_the_articles_layers(size: int, widths: int) -> None:
+    condition = StaticCondition(width=512, sha256="")
+    recipe = recipes.load(f"coco-{size}")
+    with torch.device("meta"):
+        model = CVAE(
+            ModelConfig(
+                name="photo",
+                dataset="coco",
+                image=ImageShape(size=size, channels=3),
+                condition=condition,
+                architecture=recipe.architecture,
+            )
+        )
+    network = model.network
+    down = [p.shape for p in network.down.parameters() if p.ndim == 4]
+    assert [tuple(shape[2:]) for shape in down] == [(4, 4)] * len(down)
+    assert [shape[0] for shape in down] == [32 << level for level in range(len(down))]
+    assert down[-1][0] == widths
+    assert network.join_features.out_width == widths * 16 + 1024
+    assert network.mean.out_features == 512
+    assert network.spread.in_features == 512 + 512  # z, and the condition as it is
+    *up, last = [p.shape for p in network.up.parameters() if p.ndim == 4]
+    assert [shape[0] for shape in up] == [shape[0] for shape in down[::-1]]
+    assert (up[-1][1], tuple(last)) == (16, (3, 16, 3, 3))
+    added = recipes.load(f"coco-{size}-add").architecture
+    assert added.model_copy(update={"conditioning": "concat"}) == recipe.architecture
 
 
 def test_article_networks_have_the_articles_layers() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import FASHION
-from helpers import VARIANTS, fashion, same
+from helpers import VARIANTS, data_for, same
 
 from cvae_cli import CVAE, recipes
 from cvae_cli.data import Dataset
@@ -41,8 +41,8 @@ def start(folder: Path, changes: dict[str, Any] | None = None, variant: str = "a
     return run
 
 
-def data() -> tuple[Dataset, Dataset]:
-    return fashion(n=128), fashion("test", n=40)
+def data(variant: str = "article-concat") -> tuple[Dataset, Dataset]:
+    return data_for(variant, 128), data_for(variant, 40)
 
 
 def weights(run: Run) -> dict[str, bytes]:
@@ -64,18 +64,18 @@ def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
     assert not list(run.folder.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("variant", ["article-concat", "residual-modulate"])
+@pytest.mark.parametrize("variant", ["article-concat", "residual-modulate", "photo-add", "captioned-residual-modulate"])
 @pytest.mark.parametrize(
     "changes", [{}, {"training.ema_decay": 0.9, "training.schedule": "one-cycle", "data.flip": True}]
 )
 def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, variant: str, changes: dict[str, Any]) -> None:
     whole = start(tmp_path / "whole", changes, variant)
-    fit(whole, whole.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    fit(whole, whole.recipe(), *data(variant), device=CPU, resume=False, listener=Recorder())
     broken = start(tmp_path / "broken", changes, variant)
     with pytest.raises(ConnectionError):
-        fit(broken, broken.recipe(), *data(), device=CPU, resume=False, listener=Recorder(stop_after=2))
+        fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, listener=Recorder(stop_after=2))
     torch.rand(17)  # whatever else this process draws in between
-    fit(broken, broken.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
+    fit(broken, broken.recipe(), *data(variant), device=CPU, resume=True, listener=Recorder())
     assert weights(broken) == weights(whole)
 
 

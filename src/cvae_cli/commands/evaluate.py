@@ -23,7 +23,8 @@ Examples:
   cvae evaluate
   cvae evaluate --metric fid
   cvae evaluate --model fashion --model runs/fashion-concat --metric mse --metric ssim
-  cvae evaluate --metric fid-fashion --json > scores.json
+  cvae evaluate --model fashion --metric fid-fashion --json > scores.json
+  cvae evaluate --metric clip-score --metric retrieval --samples 1000
 In a pipe a line has a metric and its value, tab-separated; with several models a line each, the model last.
 """
 
@@ -39,12 +40,14 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="mse, ssim, psnr, elbo, accuracy, fid or fid-fashion; repeat for several.",
+            help="mse, ssim, psnr, elbo, accuracy, fid, fid-fashion, clip-score or retrieval; repeat for several.",
             metavar="METRIC",
         ),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set to measure on; the model's own unless given.")] = None,
-    split: Annotated[str, typer.Option(help="Which part of it.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Which part of it.  [default: test, or val where there is no test]")
+    ] = None,
     samples: Annotated[
         int | None, typer.Option(help="Measure on so many pictures only, drawn by the seed.", min=1)
     ] = None,
@@ -54,6 +57,14 @@ def evaluate(
         Reconstruction,
         typer.Option(help="Reconstruct through a sample of the posterior, as the article does, or its mean."),
     ] = "sample",
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            help="CLIP model for clip-score and retrieval: ARCHITECTURE/TAG as open_clip names them, or a folder.  "
+            "[default: OpenAI's ViT-B/32]",
+            metavar="MODEL",
+        ),
+    ] = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -66,12 +77,15 @@ def evaluate(
 
     chosen = [metrics.get(name) for name in dict.fromkeys(names or [])]
 
-    from cvae_cli.data import check_name, load_dataset
+    import torch
+
+    from cvae_cli.data import check_name, evaluation_split, load_dataset
     from cvae_cli.device import pick_device
     from cvae_cli.evaluation.features import FRECHET_DISTANCES
     from cvae_cli.evaluation.run import Settings, check, check_metrics, protocol
     from cvae_cli.evaluation.run import evaluate as measure
     from cvae_cli.models import CVAE
+    from cvae_cli.text.condition import conditioned_like
 
     place = pick_device(device)
     wanted = list(dict.fromkeys(models or [options.DEFAULT_MODEL]))
@@ -79,26 +93,45 @@ def evaluate(
     labels = _distinct(wanted)
     name = dataset or networks[0].config.dataset
     chosen = chosen or metrics.default_for(name)
+    split = split or evaluation_split(name)
     check_name(name, split)
     check_metrics(chosen, name)
-    features = _load_features_or_say_how(chosen, place)
-    with options.download_report(name) as report:
-        data = load_dataset(name, split, data_dir=data_dir, report=report)
-    if samples is not None:
-        data = data.sample(samples, seed)
-    for network in networks:
-        check(chosen, network, data)
+    features = _load_features_or_say_how(chosen, name, place, clip)
+    with options.getting_ready(name) as (report, steps):
+        for network in networks:  # before the pictures: what is missing should not be found after gigabytes
+            options.prepare_encoder(network, report)
+        data = load_dataset(
+            name,
+            split,
+            size=networks[0].config.image.size,
+            data_dir=data_dir,
+            report=report,
+            steps=steps,
+            notice=console.note,
+        )
+        if samples is not None:
+            data = data.sample(samples, seed)
+        for network in networks:
+            check(chosen, network, data)
+        datasets = [
+            conditioned_like(data, network.config.condition, report=report, steps=steps, notice=console.warn)
+            for network in networks
+        ]
     for metric in FRECHET_DISTANCES & features.keys():
-        if len(data) <= (width := int(features[metric].network.num_features)):  # type: ignore[arg-type]
+        judge = features[metric].network
+        assert isinstance(judge, torch.nn.Module)
+        if len(data) <= (width := int(judge.num_features)):  # type: ignore[arg-type]
             console.warn(f"{metric}: fewer pictures ({len(data)}) than features ({width}): the distance means little")
+    for network in networks:
+        _say_circularity(network, features)
     settings = Settings(seed=seed, temperature=temperature, reconstruction=reconstruction)
     scores = []
-    for label, network in zip(labels, networks, strict=True):
+    for label, network, seen in zip(labels, networks, datasets, strict=True):
         with console.progress(label) as tracker:
             scores.append(
                 measure(
                     network,
-                    data,
+                    seen,
                     chosen,
                     features=features,
                     settings=settings,
@@ -153,15 +186,34 @@ def _row(metric: "Metric", scores: "list[Scores]", networks: "list[CVAE]") -> li
     return [f"{metric.label} {metric.arrow}", *cells]
 
 
-def _load_features_or_say_how(chosen: "list[Metric]", device: "torch.device") -> "dict[str, Features]":
+def _load_features_or_say_how(
+    chosen: "list[Metric]", dataset: str, device: "torch.device", clip: str | None
+) -> "dict[str, Features]":
     from cvae_cli.evaluation.run import load_features
 
     try:
         with options.download_report("weights") as report:
-            return load_features(chosen, device, report)
+            return load_features(chosen, device, report, clip=clip)
     except MissingError as error:
-        offline = "or measure offline, on other features:  --metric fid-fashion"
+        offline = "or measure what needs no download:  --metric ssim"
+        if any(metric.name == "fid" for metric in chosen) and dataset == "fashion-mnist":
+            offline = "or measure offline, on other features:  --metric fid-fashion"
         raise MissingError(error.message, hint=f"{error.hint}\n{offline}") from error
+
+
+def _say_circularity(network: "CVAE", features: "dict[str, Features]") -> None:
+    """A model that learned with the eyes of its judge has an advantage over others."""
+    condition = network.config.condition
+    for metric in ("clip-score", "retrieval"):
+        if (
+            metric in features
+            and condition.kind == "clip"
+            and condition.sha256 == features[metric].protocol["clip_sha256"]
+        ):
+            console.warn(
+                f"{metric} of {network.config.name} is circular: the CLIP model that judges it is the one that "
+                "conditions it"
+            )
 
 
 def _distinct(models: list[str]) -> list[str]:

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  cvae generate "a red summer dress"
-  cvae generate dress sneaker "ankle boots" -n 8 -o clothes.png
+  cvae generate "two dogs on a beach"
+  cvae generate "snow" "a beach" "grass" -n 8 -o weather.png
+  cvae generate dress sneaker "ankle boots" --model fashion
   cvae generate --from prompts.txt -n 4 --separate -o pictures/
-  cvae generate bag -o - | display
+  cvae generate "a man on a bike" -o - | display
 The same prompt, seed and model give the same picture, whatever -n.
 """
 
 _MOST_IN_GRID = 10_000  # pictures; beyond it a grid is no picture any more
+_CLOTHES = "fashion"
 _BLOCK = 256  # pictures held in memory at a time
 
 
@@ -61,7 +63,7 @@ def generate(
     started = time.perf_counter()
     wanted = [*(prompts or []), *(_read_prompts(from_) if from_ else [])]
     if not wanted:
-        raise UsageError("say what to draw", hint='for example:  cvae generate "a red summer dress"')
+        raise UsageError("say what to draw", hint='for example:  cvae generate "two dogs on a beach"')
     if separate and output in {None, "-"}:
         raise UsageError("--separate needs a folder:  -o DIR")
     if not separate and len(wanted) * n > _MOST_IN_GRID:
@@ -76,6 +78,8 @@ def generate(
 
     network = CVAE.from_pretrained(model, device=pick_device(device))
     conditions = network.condition(wanted, notice=console.warn)  # every prompt is understood before one is drawn
+    if network.config.name == options.DEFAULT_MODEL:
+        _point_to_clothes(wanted)
     drawn = _draw(network, conditions, n, seed=seed, temperature=temperature)
     facts = {
         "model": network.config.name,
@@ -103,6 +107,18 @@ def generate(
     text = (caption if console.is_terminal() else str(path)) if output is None else None
     console.result({"file": str(path), "prompts": wanted, "pictures": n, **facts}, text)
     return None
+
+
+def _point_to_clothes(prompts: list[str]) -> None:
+    """Say that another model draws clothes better, where they are all that is asked for."""
+    from cvae_cli.models.pretrained import read_config
+    from cvae_cli.paths import bundled_dir
+    from cvae_cli.text.labels import names_only
+
+    condition = read_config(bundled_dir() / _CLOTHES).condition
+    assert condition.kind == "labels"
+    if any(names_only(prompt, condition.classes) for prompt in prompts):
+        console.note(f"for clothes there is a model of their own:  --model {_CLOTHES}")
 
 
 def _draw(network: "CVAE", conditions: "Tensor", n: int, *, seed: int, temperature: float) -> "Iterator[Image.Image]":

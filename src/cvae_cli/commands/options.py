@@ -11,6 +11,8 @@ from cvae_cli import console
 
 if TYPE_CHECKING:
     from cvae_cli.download import Report
+    from cvae_cli.models import CVAE
+    from cvae_cli.text.vectors import Steps
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
@@ -24,7 +26,7 @@ DataDir = Annotated[
     Path | None, typer.Option(help="A folder with the data set's published files, instead of the cache.")
 ]
 
-DEFAULT_MODEL = "fashion"
+DEFAULT_MODEL = "scenes"
 
 
 def free_name(stem: str) -> Path:
@@ -37,15 +39,42 @@ def free_name(stem: str) -> Path:
     return path
 
 
+def prepare_encoder(network: "CVAE", report: "Report") -> None:
+    """Load the text encoder of a model, where it has one."""
+    from cvae_cli.text.condition import encoder_for
+
+    condition = network.config.condition
+    if condition.kind != "labels":
+        encoder_for(condition, device=network.device, report=report)
+
+
+def short_name(dataset: str) -> str:
+    """A data set's name for a line of text: of a folder only the last part."""
+    return Path(dataset.removeprefix("folder:")).resolve().name if dataset.startswith("folder:") else dataset
+
+
 @contextmanager
-def download_report(what: str) -> Iterator["Report"]:
-    """A progress bar that a download moves; it appears with the first byte."""
+def getting_ready(what: str) -> Iterator["tuple[Report, Steps]"]:
+    """Progress bars that downloads, and other long preparations, move; one appears with the first sign of it."""
     with ExitStack() as stack:
         tracker: console.Tracker | None = None
 
-        def report(here: int, total: int | None) -> None:
+        def shown() -> console.Tracker:
             nonlocal tracker
-            tracker = tracker or stack.enter_context(console.progress(what))
-            tracker.update(here, total, f"{here / 1e6:,.0f} MB")
+            tracker = tracker or stack.enter_context(console.progress(short_name(what)))
+            return tracker
 
+        def report(here: int, total: int | None) -> None:
+            shown().update(here, total, f"{here / 1e6:,.0f} MB")
+
+        def steps(doing: str, here: int, total: int) -> None:
+            shown().update(here, total, f"{here:,}/{total:,}", what=doing)
+
+        yield report, steps
+
+
+@contextmanager
+def download_report(what: str) -> Iterator["Report"]:
+    """A progress bar that a download moves."""
+    with getting_ready(what) as (report, _):
         yield report

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  cvae reconstruct boot.jpg --label "ankle boot" -o pairs.png
-  cvae reconstruct pictures/dress/*.jpg         the folder's name is the label
+  cvae reconstruct beach.jpg --prompt "two dogs on a beach" -o pairs.png
+  cvae reconstruct boots/*.jpg --model fashion       the folder's name is the label
   cvae reconstruct --dataset fashion-mnist -n 16 --model runs/fashion-concat
 """
 
@@ -34,12 +34,14 @@ def reconstruct(
         ),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Take the pictures from this data set.")] = None,
-    split: Annotated[str, typer.Option(help="Which part of the data set.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Which part of the data set.  [default: test, or val where there is no test]")
+    ] = None,
     n: Annotated[int, typer.Option("-n", help="How many pictures of the data set, drawn by the seed.", min=1)] = 16,
     model: Annotated[
         str, typer.Option(help="A bundled name, a folder, or org/name on the Hub.")
     ] = options.DEFAULT_MODEL,
-    label: Annotated[str | None, typer.Option(help="What the pictures show, in the words of a prompt.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", "--label", help="What the pictures show.")] = None,
     seed: options.Seed = 0,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -51,10 +53,11 @@ def reconstruct(
     console.configure(json=json, quiet=quiet, debug=debug)
     if bool(images) == bool(dataset):
         raise UsageError(
-            "give either pictures or --dataset", hint="for example:  cvae reconstruct boot.jpg --label boot"
+            "give either pictures or --dataset",
+            hint='for example:  cvae reconstruct beach.jpg --prompt "two dogs on a beach"',
         )
-    if label and dataset:
-        raise UsageError("--label is for pictures of your own; a data set has its labels")
+    if prompt and dataset:
+        raise UsageError("--prompt is for pictures of your own; a data set says what its pictures show")
     output = out or options.free_name("pairs")
     check_writable(output)
 
@@ -69,10 +72,9 @@ def reconstruct(
     network = CVAE.from_pretrained(model, device=pick_device(device))
     if images:
         names, pixels = [str(path) for path in images], _open(images, network)
-        condition = _labels(images, label, network)
+        texts, condition = _conditions(images, prompt, network)
     else:
-        with options.download_report(str(dataset)) as report:
-            names, pixels, condition = _draw(str(dataset), split, n, seed, data_dir, network, report)
+        names, pixels, texts, condition = _draw(str(dataset), split, n, seed, data_dir, network)
     originals = to_float(pixels).to(network.device)
     reconstructions = network.reconstruct(originals, condition)
     pairs = torch.stack([originals, reconstructions], dim=1).flatten(0, 1)
@@ -82,7 +84,7 @@ def reconstruct(
     scores = {name: values.tolist() for name, values in closeness(originals, reconstructions).items()}
     if out is None and not console.is_terminal():
         console.note(f"pairs in {output}")
-    _show(names, condition, scores, network, output)
+    _show(names, texts, scores, network, output)
 
 
 def _open(paths: list[Path], network: "CVAE") -> "Tensor":
@@ -102,53 +104,86 @@ def _open(paths: list[Path], network: "CVAE") -> "Tensor":
     return torch.from_numpy(np.stack(arrays))
 
 
-def _labels(paths: list[Path], label: str | None, network: "CVAE") -> "Tensor":
-    """The conditions of pictures: `--label` for all, else the name of the folder that each is in."""
-    if label is not None:
-        return network.condition([label] * len(paths), notice=console.warn)
+def _conditions(paths: list[Path], prompt: str | None, network: "CVAE") -> "tuple[list[str], Tensor]":
+    """What the pictures show, and its conditions: `--prompt` for all, else the name of the folder that each is in."""
     import torch
 
+    if prompt is not None:
+        return [prompt] * len(paths), network.condition([prompt], notice=console.warn).repeat_interleave(
+            len(paths), dim=0
+        )
+    if network.config.condition.kind != "labels" and network.is_conditional:
+        raise UsageError(f"what does {paths[0]} show?", hint='say it:  --prompt "two dogs on a beach"')
+    texts = [path.absolute().parent.name for path in paths]
     conditions = []
-    for path in paths:
+    for path, text in zip(paths, texts, strict=True):
         try:
-            conditions.append(network.condition([path.absolute().parent.name]))
+            conditions.append(network.condition([text]))
         except UsageError as error:
             raise UsageError(
-                f"what does {path} show? Its folder's name says no class", hint=f"add --label; {error.hint}"
+                f"what does {path} show? Its folder's name says no class", hint=f"add --prompt; {error.hint}"
             ) from error
-    return torch.cat(conditions)
+    return texts, torch.cat(conditions)
 
 
 def _draw(
-    dataset: str, split: str, n: int, seed: int, data_dir: Path | None, network: "CVAE", report: Any
-) -> "tuple[list[str], Tensor, Tensor]":
-    """Names, pixels and conditions of pictures from a data set."""
+    dataset: str, split: str | None, n: int, seed: int, data_dir: Path | None, network: "CVAE"
+) -> "tuple[list[str], Tensor, list[str], Tensor]":
+    """Names, pixels, texts and conditions of pictures from a data set."""
+    import numpy as np
     import torch
 
-    from cvae_cli.data import load_dataset
+    from cvae_cli.data import evaluation_split, load_dataset
     from cvae_cli.evaluation.run import check
+    from cvae_cli.text.condition import conditioned_like
 
-    data = load_dataset(dataset, split, data_dir=data_dir, report=report).sample(n, seed)
-    check([], network, data)
-    names = [f"{dataset} {split} {number}" for number in range(1, len(data) + 1)]
-    return names, torch.from_numpy(data.images), torch.from_numpy(data.labels).to(network.device)
+    split = split or evaluation_split(dataset)
+    with options.getting_ready(dataset) as (report, steps):
+        options.prepare_encoder(network, report)
+        data = load_dataset(
+            dataset,
+            split,
+            size=network.config.image.size,
+            data_dir=data_dir,
+            report=report,
+            steps=steps,
+            notice=console.note,
+        )
+        check([], network, data)
+        data = conditioned_like(data, network.config.condition, report=report, steps=steps, notice=console.warn)
+    data = data.sample(n, seed)
+    names = [f"{options.short_name(dataset)} {split} {number}" for number in range(1, len(data) + 1)]
+    rows = np.arange(len(data))
+    conditions = torch.from_numpy(data.conditions.draw(rows)).to(network.device)
+    return names, torch.from_numpy(data.images), [data.conditions.text(row) for row in range(len(data))], conditions
 
 
-def _show(names: list[str], condition: "Tensor", scores: dict[str, list[float]], network: "CVAE", output: Path) -> None:
-    classes = network.config.condition.names
-    labels = [classes[index] if network.is_conditional else "-" for index in condition.tolist()]
+def _show(names: list[str], texts: list[str], scores: dict[str, list[float]], network: "CVAE", output: Path) -> None:
+    texts = [_shown(text, network) for text in texts]
     entries: list[dict[str, Any]] = [
-        {"image": name, "label": text, **{metric: values[index] for metric, values in scores.items()}}
-        for index, (name, text) in enumerate(zip(names, labels, strict=True))
+        {"image": name, "prompt": text, **{metric: values[index] for metric, values in scores.items()}}
+        for index, (name, text) in enumerate(zip(names, texts, strict=True))
     ]
     mean = {metric: sum(values) / len(values) for metric, values in scores.items()}
     rows = [
-        [str(each["image"]), str(each["label"]), *(f"{each[metric]:.4g}" for metric in scores)]
-        for each in [*entries, {"image": "mean", "label": "", **mean}]
+        [str(each["image"]), str(each["prompt"]), *(f"{each[metric]:.4g}" for metric in scores)]
+        for each in [*entries, {"image": "mean", "prompt": "", **mean}]
     ]
     console.table(
         {"file": str(output), "model": network.config.name, "images": entries, "mean": mean},
-        columns=["image", "label", "mse, sum ↓", "mse, pixel ↓", "ssim ↑"],
+        columns=["image", "prompt", "mse, sum ↓", "mse, pixel ↓", "ssim ↑"],
         rows=rows,
         footer=f"{output}   {network.config.name} · through the mean of the posterior",
     )
+
+
+def _shown(text: str, network: "CVAE") -> str:
+    """What a model is told of a picture, in words: of a class its own name."""
+    condition = network.config.condition
+    if not network.is_conditional:
+        return "-"
+    if condition.kind != "labels":
+        return text
+    from cvae_cli.text.labels import match
+
+    return match(text, condition.classes).name

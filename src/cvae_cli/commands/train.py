@@ -22,20 +22,36 @@ Examples:
   cvae train fashion-concat
   cvae train fashion-concat --epochs 5 --limit 10000 --out runs/quick
   cvae train fashion-add --set training.schedule=one-cycle --set training.ema_decay=0.999
+  cvae train folder:my-pictures --size 64 --condition static
+  cvae train coco-64 --data-dir coco/
   cvae train --resume runs/fashion-concat
+A folder has a sub-folder for each class, or captions in metadata.jsonl, metadata.csv or a .txt beside each picture.
 Ctrl-C stops after the step in progress and loses nothing.
 """
 
+_FOLDER_RECIPE = "pictures"
 _MAY_CHANGE = ["training.epochs", "training.learning_rate", "training.gradient_clip", "data.dir"]
 
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe by name (see --list), or a .toml file.", metavar="RECIPE")
+        str | None,
+        typer.Argument(help="A recipe by name (see --list), a .toml file, or folder:PATH.", metavar="RECIPE"),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the recipes.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", metavar="RUN")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Learn this data set instead of the recipe's: a name, or folder:PATH.")
+    ] = None,
     data_dir: options.DataDir = None,
+    size: Annotated[int | None, typer.Option(help="Pixels a side of the pictures.", min=1)] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="What the model is told of a picture: labels, or its captions through a text encoder (static, clip, "
+            "clip:ARCHITECTURE/TAG, clip:FOLDER)."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/RECIPE]")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures a step.", min=1)] = None,
@@ -62,7 +78,21 @@ def train(
     console.configure(json=json, quiet=quiet, debug=debug)
     if list_:
         return _list()
+    name = None
+    if recipe is not None and recipe.startswith("folder:"):
+        if data is not None:
+            raise UsageError(f"{recipe} or --data {data}?", hint="a folder is learned by the recipe " + _FOLDER_RECIPE)
+        recipe, data = _FOLDER_RECIPE, recipe
+        name = options.short_name(data)
+    if data is not None:
+        from cvae_cli.data import full_name
+
+        data = full_name(data)
     asked = {
+        "name": name,
+        "data.name": data,
+        "data.size": size,
+        "data.condition": condition,
         "data.dir": str(data_dir.resolve()) if data_dir else None,
         "data.limit": limit,
         "training.epochs": epochs,
@@ -110,16 +140,29 @@ def _train(
 
     from cvae_cli.data import load_dataset
     from cvae_cli.device import pick_device, pick_precision
+    from cvae_cli.text.condition import conditioned
+    from cvae_cli.text.encoder import find_encoder
     from cvae_cli.training.fit import fit
 
     place = pick_device(device)
     # what "auto" means is decided once: a run that goes on elsewhere keeps its precision
     settings = recipe.training.model_copy(update={"precision": pick_precision(recipe.training.precision, place)})
     recipe = recipe.model_copy(update={"training": settings})
-    with options.download_report(recipe.data.name) as report:
-        data_dir = Path(recipe.data.dir) if recipe.data.dir else None
-        whole = load_dataset(recipe.data.name, "train", data_dir=data_dir, report=report)
-    data, valid = whole.limit(recipe.data.limit).divide(recipe.data.holdout, settings.seed)
+    with options.getting_ready(recipe.data.name) as (report, steps):
+        # the encoder first: a slip in its name should not be found after gigabytes of pictures
+        by = recipe.data.condition
+        encoder = by if by in {None, "labels"} else find_encoder(str(by), report, place)
+        whole = load_dataset(
+            recipe.data.name,
+            "train",
+            size=recipe.data.size,
+            data_dir=Path(recipe.data.dir) if recipe.data.dir else None,
+            report=report,
+            steps=steps,
+            notice=console.note,
+        ).limit(recipe.data.limit)
+        whole = conditioned(whole, encoder, report=report, steps=steps, notice=console.warn)
+    data, valid = whole.divide(recipe.data.holdout, settings.seed)
     console.note(_headline(recipe, data, valid, place, folder))
     with run.lock(), _listening() as listener:
         if not resume:
@@ -135,6 +178,7 @@ def _train(
 
 
 def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torch.device", folder: Path) -> str:
+    import numpy as np
     import torch
 
     from cvae_cli.device import flops
@@ -144,10 +188,11 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
     shape = data.image_shape
     picture = torch.zeros(1, shape.channels, shape.size, shape.size)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    operations = flops(model.elbo, picture, torch.zeros(1, dtype=torch.long))
+    operations = flops(model.elbo, picture, torch.from_numpy(data.conditions.draw(np.arange(1))))
     return (
-        f"{recipe.name} on {data.name} ({len(data):,} + {len(valid):,} held back) · {parameters / 1e6:.1f} M parameters"
-        f" · {operations / 1e6:.0f} MFLOP an image · {device}, {recipe.training.precision} · {folder}"
+        f"{recipe.name} on {options.short_name(data.name)} ({len(data):,} + {len(valid):,} held back) · "
+        f"{parameters / 1e6:.1f} M parameters · {operations / 1e6:.0f} MFLOP an image · "
+        f"{device}, {recipe.training.precision} · {folder}"
     )
 
 

@@ -4,50 +4,71 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.pixels import to_float
 
-Batch = tuple[Float[Tensor, "b c h w"], Int[Tensor, " b"]]
+Batch = tuple[Float[Tensor, "b c h w"], Tensor]
+"""Pictures and their conditions, a row a picture."""
+
+_RESIDENT = 0.5
+"""Of a GPU's free memory, how much the pictures may take to be kept there; beyond it batches are sent one by one."""
 
 
 class Batches:
-    """A data set on a device, served in batches.
+    """A data set served in batches on a device. Pictures that are mapped from a file stay there until they are needed.
 
     Args:
-        device: where the batches are needed; the whole uint8 array is moved there once.
         flip: mirror each picture with probability 1/2 when training.
     """
 
     def __init__(
         self, dataset: Dataset, *, batch_size: int, device: torch.device, seed: int = 0, flip: bool = False
     ) -> None:
-        self.images = torch.from_numpy(np.array(dataset.images)).to(device)  # (n, h, w, c) uint8
-        self.labels = torch.from_numpy(dataset.labels).to(device)  # (n,)
+        self.dataset = dataset
+        self.device = device
         self.batch_size = min(batch_size, len(dataset))
         self.seed = seed
         self.flip = flip
+        self._resident = torch.from_numpy(dataset.images).to(device) if _fits(dataset, device) else None
 
     def __len__(self) -> int:
         """Batches in an epoch; in training what does not fill a batch is left to the next epoch."""
-        return len(self.images) // self.batch_size
+        return len(self.dataset) // self.batch_size
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The shuffled training batches of an epoch, from batch `start` on."""
+        """The shuffled training batches of an epoch, from batch `start` on. Which of a picture's captions goes with
+        it is drawn anew in each."""
         random = np.random.default_rng([self.seed, epoch])
-        order = torch.from_numpy(random.permutation(len(self.images))).to(self.images.device)
-        mirrored = torch.from_numpy(random.random(len(self.images)) < 0.5).to(self.images.device)
+        order = random.permutation(len(self.dataset))
+        mirrored = random.random(len(self.dataset)) < 0.5
+        chance = random.random(len(self.dataset))
         for index in range(start, len(self)):
             chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-            images = to_float(self.images[chosen])
+            images, condition = self._batch(chosen, chance[chosen])
             if self.flip:
-                images = torch.where(mirrored[chosen].view(-1, 1, 1, 1), images.flip(3), images)
-            yield images, self.labels[chosen]
+                mirror = torch.from_numpy(mirrored[chosen]).to(self.device).view(-1, 1, 1, 1)
+                images = torch.where(mirror, images.flip(3), images)
+            yield images, condition
 
     def in_order(self) -> Iterator[Batch]:
-        """Every picture once, in the data set's order."""
-        for start in range(0, len(self.images), self.batch_size):
-            chosen = slice(start, start + self.batch_size)
-            yield to_float(self.images[chosen]), self.labels[chosen]
+        """Every picture once, in the data set's order, with its first caption."""
+        for start in range(0, len(self.dataset), self.batch_size):
+            yield self._batch(np.arange(start, min(start + self.batch_size, len(self.dataset))), None)
+
+    def _batch(self, chosen: NDArray[np.int64], chance: NDArray[np.float64] | None) -> Batch:
+        condition = torch.from_numpy(self.dataset.conditions.draw(chosen, chance)).to(self.device)
+        if self._resident is not None:
+            return to_float(self._resident[torch.from_numpy(chosen).to(self.device)]), condition
+        pixels = torch.from_numpy(self.dataset.pixels[self.dataset.rows[chosen]])  # (b, h, w, c) uint8
+        return to_float(pixels.to(self.device)), condition
+
+
+def _fits(dataset: Dataset, device: torch.device) -> bool:
+    """Whether the pictures are better kept on the device: on a GPU, as far as they fit; a CPU has them already."""
+    if device.type != "cuda":
+        return False
+    return dataset.pixels[:1].nbytes * len(dataset) < _RESIDENT * torch.cuda.mem_get_info(device)[0]

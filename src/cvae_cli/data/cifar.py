@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_cli.config import LabelClass
-from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.conditions import Labels
+from cvae_cli.data.dataset import Dataset, whole
 from cvae_cli.download import Digest, Report, fetch
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.paths import datasets_dir
@@ -45,14 +46,8 @@ def load(name: str, split: str, *, data_dir: Path | None, report: Report) -> Dat
     labels, planes = records[:, 0], records[:, 1:]
     if labels.max() >= len(CLASSES):
         raise CorruptError(f"{path} has labels beyond its {len(CLASSES)} classes")
-    return Dataset(
-        name=name,
-        split=split,
-        images=np.ascontiguousarray(planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)),  # (n, 32, 32, 3)
-        labels=labels.astype(np.int64),
-        classes=CLASSES,
-        licence="not stated by its authors",
-    )
+    pixels = np.ascontiguousarray(planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))  # (n, 32, 32, 3)
+    return whole(name, split, pixels, Labels(labels.astype(np.int64), CLASSES), "not stated by its authors")
 
 
 def _archive(data_dir: Path | None, report: Report) -> Path:

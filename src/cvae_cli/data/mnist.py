@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from cvae_cli.config import LabelClass
-from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.conditions import Labels
+from cvae_cli.data.dataset import Dataset, whole
 from cvae_cli.data.idx import read_idx
 from cvae_cli.download import Digest, Report, fetch
 from cvae_cli.errors import CorruptError, MissingError
@@ -97,14 +98,8 @@ def load(name: str, split: str, *, data_dir: Path | None, report: Report) -> Dat
         raise CorruptError(f"{name} {split}: {len(images):,} pictures but {len(labels):,} labels")
     if len(images) == 0 or images.shape[1:] != (28, 28) or labels.max() >= len(relative.classes):
         raise CorruptError(f"{name} {split}: not pictures of 28x28 in {len(relative.classes)} classes")
-    return Dataset(
-        name=name,
-        split=split,
-        images=images[..., np.newaxis],  # (n, 28, 28, 1)
-        labels=labels.astype(np.int64),
-        classes=relative.classes,
-        licence=relative.licence,
-    )
+    pixels = images[..., np.newaxis]  # (n, 28, 28, 1)
+    return whole(name, split, pixels, Labels(labels.astype(np.int64), relative.classes), relative.licence)
 
 
 def _file(name: str, file: str, data_dir: Path | None, report: Report) -> Path:

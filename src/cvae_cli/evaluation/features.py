@@ -10,13 +10,15 @@ from torch import nn
 
 from cvae_cli.download import Report, sha256
 from cvae_cli.errors import CorruptError
+from cvae_cli.evaluation.clip_score import ClipJudge
 
 
 @dataclass(frozen=True)
 class Features:
-    """A feature extractor: a module `(n, 3, h, w) uint8 -> (n, d)` with `num_features = d`, and its protocol."""
+    """A feature extractor: a module `(n, 3, h, w) uint8 -> (n, d)` with `num_features = d`, or CLIP's two towers; and
+    its protocol."""
 
-    network: nn.Module
+    network: nn.Module | ClipJudge
     protocol: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,6 +66,12 @@ def inception_features(device: torch.device, report: Report) -> Features:
     return Features(network.to(device), protocol)
 
 
+def clip_features(model: str | None, device: torch.device, report: Report) -> Features:
+    """A CLIP model as the judge of pictures and their captions; see `clip_score.ClipJudge`."""
+    judge = ClipJudge(model, device, report)
+    return Features(judge, judge.protocol)
+
+
 EXTRACTORS: dict[str, Callable[[torch.device, Report], Features]] = {
     "fid": inception_features,
     "fid-fashion": fashion_features,
@@ -72,3 +80,4 @@ EXTRACTORS: dict[str, Callable[[torch.device, Report], Features]] = {
 """What each metric of samples looks through. A Fréchet distance on other features than Inception's is not FID."""
 
 FRECHET_DISTANCES = {"fid", "fid-fashion"}
+BY_CLIP = {"clip-score", "retrieval"}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +16,10 @@ from cvae_cli.download import Report
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.bound import bound_on
+from cvae_cli.evaluation.clip_score import ClipJudge
 from cvae_cli.evaluation.fashion_cnn import FashionCNN
-from cvae_cli.evaluation.features import EXTRACTORS, FRECHET_DISTANCES, Features
+from cvae_cli.evaluation.features import BY_CLIP, EXTRACTORS, FRECHET_DISTANCES, Features, clip_features
+from cvae_cli.evaluation.judges import Agreement, CaptionMatch, Frechet, Judge
 from cvae_cli.evaluation.metrics import Metric
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pixels import to_uint8
@@ -63,19 +66,26 @@ def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
             f"{model.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
             f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
         )
-    if model.config.condition.names != [each.name for each in dataset.classes]:
-        raise UsageError(f"{model.config.name} knows other classes than {dataset.name}")
     if len(dataset) < 2 and any(metric.name in FRECHET_DISTANCES for metric in chosen):
         raise UsageError("a Fréchet distance needs at least 2 pictures; more than it has features to mean anything")
 
 
-def load_features(chosen: Sequence[Metric], device: torch.device, report: Report) -> dict[str, Features]:
+def load_features(
+    chosen: Sequence[Metric], device: torch.device, report: Report, *, clip: str | None = None
+) -> dict[str, Features]:
     """The networks that the metrics need, by metric name; weights that are absent are fetched.
+
+    Args:
+        clip: which CLIP model judges captions: `ARCHITECTURE/TAG` or a folder, OpenAI's ViT-B/32 when absent.
 
     Raises:
         MissingError: they cannot be had.
     """
-    return {m.name: EXTRACTORS[m.name](_judging_device(device), report) for m in chosen if m.name in EXTRACTORS}
+    place = _judging_device(device)
+    features = {metric.name: EXTRACTORS[metric.name](place, report) for metric in chosen if metric.name in EXTRACTORS}
+    if by_clip := [metric.name for metric in chosen if metric.name in BY_CLIP]:
+        features |= dict.fromkeys(by_clip, clip_features(clip, place, report))
+    return features
 
 
 def _judging_device(device: torch.device) -> torch.device:
@@ -94,8 +104,8 @@ def evaluate(
 ) -> Scores:
     """Measure a model on a data set.
 
-    Samples are drawn for the data set's own labels, one a picture,
-    and rounded to 8 bits before they are measured.
+    Samples are drawn for the data set's own conditions, one a picture (of several captions the first), and rounded to
+    8 bits before they are measured.
     """
     check(chosen, model, dataset)
     model.eval()
@@ -112,6 +122,9 @@ def evaluate(
         details |= {"rate": bound.rate.mean().item(), "distortion": bound.distortion.mean().item()}
     if "samples" in of:
         values |= _sample_scores(model, dataset, chosen, features, settings, steps)
+    wanted = {metric.name for metric in chosen}
+    # what a judge says besides the metrics asked for is a detail of one that was, or nobody's question
+    details |= {name: value for name, value in values.items() if name.split(" ")[0] in wanted - {name}}
     return Scores({metric.name: values[metric.name] for metric in chosen}, details)
 
 
@@ -130,7 +143,7 @@ def _reconstruction_scores(
         for name in names:
             parts[name].append(functions[name](images, reconstructions))
         done += len(images)
-        steps("reconstructions", done, len(batches.images))
+        steps("reconstructions", done, len(batches.dataset))
     return {name: torch.cat(part).cpu().double().mean().item() for name, part in parts.items()}
 
 
@@ -142,38 +155,35 @@ def _sample_scores(
     settings: Settings,
     steps: Steps,
 ) -> dict[str, float]:
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
     place = _judging_device(model.device)
-    distances = {}
-    for name in FRECHET_DISTANCES & features.keys():
-        # uint8 in, float64 sums inside; antialias must be off for numbers that compare (it is in our extractors)
-        distances[name] = FrechetInceptionDistance(feature=features[name].network, antialias=False)
-        distances[name].to(place)
-    judge = features["accuracy"].network if "accuracy" in features else None
-    assert judge is None or isinstance(judge, FashionCNN)
-    agreed = 0
-    labels = torch.from_numpy(dataset.labels)
-    pictures = torch.from_numpy(dataset.images)
+    judges = _judges(chosen, features, place)
     for start in range(0, len(dataset), _BATCH):
-        asked = labels[start : start + _BATCH]
+        rows = np.arange(start, min(start + _BATCH, len(dataset)))
+        asked = torch.from_numpy(dataset.conditions.draw(rows))
         drawn = model.sample(
-            asked.to(model.device),
-            seed=settings.seed,
-            indices=range(start, start + len(asked)),
-            temperature=settings.temperature,
+            asked.to(model.device), seed=settings.seed, indices=rows.tolist(), temperature=settings.temperature
         )
-        drawn = _three_channels(to_uint8(drawn)).to(place)
-        for distance in distances.values():
-            distance.update(_three_channels(pictures[start : start + _BATCH].to(place)), real=True)
-            distance.update(drawn, real=False)
-        if judge is not None:
-            agreed += int((judge.classify(drawn).argmax(1).cpu() == asked).sum())
-        steps("samples", start + len(asked), len(dataset))
-    values = {name: distance.compute().item() for name, distance in distances.items()}
-    if judge is not None:
-        values["accuracy"] = agreed / len(dataset)
-    return values
+        real = torch.from_numpy(dataset.take(rows).images)
+        texts = [dataset.conditions.text(row) for row in rows.tolist()]
+        for judge in judges:
+            judge.see(_three_channels(to_uint8(drawn)).to(place), _three_channels(real).to(place), asked, texts)
+        steps("samples", start + len(rows), len(dataset))
+    return {name: value for judge in judges for name, value in judge.scores().items()}
+
+
+def _judges(chosen: Sequence[Metric], features: dict[str, Features], place: torch.device) -> list[Judge]:
+    """Whoever must see the samples for the chosen metrics; one that gives several scores only once."""
+    judges: list[Judge] = []
+    for metric in chosen:
+        match features[metric.name].network if metric.of == "samples" else None:
+            case ClipJudge() as clip:
+                if not any(isinstance(judge, CaptionMatch) for judge in judges):
+                    judges.append(CaptionMatch(clip))
+            case FashionCNN() as classifier if metric.name == "accuracy":
+                judges.append(Agreement(classifier))
+            case torch.nn.Module() as network:
+                judges.append(Frechet(metric.name, network, place))
+    return judges
 
 
 def _three_channels(images: Tensor) -> Tensor:
@@ -191,7 +201,7 @@ def protocol(
         "image_size": dataset.image_shape.size,
         "real_images": len(dataset),
         "generated_images": len(dataset),
-        "conditions": "the labels of the data set, one sample each",
+        "conditions": "the labels of the data set, or the first caption of each picture, one sample each",
         "seed": settings.seed,
         "temperature": settings.temperature,
         "reconstruction": f"decoder mean of the posterior's {settings.reconstruction}",

@@ -1,11 +1,13 @@
 """The article's networks, as it describes them."""
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from cvae_cli import config
 from cvae_cli.errors import UsageError
-from cvae_cli.models.condition import Condition, Join, embedding
+from cvae_cli.models.condition import Condition, Join, as_vector, embedding
 from cvae_cli.models.network import Network
 
 
@@ -19,11 +21,6 @@ class FashionNetwork(Network):
 
     def __init__(self, settings: config.ModelConfig) -> None:
         super().__init__()
-        if settings.image.size != 28:
-            raise UsageError(
-                f'the network "article" draws 28x28 pictures, not {settings.image.size}x{settings.image.size}',
-                hint="choose another: --set architecture.network.kind=residual",
-            )
         architecture, channels = settings.architecture, settings.image.channels
         assert isinstance(architecture.network, config.ArticleNetwork)
         method, latent_dim = architecture.conditioning, architecture.latent_dim
@@ -35,11 +32,11 @@ class FashionNetwork(Network):
             nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(),
             nn.Conv2d(64, 128, 3, stride=2, padding=1), nn.ReLU(),
         )  # fmt: skip
-        self.join_features = Join(method, settings.condition, width=self._FEATURES, appended=label)
+        self.join_features = Join(method, settings.condition, width=self._FEATURES, vector=label)
         self.mean = nn.Linear(self.join_features.out_width, latent_dim)
         self.log_variance = nn.Linear(self.join_features.out_width, latent_dim)
 
-        self.join_z = Join(method, settings.condition, width=latent_dim, appended=label)
+        self.join_z = Join(method, settings.condition, width=latent_dim, vector=label)
         self.spread = nn.Linear(self.join_z.out_width, self._FEATURES)
         self.up = nn.Sequential(  # (b, 128, 4, 4) -> 7x7 -> 14x14 -> (b, c, 28, 28)
             nn.ConvTranspose2d(128, 64, 2, stride=2, padding=1, output_padding=1), nn.ReLU(),
@@ -56,3 +53,57 @@ class FashionNetwork(Network):
     def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
         features = self.spread(self.join_z(z, condition))  # (b, 2048)
         return self.up(features.unflatten(1, (128, 4, 4)))
+
+
+class PhotoNetwork(Network):
+    """Strided convolutions that halve the picture down to 4x4 while the channels double from 32; transposed ones back,
+    to 16 channels at full size and a convolution to colours.
+
+    A condition passes a linear layer before it joins the features at the heads, and joins z as it is. The article
+    concatenates in its text and adds in its code.
+    """
+
+    _FIRST_WIDTH, _LAST_WIDTH, _BOTTOM = 32, 16, 4
+
+    def __init__(self, settings: config.ModelConfig) -> None:
+        super().__init__()
+        size, channels = settings.image.size, settings.image.channels
+        levels = round(math.log2(size / self._BOTTOM))
+        if levels < 1 or self._BOTTOM << levels != size:
+            raise UsageError(
+                f'the network "article" draws 28x28 pictures, and powers of two from 8x8, not {size}x{size}',
+                hint="choose another: --set architecture.network.kind=residual",
+            )
+        architecture = settings.architecture
+        assert isinstance(architecture.network, config.ArticleNetwork)
+        method, latent_dim = architecture.conditioning, architecture.latent_dim
+        widths = [self._FIRST_WIDTH << level for level in range(levels)]  # 32, 64, ..., 512 for 128x128
+        self.bottom = (widths[-1], self._BOTTOM, self._BOTTOM)
+        flat = math.prod(self.bottom)
+
+        down: list[nn.Module] = []
+        for before, after in zip([channels, *widths], widths, strict=False):  # (b, c, s, s) -> (b, widths[-1], 4, 4)
+            down += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        self.down = nn.Sequential(*down)
+        vector, vector_width = as_vector(settings.condition, architecture.network.label_width)
+        wide = nn.Sequential(vector, nn.Linear(vector_width, architecture.network.condition_width))
+        joined = (wide, architecture.network.condition_width) if method == "concat" else None
+        self.join_features = Join(method, settings.condition, width=flat, vector=joined)
+        self.mean = nn.Linear(self.join_features.out_width, latent_dim)
+        self.log_variance = nn.Linear(self.join_features.out_width, latent_dim)
+
+        self.join_z = Join(method, settings.condition, width=latent_dim, vector=(vector, vector_width))
+        self.spread = nn.Linear(self.join_z.out_width, flat)
+        up: list[nn.Module] = []
+        for before, after in zip(widths[::-1], [*widths[-2::-1], self._LAST_WIDTH], strict=True):
+            up += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        self.up = nn.Sequential(*up, nn.Conv2d(self._LAST_WIDTH, channels, 3, padding=1))
+
+    def encode(
+        self, images: Float[Tensor, "b c h w"], condition: Condition
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        features = self.join_features(self.down(images).flatten(1), condition)
+        return self.mean(features), self.log_variance(features)
+
+    def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
+        return self.up(self.spread(self.join_z(z, condition)).unflatten(1, self.bottom))

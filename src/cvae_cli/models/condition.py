@@ -1,30 +1,44 @@
 """How a condition enters a network.
 
-A condition is a tensor with one row a picture: class indices, int64 `(b,)`.
+A condition is a tensor with one row a picture: class indices, int64 `(b,)`, or a text's vectors, float `(b, d)`.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cvae_cli.config import Conditioning, LabelCondition
+from cvae_cli import config
 
 Condition = Tensor
 
 
-def embedding(condition: LabelCondition, width: int) -> nn.Module:
-    """A learned table from conditions to vectors `(b, width)`."""
-    return nn.Embedding(len(condition.classes), width)
+def embedding(condition: config.Condition, width: int) -> nn.Module:
+    """A learned map from conditions to vectors `(b, width)`: a table for labels, a linear layer for texts."""
+    match condition:
+        case config.LabelCondition():
+            return nn.Embedding(len(condition.classes), width)
+        case config.StaticCondition() | config.ClipCondition():
+            return nn.Linear(condition.width, width)
+
+
+def as_vector(condition: config.Condition, label_width: int) -> tuple[nn.Module, int]:
+    """A map from conditions to vectors, and their width: a text's own vector as it is, a label's from a table."""
+    match condition:
+        case config.LabelCondition():
+            return nn.Embedding(len(condition.classes), label_width), label_width
+        case config.StaticCondition() | config.ClipCondition():
+            return nn.Identity(), condition.width
 
 
 class Join(nn.Module):
     """Where a condition meets a vector of features `(b, width)`.
 
     Args:
-        method: `none` leaves the features alone, `concat` appends the condition's embedding, `add` adds an embedding
-            of the features' own width, `modulate` scales and shifts them by one.
+        method: `none` leaves the features alone, `concat` appends a vector, `add` adds one of the features' own
+            width, `modulate` scales and shifts them by one.
         width: of the features.
-        appended: the embedding that `concat` appends and its width; several joins may share one.
+        vector: a map from conditions to vectors and their width, for `concat` to append and, where it has the
+            features' width, for `add` to add; several joins may share one. Without it each join learns its own.
 
     Attributes:
         out_width: of what comes out.
@@ -32,22 +46,22 @@ class Join(nn.Module):
 
     def __init__(
         self,
-        method: Conditioning,
-        condition: LabelCondition,
+        method: config.Conditioning,
+        condition: config.Condition,
         *,
         width: int,
-        appended: tuple[nn.Module, int] | None = None,
+        vector: tuple[nn.Module, int] | None = None,
     ) -> None:
         super().__init__()
         self.method = method
         self.out_width = width
         if method == "concat":
-            if appended is None:
-                raise ValueError("concat needs an embedding to append")
-            self.table, appended_width = appended
+            if vector is None:
+                raise ValueError("concat needs a vector to append")
+            self.table, appended_width = vector
             self.out_width += appended_width
         elif method == "add":
-            self.table = embedding(condition, width)
+            self.table = vector[0] if vector and vector[1] == width else embedding(condition, width)
         elif method == "modulate":
             self.table = embedding(condition, 2 * width)
 

@@ -47,8 +47,8 @@ class CVAE(nn.Module):
 
     Sohn, Lee & Yan 2015, "Learning Structured Output Representation using Deep Conditional Generative Models".
 
-    Images are float `(b, c, h, w)` in [0, 1]; latents float `(b, d)`; conditions int64 `(b,)`, made from prompts by
-    `condition`.
+    Images are float `(b, c, h, w)` in [0, 1]; latents float `(b, d)`; conditions are class indices
+    int64 `(b,)` or vectors float `(b, w)`, made from prompts by `condition`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -159,24 +159,20 @@ class CVAE(nn.Module):
         save(self, Path(folder), card=card)
 
     def condition(self, prompts: Sequence[str], *, notice: Callable[[str], None] = lambda text: None) -> Condition:
-        """The condition that each prompt asks for, `(len(prompts),)`.
+        """The condition that each prompt asks for, a row a prompt.
 
         Args:
             notice: told what in the prompts has no effect, a sentence at a time.
 
         Raises:
-            UsageError: a prompt names no class of this model.
+            UsageError: a prompt names no class of this model, or says nothing that its text encoder knows.
+            MissingError, CorruptError: the text encoder that it learned with is not here.
         """
-        from cvae_cli.text.labels import match, quoted
+        from cvae_cli.text.condition import condition
 
         if not self.is_conditional:
             notice(f"{self.config.name} has no condition: it ignores what a prompt says")
-            return torch.zeros(len(prompts), dtype=torch.long, device=self.device)
-        matches = [match(prompt, self.config.condition.classes) for prompt in prompts]
-        for prompt, found in zip(prompts, matches, strict=True):
-            if found.others:
-                notice(f"{quoted(prompt)} names several classes: drawing {found.name}, not {', '.join(found.others)}")
-        return torch.tensor([found.index for found in matches], device=self.device)
+        return condition(self.config.condition, prompts, ignored=not self.is_conditional, notice=notice).to(self.device)
 
     def generate(self, prompt: str, *, n: int = 1, seed: int = 0, temperature: float = 1.0) -> list["Image.Image"]:
         """`n` pictures for a prompt; the same prompt and seed give the same pictures, whatever `n`."""
@@ -184,7 +180,7 @@ class CVAE(nn.Module):
 
         if n < 1:
             raise UsageError(f"n must be at least 1, not {n}")
-        condition = self.condition([prompt]).expand(n)
+        condition = self.condition([prompt]).repeat_interleave(n, dim=0)
         return to_pil(self.sample(condition, seed=seed, temperature=temperature))
 
     @property

@@ -31,9 +31,9 @@ def build_network(settings: config.ModelConfig) -> Network:
     """
     match settings.architecture.network:
         case config.ArticleNetwork():
-            from cvae_cli.models.article import FashionNetwork
+            from cvae_cli.models.article import FashionNetwork, PhotoNetwork
 
-            return FashionNetwork(settings)
+            return FashionNetwork(settings) if settings.image.size == 28 else PhotoNetwork(settings)
         case config.ResidualNetwork():
             from cvae_cli.models.residual import ResidualNetwork
 

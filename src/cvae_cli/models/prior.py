@@ -52,43 +52,41 @@ class CouplingFlow(Prior):
     the condition. Both directions cost one pass.
     """
 
-    _LABEL_WIDTH = 32
-
-    def __init__(self, settings: config.FlowPrior, *, latent_dim: int, condition: config.LabelCondition | None) -> None:
+    def __init__(self, settings: config.FlowPrior, *, latent_dim: int, condition: config.Condition | None) -> None:
         super().__init__()
-        self.label = embedding(condition, self._LABEL_WIDTH) if condition else None
-        label_width = self._LABEL_WIDTH if condition else 0
+        self.code = embedding(condition, settings.condition_width) if condition else None
+        code_width = settings.condition_width if condition else 0
         self.kept = latent_dim // 2
         shuffle = torch.Generator().manual_seed(0)
         orders = [torch.randperm(latent_dim, generator=shuffle) for _ in range(settings.layers)]
         self.register_buffer("order", torch.stack(orders))  # (layers, d)
         self.couplings = nn.ModuleList(
-            _coupling_network(self.kept + label_width, settings.width, 2 * (latent_dim - self.kept))
+            _coupling_network(self.kept + code_width, settings.width, 2 * (latent_dim - self.kept))
             for _ in range(settings.layers)
         )
 
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
-        label = self._embed(condition)
+        code = self._embed(condition)
         log_volume = z.new_zeros(len(z))
         for order, network in zip(self._orders(), self.couplings, strict=True):
             kept, moved = z[:, order].split([self.kept, z.shape[1] - self.kept], dim=1)
-            log_scale, shift = self._affine(network, kept, label)
+            log_scale, shift = self._affine(network, kept, code)
             z = torch.cat([kept, moved * log_scale.exp() + shift], dim=1)
             log_volume = log_volume + log_scale.sum(1)
         return _standard_log_prob(z) + log_volume
 
     def from_noise(self, noise: Latents, condition: Condition) -> Latents:
-        label = self._embed(condition)
+        code = self._embed(condition)
         z = noise
         for order, network in reversed(list(zip(self._orders(), self.couplings, strict=True))):
             kept, moved = z.split([self.kept, z.shape[1] - self.kept], dim=1)
-            log_scale, shift = self._affine(network, kept, label)
+            log_scale, shift = self._affine(network, kept, code)
             z = torch.cat([kept, (moved - shift) * (-log_scale).exp()], dim=1)[:, order.argsort()]
         return z
 
     def _embed(self, condition: Condition) -> Tensor:
         """What the couplings see of the condition; without one, nothing: `(b, 0)`."""
-        return self.label(condition) if self.label is not None else self._orders().new_zeros(len(condition), 0)
+        return self.code(condition) if self.code is not None else self._orders().new_zeros(len(condition), 0)
 
     def _orders(self) -> Tensor:
         order = self.order
@@ -96,9 +94,9 @@ class CouplingFlow(Prior):
         return order
 
     @staticmethod
-    def _affine(network: nn.Module, kept: Latents, label: Tensor) -> tuple[Tensor, Tensor]:
+    def _affine(network: nn.Module, kept: Latents, code: Tensor) -> tuple[Tensor, Tensor]:
         # in full precision, whatever the network computes in: rounding would not cancel between density and volume
-        log_scale, shift = network(torch.cat([kept, label], dim=1)).float().chunk(2, dim=1)
+        log_scale, shift = network(torch.cat([kept, code], dim=1)).float().chunk(2, dim=1)
         return 2 * (log_scale / 2).tanh(), shift  # a layer scales by at most e^2 either way
 
 
@@ -114,7 +112,7 @@ def _standard_log_prob(z: Latents) -> Float[Tensor, " b"]:
 
 
 def build_prior(
-    settings: config.StandardPrior | config.FlowPrior, *, latent_dim: int, condition: config.LabelCondition | None
+    settings: config.StandardPrior | config.FlowPrior, *, latent_dim: int, condition: config.Condition | None
 ) -> Prior:
     """The prior that settings describe; without a condition it is p(z)."""
     match settings:

@@ -1,4 +1,6 @@
-"""A residual network that works at a half and a quarter of the picture's size, where arithmetic is cheap."""
+"""A residual network that works at a half of the picture's size and below, where arithmetic is cheap."""
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -7,7 +9,7 @@ from torch.nn import functional as F
 
 from cvae_cli import config
 from cvae_cli.errors import UsageError
-from cvae_cli.models.condition import Condition, Join, embedding
+from cvae_cli.models.condition import Condition, Join, as_vector
 from cvae_cli.models.network import Network
 
 _LABEL_WIDTH = 64
@@ -35,71 +37,73 @@ class Block(nn.Module):
         return x + self.second(F.silu(y))
 
 
+class Stage(nn.Module):
+    """Blocks of one size, one after the other."""
+
+    def __init__(self, channels: int, code_width: int, blocks: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(channels, code_width) for _ in range(blocks))
+
+    def forward(self, x: Float[Tensor, "b c h w"], code: Tensor | None) -> Float[Tensor, "b c h w"]:
+        for block in self.blocks:
+            x = block(x, code)
+        return x
+
+
 class ResidualNetwork(Network):
     """Pixels are folded into channels on the way in and unfolded on the way out: (c, s, s) <-> (4c, s/2, s/2)."""
 
     def __init__(self, settings: config.ModelConfig) -> None:
         super().__init__()
         size, channels = settings.image.size, settings.image.channels
-        if size % 4:
-            raise UsageError(f'the network "residual" draws sizes divisible by 4, not {size}x{size}')
         architecture = settings.architecture
         assert isinstance(architecture.network, config.ResidualNetwork)
-        width, blocks = architecture.network.width, architecture.network.blocks
+        width, blocks, levels = architecture.network.width, architecture.network.blocks, architecture.network.levels
+        if size % 2**levels:
+            raise UsageError(f'the network "residual" halves sizes {levels} times, which {size}x{size} does not allow')
         if width % 8:
             raise UsageError(f"the residual network's width must be divisible by 8, not {width}")
         method, latent_dim = architecture.conditioning, architecture.latent_dim
-        self.low = (2 * width, size // 4, size // 4)
-        flat = 2 * width * (size // 4) ** 2
+        widths = [width << level for level in range(levels)]
+        self.bottom = (widths[-1], size >> levels, size >> levels)
+        flat = math.prod(self.bottom)
         # Only `modulate` reaches into the blocks; the other ways join where the article's networks have them.
-        self.label = embedding(settings.condition, _LABEL_WIDTH) if method in {"modulate", "concat"} else None
-        code = _LABEL_WIDTH if method == "modulate" else 0
-        appended = (self.label, _LABEL_WIDTH) if self.label is not None and method == "concat" else None
+        vector, vector_width = as_vector(settings.condition, _LABEL_WIDTH)
+        self.code = vector if method == "modulate" else None
+        code = vector_width if method == "modulate" else 0
         joint = "none" if method == "modulate" else method
+        appended = (vector, vector_width) if method == "concat" else None
 
         self.read = nn.Conv2d(4 * channels, width, 3, padding=1)
-        self.encode_high = nn.ModuleList(Block(width, code) for _ in range(blocks))
-        self.down = nn.Conv2d(4 * width, 2 * width, 1)
-        self.encode_low = nn.ModuleList(Block(2 * width, code) for _ in range(blocks))
-        self.join_features = Join(joint, settings.condition, width=flat, appended=appended)
+        self.encoder = nn.ModuleList(Stage(each, code, blocks) for each in widths)
+        self.downs = nn.ModuleList(nn.Conv2d(4 * each, 2 * each, 1) for each in widths[:-1])
+        self.join_features = Join(joint, settings.condition, width=flat, vector=appended)
         self.moments = nn.Linear(self.join_features.out_width, 2 * latent_dim)
 
-        self.join_z = Join(joint, settings.condition, width=latent_dim, appended=appended)
+        self.join_z = Join(joint, settings.condition, width=latent_dim, vector=appended)
         self.spread = nn.Linear(self.join_z.out_width, flat)
         code = code + latent_dim if code else 0  # z speaks to every block of the decoder too
-        self.decode_low = nn.ModuleList(Block(2 * width, code) for _ in range(blocks))
-        self.up = nn.Conv2d(2 * width, 4 * width, 1)
-        self.decode_high = nn.ModuleList(Block(width, code) for _ in range(blocks))
+        self.decoder = nn.ModuleList(Stage(each, code, blocks) for each in widths[::-1])
+        self.ups = nn.ModuleList(nn.Conv2d(2 * each, 4 * each, 1) for each in widths[-2::-1])
         self.write = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1))
 
     def encode(
         self, images: Float[Tensor, "b c h w"], condition: Condition
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
-        code = self._code(condition)
+        code = self.code(condition) if self.code is not None else None
         x = self.read(F.pixel_unshuffle(images, 2))  # (b, w, s/2, s/2)
-        for block in self.encode_high:
-            x = block(x, code)
-        x = self.down(F.pixel_unshuffle(x, 2))  # (b, 2w, s/4, s/4)
-        for block in self.encode_low:
-            x = block(x, code)
+        for level, stage in enumerate(self.encoder):
+            if level:
+                x = self.downs[level - 1](F.pixel_unshuffle(x, 2))  # (b, 2w, s/4, s/4), (b, 4w, s/8, s/8), ...
+            x = stage(x, code)
         mean, log_variance = self.moments(self.join_features(x.flatten(1), condition)).chunk(2, dim=1)
         return mean, log_variance
 
     def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
-        code = self._code(condition)
-        if code is not None:
-            code = torch.cat([code, z], dim=1)
-        x = self.spread(self.join_z(z, condition)).unflatten(1, self.low)  # (b, 2w, s/4, s/4)
-        for block in self.decode_low:
-            x = block(x, code)
-        x = F.pixel_shuffle(self.up(x), 2)  # (b, w, s/2, s/2)
-        for block in self.decode_high:
-            x = block(x, code)
+        code = torch.cat([self.code(condition), z], dim=1) if self.code is not None else None
+        x = self.spread(self.join_z(z, condition)).unflatten(1, self.bottom)
+        for level, stage in enumerate(self.decoder):
+            if level:
+                x = F.pixel_shuffle(self.ups[level - 1](x), 2)  # half the channels, twice the size
+            x = stage(x, code)
         return F.pixel_shuffle(self.write(x), 2)
-
-    def _code(self, condition: Condition) -> Tensor | None:
-        return self.label(condition) if self.label is not None and self._modulates else None
-
-    @property
-    def _modulates(self) -> bool:
-        return self.encode_high[0].code is not None

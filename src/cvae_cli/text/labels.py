@@ -10,6 +10,8 @@ from cvae_cli.errors import UsageError, did_you_mean
 
 Tokens = tuple[str, ...]
 
+_JOINING = frozenset(("a", "an", "the", "of", "and", "or", "some", "two", "pair"))
+
 
 @dataclass(frozen=True)
 class Match:
@@ -40,6 +42,14 @@ def match(prompt: str, classes: Sequence[LabelClass]) -> Match:
         )
     first, *others = named
     return Match(first, classes[first].name, tuple(classes[index].name for index in others))
+
+
+def names_only(prompt: str, classes: Sequence[LabelClass]) -> bool:
+    """Whether a prompt names classes and says nothing else: "a dress", "shoes and bags", but not "a red dress"."""
+    phrases = _phrases(classes)
+    words = " ".join(word for word in tokenize(prompt) if word not in _JOINING)
+    named = [" ".join(tokens) for tokens in phrases]
+    return bool(words) and re.fullmatch(rf"(?:(?:{'|'.join(map(re.escape, named))})(?: |$))+", words) is not None
 
 
 def describe(classes: Sequence[LabelClass]) -> str:

@@ -1,6 +1,7 @@
 """The model card that stands beside the weights."""
 
 from cvae_cli import __version__
+from cvae_cli.config import ClipCondition, Condition, LabelCondition, StaticCondition
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.recipes import Recipe
@@ -16,7 +17,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) 
         "data": f"{train.name}, {len(train):,} training pictures of {size}x{size}",
         "licence of the data": train.licence,
         "network": f"{architecture.network.kind}, {architecture.latent_dim} latents, {parameters:,} parameters",
-        "condition": f"{architecture.conditioning}; {len(train.classes)} classes, matched to prompts by keyword"
+        "condition": f"{architecture.conditioning}; {_described(model.config.condition)}"
         if model.is_conditional
         else "none",
         "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
@@ -43,3 +44,13 @@ tags: [cvae]
 Made by cvae-cli {__version__} with `cvae train`; `recipe.toml` of the run has every setting. Measure it with
 `cvae evaluate --model FOLDER`.
 """
+
+
+def _described(condition: Condition) -> str:
+    match condition:
+        case LabelCondition():
+            return f"{len(condition.classes)} classes, matched to prompts by keyword"
+        case StaticCondition():
+            return f"captions through the embedded text encoder ({condition.width} numbers)"
+        case ClipCondition():
+            return f"captions through CLIP's text tower {condition.model} ({condition.width} numbers)"

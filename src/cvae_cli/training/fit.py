@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cvae_cli.config import LabelCondition, ModelConfig
+from cvae_cli.config import ModelConfig
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.device import DTYPES, pick_precision
@@ -17,6 +17,7 @@ from cvae_cli.evaluation.bound import bound_on
 from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.pretrained import save
 from cvae_cli.recipes import Recipe
+from cvae_cli.text.condition import settings_of
 from cvae_cli.training.card import model_card
 from cvae_cli.training.checkpoint import Position, load_state, save_state
 from cvae_cli.training.ema import EMA
@@ -76,7 +77,7 @@ def build_model(recipe: Recipe, dataset: Dataset) -> CVAE:
             name=recipe.name,
             dataset=dataset.name,
             image=dataset.image_shape,
-            condition=LabelCondition(classes=dataset.classes),
+            condition=settings_of(dataset),
             architecture=recipe.architecture,
         )
     )

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pictures import grid, save_png, to_pil
@@ -14,10 +16,17 @@ _SAMPLE_ROWS = 4
 
 
 def overview(model: CVAE, valid: Dataset, path: Path) -> None:
-    """Draw a row of validation pictures, a row of their reconstructions, and rows of samples, a class a column."""
+    """Draw a row of validation pictures, a row of their reconstructions, and rows of samples: a class a column, or
+    for captions the column's own."""
     shown = valid.limit(_COLUMNS)
     images = to_float(torch.from_numpy(shown.images)).to(model.device)
-    condition = torch.from_numpy(shown.labels).to(model.device)
-    classes = torch.arange(_COLUMNS * _SAMPLE_ROWS, device=model.device) % len(valid.classes)
-    rows = torch.cat([images, model.reconstruct(images, condition), model.sample(classes)])
+    condition = torch.from_numpy(shown.conditions.draw(np.arange(len(shown)))).to(model.device)
+    rows = torch.cat([images, model.reconstruct(images, condition), model.sample(_asked(shown, condition))])
     save_png(grid(to_pil(rows), columns=len(shown)), path)
+
+
+def _asked(shown: Dataset, condition: torch.Tensor) -> torch.Tensor:
+    """The conditions of the samples, row by row."""
+    if isinstance(shown.conditions, Labels):
+        return torch.arange(len(shown) * _SAMPLE_ROWS, device=condition.device) % len(shown.conditions.classes)
+    return condition.repeat(_SAMPLE_ROWS, 1)

@@ -1,0 +1,46 @@
+"""Make one folder of captioned pictures out of several data sets: links to the pictures, captions in metadata.jsonl.
+
+    python benchmarks/gather.py OUT --folder DIR [--folder DIR] [--coco DIR]
+
+`cvae train scenes --data folder:OUT` learns from all of them: the bundled model did, from Flickr8k and a part of COCO.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from cvae_cli.data import coco, folder
+from cvae_cli.data.listing import Listing
+
+
+def gather(listings: list[Listing], place: Path) -> int:
+    place.mkdir(parents=True)
+    lines = []
+    for number, listing in enumerate(listings):
+        captions = listing.conditions
+        for row, file in enumerate(listing.files):
+            name = f"{number}-{Path(file).name}"
+            (place / name).symlink_to((listing.root / file).resolve())
+            first = captions.first[row]
+            texts = captions.sentences[first : first + captions.count[row]]
+            lines.append(json.dumps({"file_name": name, "text": list(texts)}, ensure_ascii=False))
+    (place / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--folder", type=Path, action="append", default=[])
+    parser.add_argument("--coco", type=Path)
+    options = parser.parse_args()
+    for split in ("train", "val"):
+        listings = [folder.listing(folder.full_name(f"folder:{path}"), split) for path in options.folder]
+        if options.coco:
+            nothing = {"report": lambda *_: None, "steps": lambda *_: None, "notice": print}
+            listings.append(coco.listing(split, data_dir=options.coco, **nothing))
+        print(f"{split}: {gather(listings, options.out / split):,} pictures")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The judges of samples: each is shown drawn pictures beside real ones, batch by batch, and then gives its scores."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from cvae_cli.evaluation.clip_score import ClipJudge, clip_score, retrieval
+from cvae_cli.evaluation.fashion_cnn import FashionCNN
+
+Pictures = UInt8[Tensor, "n 3 h w"]
+
+GROUP = 100
+"""Captions among which a picture must find its own."""
+
+
+class Judge(ABC):
+    """Gives one or more scores of samples."""
+
+    @abstractmethod
+    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
+        """Take in samples, the real pictures of the same rows, the conditions and, in words, what was asked for."""
+
+    @abstractmethod
+    def scores(self) -> dict[str, float]:
+        """By metric name; what stands beside a metric under other names."""
+
+
+class Frechet(Judge):
+    """The distance between Gaussians fitted to the features of real and of drawn pictures (Heusel et al. 2017)."""
+
+    def __init__(self, name: str, network: nn.Module, device: torch.device) -> None:
+        from torchmetrics.image.fid import FrechetInceptionDistance
+
+        self.name = name
+        # uint8 in, float64 sums inside; antialias must be off for numbers that compare (it is in our extractors)
+        self.distance = FrechetInceptionDistance(feature=network, antialias=False).to(device)
+
+    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
+        self.distance.update(real, real=True)
+        self.distance.update(drawn, real=False)
+
+    def scores(self) -> dict[str, float]:
+        return {self.name: self.distance.compute().item()}
+
+
+class Agreement(Judge):
+    """How often a classifier sees in a sample the class that was asked for."""
+
+    def __init__(self, classifier: FashionCNN) -> None:
+        self.classifier = classifier
+        self.agreed = self.seen = 0
+
+    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
+        self.agreed += int((self.classifier.classify(drawn).argmax(1) == asked.to(drawn.device)).sum())
+        self.seen += len(asked)
+
+    def scores(self) -> dict[str, float]:
+        return {"accuracy": self.agreed / self.seen}
+
+
+class CaptionMatch(Judge):
+    """How well samples show their captions, in the eyes of CLIP; beside it, how well the real pictures do."""
+
+    def __init__(self, clip: ClipJudge) -> None:
+        self.clip = clip
+        self.drawn: list[Tensor] = []
+        self.real: list[Tensor] = []
+        self.texts: list[Tensor] = []
+
+    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
+        self.drawn.append(self.clip.images(drawn))
+        self.real.append(self.clip.images(real))
+        self.texts.append(self.clip.texts(texts))
+
+    def scores(self) -> dict[str, float]:
+        drawn, real, texts = (torch.cat(part) for part in (self.drawn, self.real, self.texts))
+        return {
+            "clip-score": clip_score(drawn, texts).mean().item(),
+            "clip-score of real pictures": clip_score(real, texts).mean().item(),
+            "retrieval": retrieval(drawn, texts, GROUP),
+            "retrieval of real pictures": retrieval(real, texts, GROUP),
+            "retrieval by chance": 1 / min(GROUP, len(texts)),
+        }

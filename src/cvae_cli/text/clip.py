@@ -1,0 +1,119 @@
+"""The text tower of a CLIP model as a text encoder.
+
+CLIP is Radford et al. 2021, https://arxiv.org/abs/2103.00020.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cvae_cli.config import ClipCondition
+from cvae_cli.download import Report
+from cvae_cli.errors import UsageError
+from cvae_cli.text.clip_source import ClipSource, load_tensors, resolve, tokenizer, unbuildable
+from cvae_cli.text.encoder import Notice, TextEncoder
+from cvae_cli.text.labels import quoted
+from cvae_cli.text.sentences import fitting, sentences
+
+_TOGETHER = 256  # sentences that pass the tower at once on a GPU
+
+
+class ClipEncoder(TextEncoder):
+    """Mean over a text's sentences of what the text tower makes of them, not normalised, as in the article.
+
+    On a CPU a vector is the same to the bit, whatever is encoded beside it: sentences pass the tower one at a time.
+    Several at a time would not be faster there; on a GPU they are, and differ in the last digits.
+    """
+
+    settings: ClipCondition
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        device: torch.device | None = None,
+        report: Report = lambda here, total: None,
+    ) -> None:
+        """Load the text tower alone.
+
+        Args:
+            model: `ARCHITECTURE/TAG` as open_clip names them, or a folder; OpenAI's ViT-B/32 when absent.
+            device: the CPU when absent.
+
+        Raises:
+            UsageError, MissingError, CorruptError: see `resolve`.
+        """
+        source = resolve(model, report)
+        self._tokenizer = tokenizer(source)
+        self._device = device or torch.device("cpu")
+        self._tower = _text_tower(source).to(self._device)
+        self._mask = self._tower.attn_mask
+        projected = self._tower.text_projection is not None
+        width = self._tower.output_dim if projected else self._tower.width
+        self.settings = ClipCondition(model=source.name, width=width, sha256=source.sha256)
+
+    def encode(self, texts: Sequence[str], *, notice: Notice = lambda text: None) -> Float[Tensor, "n width"]:
+        """See `TextEncoder.encode`."""
+        if isinstance(texts, str):
+            raise TypeError("encode takes a list of texts, and was given one text")
+        pieces = [self._pieces(text, notice) for text in texts]
+        vectors = self._vectors(list(dict.fromkeys(piece for text in pieces for piece in text)))
+        means = [torch.stack([vectors[piece] for piece in text]).mean(dim=0) for text in pieces]
+        return torch.stack(means) if means else torch.empty(0, self.settings.width)
+
+    def _pieces(self, text: str, notice: Notice) -> list[str]:
+        """A text's sentences, those that are too long for the tower in parts; each counts as one in the mean."""
+        limit = self._tokenizer.context_length - 2  # a token for the start, one for the end
+        whole = sentences(text)
+        pieces = [piece for sentence in whole for piece in fitting(sentence, limit, self._count)]
+        if len(pieces) > len(whole):
+            notice(
+                f"{quoted(text)} has a sentence of more than {limit} tokens, which CLIP cannot read at once: "
+                "it is encoded in parts"
+            )
+        said = [piece for piece in pieces if self._count(piece)]
+        if not said:
+            raise UsageError("the prompt is empty")
+        return said
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text))
+
+    @torch.no_grad()
+    def _vectors(self, pieces: list[str]) -> dict[str, Float[Tensor, " width"]]:
+        if self._device.type == "cpu":
+            return {piece: self._vector(piece) for piece in pieces}
+        vectors: dict[str, Tensor] = {}
+        for start in range(0, len(pieces), _TOGETHER):
+            block = pieces[start : start + _TOGETHER]
+            output = self._tower(self._tokenizer(block).to(self._device)).cpu()  # (b, width)
+            vectors |= dict(zip(block, output, strict=True))
+        return vectors
+
+    def _vector(self, piece: str) -> Float[Tensor, " width"]:
+        tokens = self._tokenizer([piece])  # (1, context)
+        if self._mask is not None and self._tower.pool_type == "argmax":
+            # A token sees only those before it, and the vector is read at the last: padding need not be computed.
+            length = int(tokens.argmax()) + 1
+            tokens = tokens[:, :length]
+            self._tower.attn_mask = self._mask[:length, :length]
+        vector: Tensor = self._tower(tokens)[0]
+        return vector
+
+
+def _text_tower(source: ClipSource) -> Any:
+    """The frozen text tower, built without values and filled from the file: the picture tower is never there."""
+    from open_clip.model import _build_text_tower
+
+    try:
+        with torch.device("meta"):
+            tower = _build_text_tower(source.model["embed_dim"], source.model["text_cfg"], source.model["quick_gelu"])
+    except Exception as error:  # whatever the library makes of settings that do not fit each other
+        raise unbuildable(source, error) from error
+    load_tensors(tower, source, without="visual.")
+    if tower.attn_mask is not None:
+        tower.attn_mask = tower.build_causal_mask()  # is not in the file
+    return tower.eval().requires_grad_(False)

@@ -1,0 +1,131 @@
+"""From prompts and captions to conditions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from cvae_cli import config
+from cvae_cli.config import LabelClass, TextCondition
+from cvae_cli.data.conditions import Captions, Labels
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.download import Report
+from cvae_cli.errors import UsageError
+from cvae_cli.text.encoder import Notice, TextEncoder, find_encoder, same_encoder
+from cvae_cli.text.labels import match, quoted
+from cvae_cli.text.vectors import Steps, with_vectors
+
+_encoders: dict[TextCondition, TextEncoder] = {}
+
+
+def encoder_for(
+    settings: TextCondition, *, device: torch.device | None = None, report: Report = lambda here, total: None
+) -> TextEncoder:
+    """The encoder that a model learned with, read once and kept.
+
+    Raises:
+        MissingError, CorruptError: see `same_encoder`.
+    """
+    if settings not in _encoders:
+        _encoders[settings] = same_encoder(settings, report, device)
+    return _encoders[settings]
+
+
+def condition(
+    settings: config.Condition,
+    prompts: Sequence[str],
+    *,
+    ignored: bool = False,
+    notice: Notice = lambda text: None,
+) -> Tensor:
+    """The condition that each prompt asks for, a row a prompt, on the CPU; see `CVAE.condition`.
+
+    Args:
+        ignored: whether the model has no use for it: then any row will do.
+    """
+    match settings:
+        case config.LabelCondition() if ignored:
+            return torch.zeros(len(prompts), dtype=torch.long)
+        case config.LabelCondition():
+            return torch.tensor([_class_index(prompt, settings.classes, notice) for prompt in prompts])
+        case config.StaticCondition() | config.ClipCondition() if ignored:
+            return torch.zeros(len(prompts), settings.width)
+        case config.StaticCondition() | config.ClipCondition():
+            return encoder_for(settings).encode(prompts, notice=notice)
+
+
+def _class_index(prompt: str, classes: Sequence[LabelClass], notice: Notice) -> int:
+    found = match(prompt, classes)
+    if found.others:
+        notice(f"{quoted(prompt)} names several classes: drawing {found.name}, not {', '.join(found.others)}")
+    return found.index
+
+
+def conditioned(
+    dataset: Dataset,
+    by: str | TextEncoder | None,
+    *,
+    device: torch.device | None = None,
+    report: Report = lambda here, total: None,
+    steps: Steps = lambda what, here, total: None,
+    notice: Notice = lambda text: None,
+) -> Dataset:
+    """The data set with the conditions that a new model is to learn from.
+
+    Args:
+        by: `labels`, or a text encoder or its name (see `find_encoder`); when absent, labels where there are any,
+            else `static`.
+        device: where a large encoder computes; the CPU when absent.
+
+    Raises:
+        UsageError: a data set of captions has no labels, or no such encoder.
+    """
+    has_labels = isinstance(dataset.conditions, Labels)
+    if by == "labels" and not has_labels:
+        raise UsageError(
+            f"{dataset.name} has captions, no classes", hint="learn from the captions:  --condition static"
+        )
+    if by == "labels" or (by is None and has_labels):
+        return dataset
+    encoder = by if isinstance(by, TextEncoder) else find_encoder(by or "static", report, device)
+    return _with_vectors(dataset, encoder, steps, notice)
+
+
+def conditioned_like(
+    dataset: Dataset,
+    settings: config.Condition,
+    *,
+    report: Report = lambda here, total: None,
+    steps: Steps = lambda what, here, total: None,
+    notice: Notice = lambda text: None,
+) -> Dataset:
+    """The data set with conditions of the kind that a model knows.
+
+    Raises:
+        UsageError: the data set has no such conditions, or other classes.
+        MissingError, CorruptError: the model's text encoder is not here.
+    """
+    if isinstance(settings, TextCondition):
+        return _with_vectors(dataset, encoder_for(settings, report=report), steps, notice)
+    if not isinstance(dataset.conditions, Labels):
+        raise UsageError(f"the model knows classes, and {dataset.name} has captions")
+    if [each.name for each in dataset.conditions.classes] != settings.names:
+        raise UsageError(f"the model knows other classes than {dataset.name}")
+    return dataset
+
+
+def _with_vectors(dataset: Dataset, encoder: TextEncoder, steps: Steps, notice: Notice) -> Dataset:
+    conditions = dataset.conditions
+    captions = conditions.captions() if isinstance(conditions, Labels) else conditions
+    return with_vectors(replace(dataset, conditions=captions), encoder, steps=steps, notice=notice)
+
+
+def settings_of(dataset: Dataset) -> config.Condition:
+    """What a model must know of a data set's conditions to be told of others."""
+    match dataset.conditions:
+        case Labels(classes=classes):
+            return config.LabelCondition(classes=classes)
+        case Captions(encoder=encoder) if encoder is not None:
+            return encoder
+    raise ValueError(f"the captions of {dataset.name} are not encoded")

@@ -1,0 +1,118 @@
+"""The vectors of a data set's captions: computed once, kept in a file beside the prepared pictures."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from cvae_cli.data.conditions import Captions
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.errors import UsageError
+from cvae_cli.paths import unwritable
+from cvae_cli.text.encoder import Notice, TextEncoder
+from cvae_cli.text.labels import quoted
+
+Steps = Callable[[str, int, int], None]
+"""Told what is being done, how far it is, and of how much."""
+
+_BLOCK = 4096  # captions encoded, and written, at a time
+_MOST_UNKNOWN = 0.01  # of all captions
+
+
+def with_vectors(
+    dataset: Dataset,
+    encoder: TextEncoder,
+    *,
+    steps: Steps = lambda what, here, total: None,
+    notice: Notice = lambda text: None,
+) -> Dataset:
+    """The data set with a float16 vector for each of its captions.
+
+    Vectors of pictures that live in the cache are kept there too, in a file mapped when it is read; one that was not
+    finished is gone on with. A caption with nothing in it that the encoder knows has the vector 0.
+
+    Raises:
+        UsageError: more than 1% of the captions say nothing to the encoder.
+    """
+    captions = dataset.conditions
+    assert isinstance(captions, Captions)
+    if dataset.cache is None:
+        vectors = np.concatenate(list(_blocks(captions, encoder, 0, notice)))
+    else:
+        path = dataset.cache / f"captions-{_key(captions, encoder)}.f16"
+        try:
+            with FileLock(f"{path}.lock"):
+                if not _is_whole(path, captions, encoder):
+                    _write(path, captions, encoder, steps, notice)
+        except OSError as error:
+            raise unwritable(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
+        vectors = np.memmap(path, np.float16, "r").reshape(len(captions.sentences), encoder.settings.width)
+    return replace(dataset, conditions=replace(captions, vectors=vectors, encoder=encoder.settings))
+
+
+def _blocks(captions: Captions, encoder: TextEncoder, first: int, notice: Notice) -> Iterator[NDArray[np.float16]]:
+    """The vectors of the captions from `first` on, block by block."""
+    total = len(captions.sentences)
+    unknown: list[str] = []
+    for start in range(first, total, _BLOCK):
+        block = captions.sentences[start : start + _BLOCK]
+        try:
+            vectors = encoder.encode(block).numpy()
+        except UsageError:  # a caption says nothing to it: find out which
+            vectors = np.stack([_vector_or_zero(caption, encoder, unknown) for caption in block])
+        if len(unknown) > _MOST_UNKNOWN * total:
+            raise UsageError(
+                f'{len(unknown):,} captions say nothing to the text encoder "{encoder.settings.kind}", as '
+                f"{quoted(unknown[0])}",
+                hint="static reads English; clip, a larger download, reads more:  --condition clip",
+            )
+        yield vectors.astype(np.float16)
+    if unknown:
+        notice(f"{len(unknown):,} captions say nothing to the text encoder, as {quoted(unknown[0])}")
+
+
+def _vector_or_zero(caption: str, encoder: TextEncoder, unknown: list[str]) -> NDArray[np.float32]:
+    try:
+        return encoder.encode([caption]).numpy()[0]
+    except UsageError:
+        unknown.append(caption)
+        return np.zeros(encoder.settings.width, np.float32)
+
+
+def _write(path: Path, captions: Captions, encoder: TextEncoder, steps: Steps, notice: Notice) -> None:
+    """Encode every caption into `path`, by way of `path.part`, from the last whole block on that is there."""
+    part = path.with_name(path.name + ".part")
+    block_bytes = 2 * encoder.settings.width * _BLOCK
+    done = part.stat().st_size // block_bytes if part.exists() else 0
+    total = len(captions.sentences)
+    try:
+        with part.open("ab") as file:
+            file.truncate(done * block_bytes)
+            here = done * _BLOCK
+            for block in _blocks(captions, encoder, here, notice):
+                file.write(block.tobytes())
+                here += len(block)
+                steps("encoding captions", here, total)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a full disk: what is there is of no use until there is room
+        part.unlink(missing_ok=True)
+        raise
+    os.replace(part, path)
+
+
+def _is_whole(path: Path, captions: Captions, encoder: TextEncoder) -> bool:
+    return path.exists() and path.stat().st_size == 2 * encoder.settings.width * len(captions.sentences)
+
+
+def _key(captions: Captions, encoder: TextEncoder) -> str:
+    """What decides the vectors: the encoder and every caption in order."""
+    digest = hashlib.sha256(encoder.settings.sha256.encode())
+    for sentence in captions.sentences:
+        digest.update(sentence.encode(errors="replace") + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,377 @@
+"""Pictures prepared once: what is kept, and what becomes of it when processes are killed, disks full, files damaged."""
+
+import errno
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from small import captioned, many, save, save_noise
+
+from cvae_cli.config import ImageShape
+from cvae_cli.data import Dataset, cache, decode, load_dataset
+from cvae_cli.data.folder import listing
+from cvae_cli.errors import CorruptError, CvaeError, UsageError
+
+# Loads a data set as any script may: with no main guard.
+LOAD = """
+import hashlib, json, sys
+from cvae_cli.data import load_dataset
+notices, steps = [], []
+data = load_dataset(sys.argv[1], "test", size=int(sys.argv[2]), notice=notices.append,
+                    steps=lambda *step: steps.append(step[1:]))
+print(json.dumps([hashlib.sha256(data.pixels).hexdigest(), notices, steps]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CVAE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return tmp_path / "pictures"
+
+
+class Heard:
+    """What a load told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.steps: list[tuple[int, int]] = []
+
+    def load(self, folder: Path, size: int = 8) -> Dataset:
+        self.__init__()  # type: ignore[misc]
+        return load_dataset(
+            f"folder:{folder}",
+            "test",
+            size=size,
+            notice=self.notices.append,
+            steps=lambda what, here, total: self.steps.append((here, total)),
+        )
+
+
+def kept(home: Path) -> list[str]:
+    """What lies among the prepared pictures, but for locks."""
+    return sorted(each.name for each in (home / "prepared").iterdir() if each.suffix != ".lock")
+
+
+def start(folder: Path, size: int, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", LOAD, f"folder:{folder}", str(size)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def told(process: subprocess.Popen[str]) -> tuple[str, list[str], list[list[int]]]:
+    """The digest of the pixels, the notices and the steps."""
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    digest, notices, steps = json.loads(stdout)
+    return digest, notices, steps
+
+
+def expected(folder: Path, files: list[str], size: int, times: int = 1) -> str:
+    """The digest of what one process makes of the pictures, so many times."""
+    pixels, broken = decode.decode(str(folder), files, size)
+    assert not broken
+    return hashlib.sha256(pixels * times).hexdigest()
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_pictures_are_prepared_once(pictures: Path, home: Path) -> None:
+    captioned(pictures / "test", 5)
+    heard = Heard()
+    data = heard.load(pictures)
+    assert heard.steps == [(0, 5), (5, 5)]
+    assert data.image_shape == ImageShape(size=8, channels=3)
+    assert data.pixels.shape == (5, 8, 8, 3)
+    assert not data.pixels.flags.writeable
+    assert isinstance(data.pixels.base, np.memmap)
+    assert data.cache == cache.prepared_dir(listing(f"folder:{pictures}", "test"), 8)
+    assert data.cache is not None
+    assert data.cache.parent == home / "prepared"
+    assert sorted(each.name for each in data.cache.iterdir()) == ["index.json", "pixels.bin"]
+    again = heard.load(pictures)
+    assert heard.steps == heard.notices == []
+    assert (again.pixels == data.pixels).all()
+    heard.load(pictures, size=16)
+    assert heard.steps
+    assert len(kept(home)) == 2
+
+
+def test_captions_are_read_anew_and_changed_pictures_too(pictures: Path) -> None:
+    captioned(pictures / "test", 3)
+    heard = Heard()
+    heard.load(pictures)
+    (pictures / "test" / "01.txt").write_text("another")
+    assert heard.load(pictures).conditions.text(1) == "another"
+    assert heard.steps == []
+    save(pictures / "test" / "01.png", colour=(0, 250, 0))
+    assert heard.load(pictures).images[1, 4, 4].tolist() == [0, 250, 0]
+    assert heard.steps
+
+
+def test_the_middle_of_the_short_side_is_kept(pictures: Path) -> None:
+    stripes = np.zeros((40, 120, 3), np.uint8)
+    stripes[:, 40:80] = 200
+    (pictures / "test").mkdir(parents=True)
+    Image.fromarray(stripes).save(pictures / "test" / "a.png")
+    (pictures / "test" / "a.txt").write_text("stripes")
+    images = Heard().load(pictures).images
+    assert (images[:, :, 3:5] == 200).all()
+    assert images.min() > 150
+
+
+def test_drafts_of_large_jpegs_look_the_same(tmp_path: Path) -> None:
+    x = np.linspace(0, 250, 800)
+    picture = np.stack(np.broadcast_arrays(x[None], x[:, None], np.abs(x - 125)[None]), -1).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.jpg", quality=95)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    drafted, exact = (
+        np.frombuffer(decode.decode(str(tmp_path), [name], 64)[0], np.uint8).astype(int) for name in ("a.jpg", "a.png")
+    )
+    assert abs(drafted - exact).max() <= 4
+
+
+def test_a_few_broken_pictures_are_named_and_left_out(pictures: Path) -> None:
+    folder = captioned(pictures / "test", 100)
+    for number in range(200, 504):  # several processes
+        os.link(folder / "07.png", folder / f"x{number}.png")
+        (folder / f"x{number}.txt").write_text("more")
+    for name in ("03", "50", "51", "99"):
+        (folder / f"{name}.png").write_bytes(b"no picture")
+    heard = Heard()
+    for _ in range(2):
+        data = heard.load(pictures)
+        assert heard.notices == [
+            "4 of 404 pictures cannot be read and are left out: test/03.png, test/50.png, test/51.png, ..."
+        ]
+    assert len(data) == len(data.conditions) == 400
+    assert data.pixels.shape == (404, 8, 8, 3)
+    assert [data.conditions.text(row) for row in (2, 3, 48)] == ["shade 2", "shade 4", "shade 49"]
+    assert data.images[[2, 3, 48], 4, 4, 0].tolist() == [2, 4, 49]
+    save(folder / "03.png", colour=(3, 0, 0))
+    assert len(heard.load(pictures)) == 401
+
+
+def test_many_broken_pictures_are_an_error(pictures: Path, home: Path) -> None:
+    folder = captioned(pictures / "test", 20)
+    (folder / "03.png").write_bytes(b"no picture")
+    with pytest.raises(CorruptError, match=r"more than 1% of the 20 pictures cannot be read: test/03\.png") as caught:
+        Heard().load(pictures)
+    assert "is not a picture that can be read" in str(caught.value.hint)
+    assert kept(home) == []
+
+
+@pytest.mark.parametrize("damage", ["shorter", "longer", "no pixels", "no index", "no JSON", "other JSON"])
+def test_damaged_caches_are_made_anew(pictures: Path, damage: str) -> None:
+    captioned(pictures / "test", 3)
+    heard = Heard()
+    first = heard.load(pictures).images
+    place = heard.load(pictures).cache
+    assert place is not None
+    pixels, index = place / "pixels.bin", place / "index.json"
+    match damage:
+        case "shorter":
+            os.truncate(pixels, 100)
+        case "longer":
+            pixels.write_bytes(pixels.read_bytes() + b"x")
+        case "no pixels":
+            pixels.unlink()
+        case "no index":
+            index.unlink()
+        case "no JSON":
+            index.write_text("{")
+        case "other JSON":
+            index.write_text("[1]")
+    assert (heard.load(pictures).images == first).all()
+    (notice,) = heard.notices
+    assert "damaged, and made anew" in notice
+    heard.load(pictures)
+    assert heard.notices == []
+
+
+class Stop:
+    """Steps that interrupt the work."""
+
+    def __init__(self, at: int, error: type[BaseException] = KeyboardInterrupt) -> None:
+        self.at = at
+        self.error = error
+
+    def __call__(self, what: str, here: int, total: int) -> None:
+        if here >= self.at:
+            raise self.error
+
+
+@pytest.mark.parametrize("damage", ["", "half a line", "half a chunk", "lost pixels", "lost journal"])
+def test_an_interrupted_build_goes_on(pictures: Path, home: Path, damage: str) -> None:
+    folder = captioned(pictures / "test", 25)  # chunks of 10 at this size
+    with pytest.raises(KeyboardInterrupt):
+        load_dataset(f"folder:{pictures}", "test", size=1024, steps=Stop(20))
+    (part,) = kept(home)
+    pixels, journal = (home / "prepared" / part / name for name in ("pixels.bin", "journal.jsonl"))
+    row = 3 * 1024 * 1024
+    begins = 20
+    match damage:
+        case "half a line":
+            journal.write_bytes(journal.read_bytes() + b'{"done": 25, "bro')
+        case "half a chunk":
+            pixels.write_bytes(pixels.read_bytes() + bytes(row + 5))
+        case "lost pixels":
+            os.truncate(pixels, 15 * row)
+            begins = 10
+        case "lost journal":
+            journal.unlink()
+            begins = 0
+    heard = Heard()
+    data = heard.load(pictures, size=1024)
+    assert heard.steps[0] == (begins, 25)
+    assert data.pixels[:, 500, 500, 0].tolist() == list(range(25))
+    assert hashlib.sha256(data.pixels).hexdigest() == expected(folder, [f"{n:02}.png" for n in range(25)], 1024)
+    assert kept(home) == [part.removesuffix(".part")]
+
+
+def test_an_error_leaves_nothing_behind(pictures: Path, home: Path) -> None:
+    captioned(pictures / "test", 25)
+    with pytest.raises(RuntimeError):
+        load_dataset(f"folder:{pictures}", "test", size=1024, steps=Stop(10, RuntimeError))
+    assert kept(home) == []
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if fields[1] == str(pid):
+            found.append(int(stat.parent.name))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_killed_builds_take_their_processes_along_and_go_on(pictures: Path, home: Path) -> None:
+    many(pictures / "test", 400, side=400)
+    with start(pictures, 256) as process:
+        wait_until(lambda: any(home.glob("prepared/*.part/journal.jsonl")))
+        decoders = children(process.pid)
+        process.send_signal(signal.SIGKILL)
+    assert decoders
+    wait_until(lambda: not any(map(is_running, decoders)))
+    (part,) = kept(home)
+    assert part.endswith(".part")
+    with start(pictures, 256) as process:
+        digest, notices, steps = told(process)
+    assert steps[0][0] >= 128
+    assert steps[-1] == [400, 400]
+    assert notices == []
+    assert kept(home) == [part.removesuffix(".part")]
+    assert digest == expected(pictures / "test", ["0000.jpg"], 256, 400)
+
+
+def test_two_processes_share_one_build(pictures: Path, home: Path) -> None:
+    many(pictures / "test", 400, side=250)
+    with start(pictures, 128) as first:
+        wait_until(lambda: any(home.glob("prepared/*.part")))
+        with start(pictures, 128) as second:
+            one, other = told(first), told(second)
+    assert one[0] == other[0] == expected(pictures / "test", ["0000.jpg"], 128, 400)
+    assert one[1] == []
+    assert other[1] == [f"another process is preparing folder:{pictures}; waiting for it"]
+    assert one[2]
+    assert other[2] == []
+    assert len(kept(home)) == 1
+
+
+def test_a_decoding_process_that_dies_is_an_error(pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(pictures / "test", 300, side=16)
+    monkeypatch.setattr(decode, "_START", "import sys; sys.exit(7)")
+    with pytest.raises(CvaeError, match=r"has ended \(status 7\) between test/0000\.jpg and test/0127\.jpg"):
+        Heard().load(pictures)
+    assert kept(home) == []
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(pictures: Path, home: Path) -> None:
+    captioned(pictures / "test", 100)
+    limit = 1_000_000
+    with start(pictures, 64, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) as process:
+        _, stderr = process.communicate()
+    assert process.returncode == 1
+    assert f"OSError: [Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}: '{home}/prepared/" in stderr.splitlines()[-1]
+    assert kept(home) == []
+
+
+def test_too_little_space_is_said_before_anything_is_done(
+    pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioned(pictures / "test", 3)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: namedtuple("Usage", "free")(10_000_000))
+    with pytest.raises(UsageError, match=r"needs 20 MB in .*, where 10 MB are free") as caught:
+        Heard().load(pictures)
+    assert caught.value.hint == "CVAE_HOME puts the cache elsewhere"
+    assert kept(home) == []
+
+
+def test_a_cache_that_cannot_be_written(pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captioned(pictures / "test", 2)
+    home.write_text("a file")
+    with pytest.raises(UsageError, match="a part of the path is a file") as caught:
+        Heard().load(pictures)
+    assert caught.value.hint == "CVAE_HOME puts the cache elsewhere"
+    home.unlink()
+    home.mkdir()
+    home.chmod(0o500)
+    if not os.access(home, os.W_OK):  # a superuser may write anywhere
+        with pytest.raises(UsageError, match="permission denied"):
+            Heard().load(pictures)
+    home.chmod(0o700)
+    first = Heard().load(pictures)
+    for path in (first.cache, home / "prepared"):
+        assert path is not None
+        path.chmod(0o500)  # what is there can be read all the same
+    assert len(Heard().load(pictures)) == 2
+    (home / "prepared").chmod(0o700)
+
+
+def test_decoding_needs_no_torch() -> None:
+    code = "import sys; from cvae_cli.data import decode; print(*{'torch', 'pydantic', 'typer'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"\n"
+
+
+def test_large_noise_is_decoded_in_bounded_chunks(tmp_path: Path) -> None:
+    assert decode.chunk_length(64) == 128
+    assert decode.chunk_length(1024) * 3 * 1024 * 1024 <= 1 << 25
+    save_noise(tmp_path / "a.jpg", 32)
+    chunks = list(decode.decode_all(tmp_path, ["a.jpg"] * 21, 1024))
+    assert [len(content) // (3 * 1024 * 1024) for content, _ in chunks] == [10, 10, 1]

@@ -1,0 +1,140 @@
+"""CLIP scores and retrieval: open_clip's own vectors, and arithmetic that can be done by hand."""
+
+import json
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tiny_clip import save_tiny_clip
+from torch import Tensor
+
+from cvae_cli.errors import CorruptError
+from cvae_cli.evaluation.clip_score import ClipJudge, clip_score, retrieval
+from cvae_cli.text.clip_source import CONFIG, WEIGHTS
+
+PREPROCESS = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7], "interpolation": "bicubic", "resize_mode": "shortest"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = save_tiny_clip(tmp_path_factory.mktemp("clip"))
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps(config | {"preprocess_cfg": PREPROCESS}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(folder: Path) -> ClipJudge:
+    return ClipJudge(str(folder))
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> open_clip.CLIP:
+    return open_clip.create_model(f"local-dir:{folder}").eval()
+
+
+def pictures(*shape: int) -> Tensor:
+    return torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 64, 64), (2, 3, 20, 40), (70, 3, 8, 8)])
+@torch.no_grad()
+def test_pictures_are_seen_as_open_clip_sees_them(
+    judge: ClipJudge, model: open_clip.CLIP, shape: tuple[int, ...]
+) -> None:
+    images = pictures(*shape)
+    transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+    inputs = torch.stack([transform(Image.fromarray(image.movedim(0, -1).numpy())) for image in images])
+    vectors = judge.images(images)
+    torch.testing.assert_close(vectors, model.encode_image(inputs, normalize=True), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(images)))
+
+
+def test_grey_pictures_are_their_rgb_selves(judge: ClipJudge) -> None:
+    grey = pictures(2, 1, 28, 28)
+    assert judge.images(grey).equal(judge.images(grey.expand(-1, 3, -1, -1)))
+
+
+@torch.no_grad()
+def test_captions_are_read_whole_and_cut_where_the_context_ends(judge: ClipJudge, model: open_clip.CLIP) -> None:
+    texts = ["A cat. A dog.", "一只猫 😀", "", 76 * "cat ", 75 * "cat "] * 20
+    before = judge.cut
+    vectors = judge.texts(texts)
+    assert judge.cut - before == 20
+    expected = model.encode_text(open_clip.get_tokenizer("ViT-B-32")(texts), normalize=True)
+    torch.testing.assert_close(vectors, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(TypeError, match="a list of captions"):
+        judge.texts("cat")
+
+
+def test_the_protocol_says_what_a_score_depends_on(judge: ClipJudge, folder: Path) -> None:
+    assert judge.protocol["clip"] == str(folder.resolve())
+    assert len(judge.protocol["clip_sha256"]) == 64
+    assert judge.protocol["clip_resize"] == "32x32, bicubic, antialiased, shortest"
+
+
+def test_loading_leaves_the_callers_randomness_alone(folder: Path) -> None:
+    before = torch.random.get_rng_state()
+    judge = ClipJudge(str(folder), torch.device("cpu"), lambda here, total: None)
+    assert torch.random.get_rng_state().equal(before)
+    assert not any(tensor.requires_grad for tensor in judge._model.parameters())
+
+
+def test_damage_is_found(folder: Path, tmp_path: Path) -> None:
+    config, tensors = json.loads((folder / CONFIG).read_text()), load_file(folder / WEIGHTS)
+    tensors.pop("visual.proj")
+    save_file(tensors, tmp_path / WEIGHTS)
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(CorruptError, match=r'lacks tensor "visual\.proj"'):
+        ClipJudge(str(tmp_path))
+    for preprocess in ({"resize_mode": "none"}, {"interpolation": 3}, {"mode": "L"}):
+        (tmp_path / CONFIG).write_text(json.dumps(config | {"preprocess_cfg": preprocess}))
+        with pytest.raises(CorruptError):
+            ClipJudge(str(tmp_path))
+    for vision in ({"layers": "one"}, {"unknown": 1}, {"timm_model_name": "no_such_model"}):
+        broken = config["model_cfg"] | {"vision_cfg": config["model_cfg"]["vision_cfg"] | vision}
+        (tmp_path / CONFIG).write_text(json.dumps({"model_cfg": broken}))
+        with pytest.raises(CorruptError, match="does not describe a CLIP model"):
+            ClipJudge(str(tmp_path))
+
+
+# Arithmetic
+
+
+def test_the_score_is_the_cosine_in_percent_and_never_negative() -> None:
+    images = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
+    texts = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.8, 0.6]])
+    torch.testing.assert_close(clip_score(images, texts), torch.tensor([100.0, 0.0, 0.0, 96.0]))
+
+
+def test_retrieval_finds_each_pictures_own_caption() -> None:
+    vectors = torch.eye(6)
+    assert retrieval(vectors, vectors, group=3) == 1
+    assert retrieval(vectors, vectors[[1, 2, 0, 4, 5, 3]], group=3) == 0
+    wrong = vectors[[0, 1, 2, 4, 3, 5]]  # two of the second group are taken for each other
+    assert retrieval(wrong, vectors, group=3) == pytest.approx(4 / 6)
+
+
+def test_groups_are_complete_unless_there_is_but_one() -> None:
+    vectors = torch.eye(7)
+    mistaken = vectors.clone()
+    mistaken[6] = vectors[0]  # in the incomplete third group
+    assert retrieval(mistaken, vectors, group=3) == 1
+    assert retrieval(mistaken, vectors, group=100) == pytest.approx(6 / 7)
+    assert retrieval(mistaken, vectors, group=7) == pytest.approx(6 / 7)
+
+
+def test_chance_is_one_in_a_group() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images, texts = (F.normalize(torch.randn(20_000, 8, generator=generator), dim=1) for _ in range(2))
+    assert retrieval(images, texts) == pytest.approx(0.01, abs=0.004)
+
+
+def test_a_caption_that_comes_twice_is_the_right_one_both_times() -> None:
+    texts = torch.eye(4)[[0, 0, 1, 2]]
+    assert retrieval(texts, texts + 1e-8) == 1
