@@ -23,13 +23,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_python_of_the_library_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CVAE_HOME", str(tmp_path / "cache"))
     page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(code) >= 3
     names: dict[str, object] = {}
     for block in code:
         exec(block, names)
-    assert (tmp_path / "dress.png").exists()
+    assert (tmp_path / "dogs.png").exists()
 
 
 def test_architecture_names_every_module() -> None:

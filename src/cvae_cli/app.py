@@ -13,8 +13,8 @@ from cvae_cli.errors import CvaeError, ExitCode, OutOfMemoryError, UsageError
 OVERVIEW = """\
 cvae draws, trains and measures conditional variational autoencoders.
 
-  cvae generate "a red summer dress"         draw now, with a model that came along
-  cvae train fashion-concat                  teach one the article's way
+  cvae generate "two dogs on a beach"        draw now, with a model that came along
+  cvae train folder:my-pictures              teach one your own pictures
   cvae reconstruct photo.jpg                 what a model makes of a picture
   cvae evaluate                              measure a model
   cvae download-weights --list               what can be fetched, and what is here
