@@ -89,6 +89,8 @@ class ResidualNetwork(Settings):
     """Residual blocks at each size, in the encoder and again in the decoder."""
     levels: Annotated[int, Field(ge=1, le=8)] = 2
     """How often the size is halved."""
+    latent: Literal["vector", "map"] = "vector"
+    """One vector for a picture, or one for each position at the smallest size."""
 
 
 class BernoulliLikelihood(Settings):
@@ -101,6 +103,15 @@ class GaussianLikelihood(Settings):
     """A Gaussian with one variance for all pixels, kept at its optimum: the mean squared error."""
 
     kind: Literal["gaussian"] = "gaussian"
+
+
+class LogisticLikelihood(Settings):
+    """A logistic density summed over each of the 256 values that a pixel can have; one learned scale a channel."""
+
+    kind: Literal["logistic"] = "logistic"
+
+
+Likelihood = Annotated[BernoulliLikelihood | GaussianLikelihood | LogisticLikelihood, Field(discriminator="kind")]
 
 
 class StandardPrior(Settings):
@@ -119,14 +130,32 @@ class FlowPrior(Settings):
     """Width of what the couplings see of the condition."""
 
 
+class ScorePrior(Settings):
+    """p(z | c): a flow-matching network, fitted to the posterior of a finished model in a second stage."""
+
+    kind: Literal["score"] = "score"
+    width: Width = 96
+    blocks: Depth = 4
+    condition_width: Width = 128
+    """Width of what the blocks see of time and condition."""
+    steps: Annotated[int, Field(ge=1, le=1_000)] = 10
+    """Steps from noise to latent, unless told otherwise."""
+    guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """How far samples are driven towards the condition, unless told otherwise: 0 ignores it, 1 is p(z | c)."""
+
+
+Prior = Annotated[StandardPrior | FlowPrior | ScorePrior, Field(discriminator="kind")]
+
+
 class Architecture(Settings):
     """How a model is built, whatever its data."""
 
     network: Annotated[ArticleNetwork | ResidualNetwork, Field(discriminator="kind")] = ArticleNetwork()
     conditioning: Conditioning = "concat"
     latent_dim: Width = 128
-    likelihood: Annotated[BernoulliLikelihood | GaussianLikelihood, Field(discriminator="kind")] = BernoulliLikelihood()
-    prior: Annotated[StandardPrior | FlowPrior, Field(discriminator="kind")] = StandardPrior()
+    """Numbers in a latent; of a map, at each position."""
+    likelihood: Likelihood = BernoulliLikelihood()
+    prior: Prior = StandardPrior()
 
 
 class ModelConfig(Settings):

@@ -2,12 +2,12 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from cvae_cli.config import Architecture
+from cvae_cli.config import Architecture, FlowPrior, ModelConfig, ScorePrior
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
 from cvae_cli.settings import Settings, SettingsError, build
 
@@ -50,8 +50,20 @@ class TrainingSettings(Settings):
     """Decay of the moving average of the weights that becomes the model; 0 takes the weights as they are."""
     gradient_clip: NonNegativeFloat = 0.0
     """Largest norm of a gradient; 0 leaves gradients alone."""
+    skip_above: NonNegativeFloat = 0.0
+    """Norm of a gradient beyond which no step is taken, only counted; 0 takes every step."""
+    free_bits: NonNegativeFloat = 0.0
+    """Nats that each number of the latent may cost for nothing, a mean over the batch (Kingma et al. 2016); for the
+    standard prior."""
     precision: Precision = "auto"
     seed: int = Field(0, ge=0, lt=2**32)
+
+
+class PriorStage(Settings):
+    """A second training, of a prior alone, on the posterior of the model that the first has made."""
+
+    prior: Annotated[FlowPrior | ScorePrior, Field(discriminator="kind")]
+    training: TrainingSettings
 
 
 class Recipe(Settings):
@@ -59,9 +71,32 @@ class Recipe(Settings):
 
     name: str
     description: str = ""
+    start: str | None = None
+    """A finished model, by name or folder: only its prior is learned anew."""
     data: DataSettings
     architecture: Architecture
     training: TrainingSettings
+    then: PriorStage | None = None
+    """What is learned after it."""
+
+    def next_stage(self, model: Path) -> "Recipe | None":
+        """The recipe of the second training, which starts from the first one's model."""
+        if self.then is None:
+            return None
+        architecture = self.architecture.model_copy(update={"prior": self.then.prior})
+        changes = {"start": str(model), "architecture": architecture, "training": self.then.training, "then": None}
+        return self.model_copy(update=changes)
+
+
+_SECOND_TRAINING = {
+    "epochs": 30,
+    "batch_size": 256,
+    "learning_rate": 1e-3,
+    "schedule": "one-cycle",
+    "ema_decay": 0.999,
+    "gradient_clip": 1.0,
+}
+"""How a prior is fitted unless told otherwise."""
 
 
 def shipped() -> dict[str, Path]:
@@ -98,12 +133,53 @@ def read(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
         raise UsageError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not TOML: {error}") from error
+    return _changed(values, changes, source=path.name)
+
+
+def for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, Any] | None = None) -> Recipe:
+    """A recipe that fits another prior to a finished model.
+
+    Args:
+        start: the model, by name or folder.
+        prior: its kind, `flow` or `score`.
+
+    Raises:
+        UsageError: a key or value that does not fit.
+    """
+    condition = config.condition
+    values = {
+        "name": f"{config.name}-{prior}",
+        "description": f"{config.name} with a prior fitted afterwards",
+        "start": start,
+        "data": {
+            "name": config.dataset,
+            "size": config.image.size,
+            "condition": f"clip:{condition.model}" if condition.kind == "clip" else condition.kind,
+        },
+        "architecture": config.architecture.model_dump(mode="json") | {"prior": {"kind": prior}},
+        "training": dict(_SECOND_TRAINING),
+    }
+    return _changed(values, changes, source=f"--prior {prior}")
+
+
+def with_prior(recipe: Recipe, prior: str) -> Recipe:
+    """The recipe, and after it a second training that fits a prior of that kind.
+
+    Raises:
+        UsageError: no such kind.
+    """
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    values["then"] = {"prior": {"kind": prior}, "training": dict(_SECOND_TRAINING)}
+    return _changed(values, None, source=f"--prior {prior}")
+
+
+def _changed(values: dict[str, Any], changes: dict[str, Any] | None, *, source: str) -> Recipe:
     for key, value in (changes or {}).items():
         _put(values, key, value)
     try:
         return build(Recipe, values)
     except SettingsError as error:
-        raise UsageError(f"{path.name}: {error}") from error
+        raise UsageError(f"{source}: {error}") from error
 
 
 def dump(recipe: Recipe) -> str:

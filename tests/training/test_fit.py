@@ -12,7 +12,8 @@ from helpers import VARIANTS, data_for, same
 from cvae_cli import CVAE, recipes
 from cvae_cli.data import Dataset
 from cvae_cli.errors import CorruptError, DivergedError, MissingError, UsageError
-from cvae_cli.training.fit import EpochResult, Progress, fit
+from cvae_cli.training.fit import fit
+from cvae_cli.training.progress import EpochResult, Progress
 from cvae_cli.training.run import Run
 
 CPU = torch.device("cpu")

@@ -40,7 +40,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="mse, ssim, psnr, elbo, accuracy, fid, fid-fashion, clip-score or retrieval; repeat for several.",
+            help="mse, ssim, psnr, elbo, rate, distortion, bits-per-dim, active-units, iwae, accuracy, fid, "
+            "fid-fashion, clip-score or retrieval; repeat for several.",
             metavar="METRIC",
         ),
     ] = None,
@@ -53,10 +54,12 @@ def evaluate(
     ] = None,
     seed: options.Seed = 0,
     temperature: options.Temperature = 1.0,
+    guidance: options.Guidance = None,
     reconstruction: Annotated[
         Reconstruction,
         typer.Option(help="Reconstruct through a sample of the posterior, as the article does, or its mean."),
     ] = "sample",
+    k: Annotated[int, typer.Option("--k", help="Samples a picture for iwae.", min=1)] = 64,
     clip: Annotated[
         str | None,
         typer.Option(
@@ -124,7 +127,7 @@ def evaluate(
             console.warn(f"{metric}: fewer pictures ({len(data)}) than features ({width}): the distance means little")
     for network in networks:
         _say_circularity(network, features)
-    settings = Settings(seed=seed, temperature=temperature, reconstruction=reconstruction)
+    settings = Settings(seed=seed, temperature=temperature, guidance=guidance, k=k, reconstruction=reconstruction)
     scores = []
     for label, network, seen in zip(labels, networks, datasets, strict=True):
         with console.progress(label) as tracker:
@@ -149,7 +152,7 @@ def evaluate(
         columns=["", *labels],
         rows=[_row(metric, scores, networks) for metric in chosen],
         plain=[
-            [metric.name, f"{each.values[metric.name]:.6g}", *([label] if len(labels) > 1 else [])]
+            [metric.name, _plain(each.values[metric.name]), *([label] if len(labels) > 1 else [])]
             for metric in chosen
             for label, each in zip(labels, scores, strict=True)
         ],
@@ -165,25 +168,39 @@ def _identity(label: str, model: str, network: "CVAE") -> dict[str, str]:
     return {"model": label, "weights_sha256": sha256(find(model) / WEIGHTS), "likelihood": kind}
 
 
+_OF_LIKELIHOOD = {"elbo", "distortion", "iwae"}
+
+
 def _comparable(metric: "Metric", networks: "list[CVAE]") -> bool:
-    """-ELBO under one likelihood says nothing about another."""
-    return metric.name != "elbo" or len({n.config.architecture.likelihood.kind for n in networks}) == 1
+    """Nats under one likelihood say nothing about another's."""
+    return metric.name not in _OF_LIKELIHOOD or len({n.config.architecture.likelihood.kind for n in networks}) == 1
 
 
 def _footer(data: "Dataset", seed: int, chosen: "list[Metric]", networks: "list[CVAE]") -> str:
-    text = f"{len(data):,} {data.split} images of {data.name} · seed {seed} · details: --json"
+    text = f"{len(data):,} {data.split} images of {options.short_name(data.name)} · seed {seed} · details: --json"
     if not all(_comparable(metric, networks) for metric in chosen):
-        text += "\nthe models have different likelihoods: their -ELBOs cannot be compared"
+        text += "\nthe models have different likelihoods: their -ELBOs and distortions cannot be compared"
+    if any(metric.name == "bits-per-dim" for metric in chosen):
+        text += "\nbits/dim: only of likelihoods over 8-bit values (logistic); of others it is not comparable"
     return text
 
 
 def _row(metric: "Metric", scores: "list[Scores]", networks: "list[CVAE]") -> list[str]:
     """A table's row: the values, the best of several marked where they can be compared."""
     values = [each.values[metric.name] for each in scores]
-    best = (min if metric.better == "lower" else max)(values)
-    mark = len(values) > 1 and _comparable(metric, networks)
-    cells = [f"{value:.4g}" + (" *" if mark and value == best else "  " if mark else "") for value in values]
-    return [f"{metric.label} {metric.arrow}", *cells]
+    known = [value for value in values if value is not None]
+    mark = len(known) > 1 and metric.better is not None and _comparable(metric, networks)
+    best = (min if metric.better == "lower" else max)(known) if mark else None
+    cells = [_cell(value) + (" *" if mark and value == best else "  " if mark else "") for value in values]
+    return [f"{metric.label} {metric.arrow}".rstrip(), *cells]
+
+
+def _cell(value: float | None) -> str:
+    return "not comparable" if value is None else f"{value:.4g}"
+
+
+def _plain(value: float | None) -> str:
+    return "nan" if value is None else f"{value:.6g}"
 
 
 def _load_features_or_say_how(

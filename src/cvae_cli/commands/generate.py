@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,6 +47,7 @@ def generate(
     ] = options.DEFAULT_MODEL,
     seed: options.Seed = 0,
     temperature: options.Temperature = 1.0,
+    guidance: options.Guidance = None,
     columns: Annotated[int | None, typer.Option(help="Pictures in a row of the grid.", min=1)] = None,
     separate: Annotated[bool, typer.Option("--separate", help="A file for each picture, in the folder of -o.")] = False,
     from_: Annotated[
@@ -80,7 +81,8 @@ def generate(
     conditions = network.condition(wanted, notice=console.warn)  # every prompt is understood before one is drawn
     if network.config.name == options.DEFAULT_MODEL:
         _point_to_clothes(wanted)
-    drawn = _draw(network, conditions, n, seed=seed, temperature=temperature)
+    settings = {"seed": seed, "temperature": temperature, "guidance": guidance}
+    drawn = _draw(network, conditions, n, settings)
     facts = {
         "model": network.config.name,
         "seed": str(seed),
@@ -121,7 +123,7 @@ def _point_to_clothes(prompts: list[str]) -> None:
         console.note(f"for clothes there is a model of their own:  --model {_CLOTHES}")
 
 
-def _draw(network: "CVAE", conditions: "Tensor", n: int, *, seed: int, temperature: float) -> "Iterator[Image.Image]":
+def _draw(network: "CVAE", conditions: "Tensor", n: int, settings: dict[str, Any]) -> "Iterator[Image.Image]":
     """`n` pictures for each prompt, prompt by prompt; only a block of them is in memory at a time."""
     from cvae_cli.pictures import to_pil
 
@@ -129,7 +131,7 @@ def _draw(network: "CVAE", conditions: "Tensor", n: int, *, seed: int, temperatu
     for start in range(0, total, _BLOCK):
         numbers = range(start, min(start + _BLOCK, total))
         prompts, indices = zip(*(divmod(number, n) for number in numbers), strict=True)
-        images = network.sample(conditions[list(prompts)], seed=seed, indices=indices, temperature=temperature)
+        images = network.sample(conditions[list(prompts)], indices=indices, **settings)
         yield from to_pil(images)
 
 

@@ -22,6 +22,14 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max
 Temperature = Annotated[
     float, typer.Option(help="Scale of the noise: below 1 likelier, above 1 wilder.", min=0.0, max=100.0)
 ]
+Guidance = Annotated[
+    float | None,
+    typer.Option(
+        help="How far samples are driven towards the prompt: 1 is the model itself.  [default: the model's own]",
+        min=0.0,
+        max=100.0,
+    ),
+]
 DataDir = Annotated[
     Path | None, typer.Option(help="A folder with the data set's published files, instead of the cache.")
 ]

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from cvae_cli.data import Dataset
     from cvae_cli.recipes import Recipe
-    from cvae_cli.training.fit import EpochResult, Progress
+    from cvae_cli.training.checkpoint import Position
+    from cvae_cli.training.progress import EpochResult, Progress
+    from cvae_cli.training.run import Run
 
 EPILOG = """\b
 Examples:
@@ -61,6 +63,12 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     limit: Annotated[int | None, typer.Option(help="Learn from the first so many pictures only.", min=1)] = None,
+    prior: Annotated[
+        str | None, typer.Option(help="Fit a prior afterwards, on the finished model: flow or score.", metavar="KIND")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With --prior: the finished model, instead of training one.", metavar="MODEL")
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change any other key of the recipe; repeatable.", metavar="KEY=VALUE"),
@@ -113,9 +121,21 @@ def train(
                 "--resume goes on with a run as it was started", hint=f"only these may change: {', '.join(_MAY_CHANGE)}"
             )
         return _train(resume, None, values, device=device, force=False, dry_run=dry_run)
+    if model is not None:
+        if recipe is not None or prior is None:
+            raise UsageError(
+                "--model takes a finished model, to fit a prior to", hint="cvae train --prior score --model MODEL"
+            )
+        from cvae_cli.models.pretrained import find, read_config
+
+        start = find(model)
+        chosen = recipes.for_prior(str(start.resolve()), read_config(start), prior, values)
+        return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
     if recipe is None:
         raise UsageError("which recipe?", hint=f"recipes: {', '.join(recipes.shipped())}; see cvae train --list")
     chosen = recipes.load(recipe, values)
+    if prior is not None:
+        chosen = recipes.with_prior(chosen, prior)
     return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
 
 
@@ -139,15 +159,11 @@ def _train(
     console.hint(f"{recipe.name}: getting ready")
 
     from cvae_cli.data import load_dataset
-    from cvae_cli.device import pick_device, pick_precision
+    from cvae_cli.device import pick_device
     from cvae_cli.text.condition import conditioned
     from cvae_cli.text.encoder import find_encoder
-    from cvae_cli.training.fit import fit
 
     place = pick_device(device)
-    # what "auto" means is decided once: a run that goes on elsewhere keeps its precision
-    settings = recipe.training.model_copy(update={"precision": pick_precision(recipe.training.precision, place)})
-    recipe = recipe.model_copy(update={"training": settings})
     with options.getting_ready(recipe.data.name) as (report, steps):
         # the encoder first: a slip in its name should not be found after gigabytes of pictures
         by = recipe.data.condition
@@ -162,12 +178,17 @@ def _train(
             notice=console.note,
         ).limit(recipe.data.limit)
         whole = conditioned(whole, encoder, report=report, steps=steps, notice=console.warn)
-    data, valid = whole.divide(recipe.data.holdout, settings.seed)
-    console.note(_headline(recipe, data, valid, place, folder))
-    with run.lock(), _listening() as listener:
+    data, valid = whole.divide(recipe.data.holdout, recipe.training.seed)
+    with run.lock():
         if not resume:
             run.create(recipe, force=force)
-        position = fit(run, recipe, data, valid, device=place, resume=resume, listener=listener)
+        position = _fit(run, recipe, data, valid, place, resume=resume)
+        while (following := recipe.next_stage(run.best_model.resolve())) is not None:
+            recipe, run = following, run.next_stage
+            resume = run.recipe_file.exists()
+            if not resume:
+                run.create(recipe, force=False)
+            position = _fit(run, run.recipe(), data, valid, place, resume=resume)
     last = position.history[-1]
     console.hint(f"measure it:  cvae evaluate --model {folder}")
     console.result(
@@ -175,6 +196,20 @@ def _train(
         str(run.best_model),
     )
     return None
+
+
+def _fit(
+    run: "Run", recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torch.device", *, resume: bool
+) -> "Position":
+    from cvae_cli.device import pick_precision
+    from cvae_cli.training.fit import fit
+
+    # what "auto" means is decided once: a run that goes on elsewhere keeps its precision
+    settings = recipe.training.model_copy(update={"precision": pick_precision(recipe.training.precision, device)})
+    recipe = recipe.model_copy(update={"training": settings})
+    console.note(_headline(recipe, data, valid, device, run.folder))
+    with _listening() as listener:
+        return fit(run, recipe, data, valid, device=device, resume=resume, listener=listener)
 
 
 def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torch.device", folder: Path) -> str:
@@ -223,22 +258,26 @@ class _listening:
 
     def progress(self, progress: "Progress") -> None:
         minutes, seconds = divmod(round(progress.seconds_left), 60)
-        bound = progress.rate + progress.distortion
         self._tracker.update(
             progress.batch,
             progress.batches,
-            f"{progress.images_per_second:,.0f} img/s · -ELBO {bound:.1f} "
-            f"(rate {progress.rate:.1f}, distortion {progress.distortion:.1f}) · {minutes}:{seconds:02} left",
+            f"{progress.images_per_second:,.0f} img/s · {_losses(progress.losses, 1)} · {minutes}:{seconds:02} left",
             what=f"epoch {progress.epoch:>2}/{progress.epochs}",
         )
 
     def epoch_done(self, result: "EpochResult") -> None:
-        bound = result.rate + result.distortion
         self._tracker.line(
-            f"epoch {result.epoch:>2}/{result.epochs}  -ELBO {bound:.2f} (rate {result.rate:.2f}, distortion "
-            f"{result.distortion:.2f}) · valid {result.valid:.2f}"
+            f"epoch {result.epoch:>2}/{result.epochs}  {_losses(result.losses, 2)} · valid {result.valid:.2f}"
             f"{' *' if result.is_best else ''} · {result.seconds:,.0f} s"
         )
+
+
+def _losses(losses: dict[str, float], digits: int) -> str:
+    """The losses for a line of text: rate and distortion as the bound that they add up to."""
+    if losses.keys() == {"rate", "distortion"}:
+        parts = ", ".join(f"{name} {value:.{digits}f}" for name, value in losses.items())
+        return f"-ELBO {sum(losses.values()):.{digits}f} ({parts})"
+    return " · ".join(f"{name} {value:.4f}" for name, value in losses.items())
 
 
 def _columns() -> list[Any]:

@@ -1,12 +1,19 @@
-"""The variational bound of a model on a data set."""
+"""The variational bound of a model on a data set, a tighter one, and how many latents take part in it."""
+
+import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cvae_cli.data.batches import Batches
+from cvae_cli.errors import UsageError
 from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.randomness import noise
+
+Steps = Callable[[str, int, int], None]
+_ACTIVE = 0.01  # variance of a latent's posterior mean over the data, from which it counts
 
 
 @torch.inference_mode()
@@ -26,3 +33,47 @@ def bound_on(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
         distortions.append(bound.distortion)
         first += len(images)
     return Bound(rate=torch.cat(rates).cpu().double(), distortion=torch.cat(distortions).cpu().double())
+
+
+@torch.inference_mode()
+def importance_bound_on(
+    model: CVAE, batches: Batches, k: int, *, seed: int = 0, steps: Steps = lambda what, here, total: None
+) -> Float[Tensor, " n"]:
+    """An upper bound on -log p(x | c) of each picture, float64 in nats, that k samples of the posterior make tighter.
+
+    Burda, Grosse & Salakhutdinov 2016, eq. 8. Sample j of picture i has the noise of `(seed, i * k + j)`.
+
+    Raises:
+        UsageError: the prior has no density to weigh samples by, only a bound on it.
+    """
+    if not model.prior.has_density:
+        raise UsageError(
+            f"the prior of {model.config.name} has no density that samples could be weighed by, only a bound on it",
+            hint="leave iwae out",
+        )
+    model.eval()
+    bounds = []
+    first = 0
+    for images, condition in batches.in_order():
+        posterior = model.posterior(images, condition)
+        weights = []
+        for j in range(k):
+            indices = range(first * k + j, (first + len(images)) * k + j, k)
+            z = posterior.mean + posterior.stddev * noise(seed, indices, model.latent_shape).to(model.device)
+            distortion = model.likelihood.distortion(model.network.decode(z, condition).float(), images)
+            weights.append(model.prior.log_prob(z, condition) - posterior.log_prob(z) - distortion)
+        bounds.append(math.log(k) - torch.stack(weights).cpu().double().logsumexp(0))
+        first += len(images)
+        steps("importance-weighted bound", first, len(batches.dataset))
+    return torch.cat(bounds)
+
+
+@torch.inference_mode()
+def active_units(model: CVAE, batches: Batches) -> int:
+    """How many numbers of the latent tell pictures apart: those whose posterior mean varies over the data.
+
+    Burda, Grosse & Salakhutdinov 2016, section 5.2, with their threshold of 0.01 on the variance.
+    """
+    model.eval()
+    means = [model.posterior(*batch).mean.flatten(1).cpu() for batch in batches.in_order()]
+    return int((torch.cat(means).double().var(0, unbiased=False) > _ACTIVE).sum())

@@ -18,7 +18,7 @@ class Metric:
 
     Attributes:
         label: as a table shows it, units included.
-        better: which way.
+        better: which way, where there is one.
         of: what is measured: reconstructions, the bound, or samples.
         only: the one data set that it can judge, where there is but one.
         default: whether it is measured unless others are asked for.
@@ -26,14 +26,14 @@ class Metric:
 
     name: str
     label: str
-    better: Literal["lower", "higher"]
+    better: Literal["lower", "higher"] | None
     of: Literal["reconstructions", "bound", "samples"]
     only: str | None = None
     default: bool = True
 
     @property
     def arrow(self) -> str:
-        return "↓" if self.better == "lower" else "↑"
+        return {"lower": "↓", "higher": "↑", None: ""}[self.better]
 
 
 METRICS = {
@@ -43,6 +43,11 @@ METRICS = {
         Metric("ssim", "ssim", "higher", "reconstructions"),
         Metric("psnr", "psnr, dB", "higher", "reconstructions"),
         Metric("elbo", "-ELBO, nats", "lower", "bound"),
+        Metric("rate", "rate, nats", None, "bound"),
+        Metric("distortion", "distortion, nats", "lower", "bound"),
+        Metric("bits-per-dim", "bits/dim", "lower", "bound"),
+        Metric("active-units", "active units", None, "bound"),
+        Metric("iwae", "importance-weighted bound, nats", "lower", "bound", default=False),
         Metric("accuracy", "accuracy", "higher", "samples", only="fashion-mnist"),
         Metric("fid", "fid", "lower", "samples", default=False),
         Metric("fid-fashion", "fid-fashion", "lower", "samples", only="fashion-mnist"),

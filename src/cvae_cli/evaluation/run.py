@@ -1,5 +1,6 @@
 """Models and a data set in, scores out, each with the protocol that it depends on."""
 
+import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.download import Report
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import metrics
-from cvae_cli.evaluation.bound import bound_on
+from cvae_cli.evaluation.bound import active_units, bound_on, importance_bound_on
 from cvae_cli.evaluation.clip_score import ClipJudge
 from cvae_cli.evaluation.fashion_cnn import FashionCNN
 from cvae_cli.evaluation.features import BY_CLIP, EXTRACTORS, FRECHET_DISTANCES, Features, clip_features
@@ -33,10 +34,11 @@ Steps = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Scores:
-    """What one model scored: values by metric name, and what stands beside them (rate and distortion)."""
+    """What one model scored: values by metric name, None where a metric has no meaning for the model; and what stands
+    beside them."""
 
-    values: dict[str, float]
-    details: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float | None]
+    details: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Settings:
 
     seed: int = 0
     temperature: float = 1.0
+    guidance: float | None = None
+    k: int = 64
+    """Samples a picture for the importance-weighted bound."""
     reconstruction: Literal["sample", "mean"] = "sample"
     """Whether reconstructions go through a sample of the posterior, as the article's do, or through its mean, which
     is nearer to the original."""
@@ -109,17 +114,16 @@ def evaluate(
     """
     check(chosen, model, dataset)
     model.eval()
-    values: dict[str, float] = {}
-    details: dict[str, float] = {}
+    values: dict[str, float | None] = {}
+    details: dict[str, float | None] = {}
     of = {metric.of for metric in chosen}
     batches = Batches(dataset, batch_size=_BATCH, device=model.device)
     if "reconstructions" in of:
         names = [metric.name for metric in chosen if metric.of == "reconstructions"]
         values |= _reconstruction_scores(model, batches, names, settings, steps)
     if "bound" in of:
-        bound = bound_on(model, batches, seed=settings.seed)
-        values["elbo"] = bound.negative_elbo.mean().item()
-        details |= {"rate": bound.rate.mean().item(), "distortion": bound.distortion.mean().item()}
+        wanted = {metric.name for metric in chosen if metric.of == "bound"}
+        values |= _bound_scores(model, batches, wanted, settings, steps)
     if "samples" in of:
         values |= _sample_scores(model, dataset, chosen, features, settings, steps)
     wanted = {metric.name for metric in chosen}
@@ -147,6 +151,26 @@ def _reconstruction_scores(
     return {name: torch.cat(part).cpu().double().mean().item() for name, part in parts.items()}
 
 
+def _bound_scores(
+    model: CVAE, batches: Batches, names: set[str], settings: Settings, steps: Steps
+) -> dict[str, float | None]:
+    values: dict[str, float | None] = {}
+    if names & {"elbo", "rate", "distortion", "bits-per-dim"}:
+        bound = bound_on(model, batches, seed=settings.seed)
+        nats = bound.negative_elbo.mean().item()
+        shape = model.config.image
+        bits = nats / math.log(2) / (shape.size * shape.size * shape.channels)
+        values["elbo"], values["rate"] = nats, bound.rate.mean().item()
+        values["distortion"] = bound.distortion.mean().item()
+        values["bits-per-dim"] = bits if model.likelihood.is_over_bytes else None
+    if "active-units" in names:
+        values["active-units"] = active_units(model, batches)
+    if "iwae" in names:
+        bounds = importance_bound_on(model, batches, settings.k, seed=settings.seed, steps=steps)
+        values["iwae"] = bounds.mean().item()
+    return values
+
+
 def _sample_scores(
     model: CVAE,
     dataset: Dataset,
@@ -161,7 +185,11 @@ def _sample_scores(
         rows = np.arange(start, min(start + _BATCH, len(dataset)))
         asked = torch.from_numpy(dataset.conditions.draw(rows))
         drawn = model.sample(
-            asked.to(model.device), seed=settings.seed, indices=rows.tolist(), temperature=settings.temperature
+            asked.to(model.device),
+            seed=settings.seed,
+            indices=rows.tolist(),
+            temperature=settings.temperature,
+            guidance=settings.guidance,
         )
         real = torch.from_numpy(dataset.take(rows).images)
         texts = [dataset.conditions.text(row) for row in rows.tolist()]
@@ -204,8 +232,11 @@ def protocol(
         "conditions": "the labels of the data set, or the first caption of each picture, one sample each",
         "seed": settings.seed,
         "temperature": settings.temperature,
+        "guidance": "each model's own" if settings.guidance is None else settings.guidance,
         "reconstruction": f"decoder mean of the posterior's {settings.reconstruction}",
         "elbo": "one posterior sample an image, nats",
+        "iwae": f"{settings.k} posterior samples an image, nats",
+        "active-units": "numbers of the latent whose posterior mean has a variance over 0.01",
         "mse, ssim, psnr": "of each image, then their mean; values in [0, 1]",
         "ssim": "11x11 Gaussian window, sigma 1.5, data_range 1.0",
         "features": {name: feature.protocol for name, feature in features.items()},

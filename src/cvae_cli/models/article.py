@@ -24,6 +24,7 @@ class FashionNetwork(Network):
         architecture, channels = settings.architecture, settings.image.channels
         assert isinstance(architecture.network, config.ArticleNetwork)
         method, latent_dim = architecture.conditioning, architecture.latent_dim
+        self.latent_shape = (latent_dim,)
         label_width = architecture.network.label_width
         label = (embedding(settings.condition, label_width), label_width) if method == "concat" else None
 
@@ -77,6 +78,7 @@ class PhotoNetwork(Network):
         architecture = settings.architecture
         assert isinstance(architecture.network, config.ArticleNetwork)
         method, latent_dim = architecture.conditioning, architecture.latent_dim
+        self.latent_shape = (latent_dim,)
         widths = [self._FIRST_WIDTH << level for level in range(levels)]  # 32, 64, ..., 512 for 128x128
         self.bottom = (widths[-1], self._BOTTOM, self._BOTTOM)
         flat = math.prod(self.bottom)

@@ -31,7 +31,7 @@ def as_vector(condition: config.Condition, label_width: int) -> tuple[nn.Module,
 
 
 class Join(nn.Module):
-    """Where a condition meets a vector of features `(b, width)`.
+    """Where a condition meets features `(b, width)`, or a map of them `(b, width, h, w)`, alike at each position.
 
     Args:
         method: `none` leaves the features alone, `concat` appends a vector, `add` adds one of the features' own
@@ -65,14 +65,16 @@ class Join(nn.Module):
         elif method == "modulate":
             self.table = embedding(condition, 2 * width)
 
-    def forward(self, features: Float[Tensor, "b w"], condition: Condition) -> Float[Tensor, "b out"]:
+    def forward(self, features: Float[Tensor, "b w *hw"], condition: Condition) -> Float[Tensor, "b out *hw"]:
+        if self.method == "none":
+            return features
+        vector = self.table(condition)
+        vector = vector.reshape(*vector.shape, *[1] * (features.ndim - 2))  # (b, w) or (b, w, 1, 1)
         match self.method:
             case "concat":
-                return torch.cat([features, self.table(condition)], dim=1)
+                return torch.cat([features, vector.expand(-1, -1, *features.shape[2:])], dim=1)
             case "add":
-                return features + self.table(condition)
-            case "modulate":
-                scale, shift = self.table(condition).chunk(2, dim=1)  # each (b, w)
-                return features * (1 + scale) + shift
+                return features + vector
             case _:
-                return features
+                scale, shift = vector.chunk(2, dim=1)
+                return features * (1 + scale) + shift

@@ -15,14 +15,13 @@ from cvae_cli.config import ModelConfig
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.likelihood import build_likelihood
-from cvae_cli.models.network import build_network
+from cvae_cli.models.network import Latents, build_network
 from cvae_cli.models.prior import build_prior
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Images = Float[Tensor, "b c h w"]
-Latents = Float[Tensor, "b d"]
 
 _CHUNK = 16
 """Pictures decoded together when sampling. Always this many, the last chunk filled up: arithmetic on another batch
@@ -32,10 +31,11 @@ size rounds differently, and the same seed would give another picture."""
 @dataclass(frozen=True)
 class Bound:
     """The two parts of -ELBO, each `(b,)` in nats: rate (the divergence from the prior) and distortion
-    (the negative log-likelihood)."""
+    (the negative log-likelihood); and the posterior that they were found with."""
 
     rate: Tensor
     distortion: Tensor
+    posterior: Independent | None = None
 
     @property
     def negative_elbo(self) -> Tensor:
@@ -47,7 +47,7 @@ class CVAE(nn.Module):
 
     Sohn, Lee & Yan 2015, "Learning Structured Output Representation using Deep Conditional Generative Models".
 
-    Images are float `(b, c, h, w)` in [0, 1]; latents float `(b, d)`; conditions are class indices
+    Images are float `(b, c, h, w)` in [0, 1]; latents float `(b, d)` or `(b, d, h, w)`; conditions are class indices
     int64 `(b,)` or vectors float `(b, w)`, made from prompts by `condition`.
     """
 
@@ -55,20 +55,21 @@ class CVAE(nn.Module):
         super().__init__()
         self.config = config
         self.network = build_network(config)
-        self.likelihood = build_likelihood(config.architecture.likelihood)
+        self.likelihood = build_likelihood(config.architecture.likelihood, channels=config.image.channels)
         self.prior = build_prior(
             config.architecture.prior,
-            latent_dim=config.architecture.latent_dim,
+            latent_shape=self.latent_shape,
             condition=config.condition if self.is_conditional else None,
         )
 
     # ---- the model -------------------------------------------------------------------------------------------
 
     def posterior(self, images: Images, condition: Condition) -> Independent:
-        """q(z | x, c), a diagonal Gaussian over `(b, d)`."""
+        """q(z | x, c), a diagonal Gaussian over latents."""
         mean, log_variance = self.network.encode(images, condition)
         scale = (0.5 * log_variance.float().clamp(-14, 14)).exp()  # bounded: no latent can overflow
-        return Independent(Normal(mean.float(), scale, validate_args=False), 1, validate_args=False)
+        normal = Normal(mean.float(), scale, validate_args=False)
+        return Independent(normal, len(self.latent_shape), validate_args=False)
 
     def elbo(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Bound:
         """Lower bound on log p(x | c), one value an image (Sohn, Lee & Yan 2015, eq. 4).
@@ -79,11 +80,12 @@ class CVAE(nn.Module):
         posterior = self.posterior(images, condition)  # q(z | x, c)
         if noise is None:
             noise = torch.randn_like(posterior.mean)
-        z = posterior.mean + posterior.stddev * noise  # (b, d)
+        z = posterior.mean + posterior.stddev * noise
         output = self.network.decode(z, condition).float()  # p(x | z, c)
         return Bound(
             rate=self.prior.rate(posterior, z, condition),
             distortion=self.likelihood.distortion(output, images),
+            posterior=posterior,
         )
 
     @torch.inference_mode()
@@ -94,6 +96,7 @@ class CVAE(nn.Module):
         seed: int = 0,
         indices: Sequence[int] | None = None,
         temperature: float = 1.0,
+        guidance: float | None = None,
     ) -> Images:
         """Pictures drawn from p(x | c): the decoder's mean for a z from the prior.
 
@@ -103,6 +106,7 @@ class CVAE(nn.Module):
             condition: one row a picture wanted.
             indices: 0, 1, 2, ... when absent.
             temperature: scales the noise; below 1 gives likelier, less varied pictures.
+            guidance: how far samples are driven towards the condition; see `Prior.from_noise`.
         """
         indices = range(len(condition)) if indices is None else indices
         if len(indices) != len(condition):
@@ -111,7 +115,8 @@ class CVAE(nn.Module):
         chunks = []
         for start in range(0, len(condition), _CHUNK):
             chosen = _filled(condition[start : start + _CHUNK])
-            z = self.prior.from_noise(_filled(epsilon[start : start + _CHUNK]).to(self.device), chosen)  # p(z | c)
+            start_of = _filled(epsilon[start : start + _CHUNK]).to(self.device)
+            z = self.prior.from_noise(start_of, chosen, guidance=guidance)  # p(z | c)
             chunks.append(self.decode(z, chosen))  # p(x | z, c)
         return torch.cat(chunks)[: len(condition)]
 
@@ -174,14 +179,16 @@ class CVAE(nn.Module):
             notice(f"{self.config.name} has no condition: it ignores what a prompt says")
         return condition(self.config.condition, prompts, ignored=not self.is_conditional, notice=notice).to(self.device)
 
-    def generate(self, prompt: str, *, n: int = 1, seed: int = 0, temperature: float = 1.0) -> list["Image.Image"]:
+    def generate(
+        self, prompt: str, *, n: int = 1, seed: int = 0, temperature: float = 1.0, guidance: float | None = None
+    ) -> list["Image.Image"]:
         """`n` pictures for a prompt; the same prompt and seed give the same pictures, whatever `n`."""
         from cvae_cli.pictures import to_pil
 
         if n < 1:
             raise UsageError(f"n must be at least 1, not {n}")
         condition = self.condition([prompt]).repeat_interleave(n, dim=0)
-        return to_pil(self.sample(condition, seed=seed, temperature=temperature))
+        return to_pil(self.sample(condition, seed=seed, temperature=temperature, guidance=guidance))
 
     @property
     def is_conditional(self) -> bool:
@@ -194,7 +201,8 @@ class CVAE(nn.Module):
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        return (self.config.architecture.latent_dim,)
+        """Of one picture's latent."""
+        return self.network.latent_shape
 
 
 def _filled(rows: Tensor) -> Tensor:

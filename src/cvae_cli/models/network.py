@@ -8,18 +8,25 @@ from torch import Tensor, nn
 from cvae_cli import config
 from cvae_cli.models.condition import Condition
 
+Latents = Float[Tensor, "b *d"]
+"""A vector `(b, d)` for each picture, or a map of them `(b, d, h, w)`."""
+
 
 class Network(nn.Module, ABC):
-    """An encoder and a decoder that share a condition."""
+    """An encoder and a decoder that share a condition.
+
+    Attributes:
+        latent_shape: of one picture's latent, `(d,)` or `(d, h, w)`.
+    """
+
+    latent_shape: tuple[int, ...]
 
     @abstractmethod
-    def encode(
-        self, images: Float[Tensor, "b c h w"], condition: Condition
-    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+    def encode(self, images: Float[Tensor, "b c h w"], condition: Condition) -> tuple[Latents, Latents]:
         """Mean and log-variance of q(z | x, c)."""
 
     @abstractmethod
-    def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
+    def decode(self, z: Latents, condition: Condition) -> Float[Tensor, "b c h w"]:
         """One unbounded number a pixel, for the likelihood to read."""
 
 

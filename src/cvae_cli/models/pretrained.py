@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound=CVAE)
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+STAGE = "prior"
+"""Where a run keeps the second training, which ends with its model."""
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".pyc"}
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
@@ -69,8 +71,8 @@ def find(model: str | Path) -> Path:
             )
         raise UsageError(f"{path} is a file; a model is a folder with {CONFIG} and {WEIGHTS}")
     if os.path.isdir(path):
-        run = path / "model"
-        return _complete(run if not (path / CONFIG).exists() and (run / CONFIG).exists() else path)
+        places = [path, path / STAGE / "model", path / "model"]  # a model folder, or a run: its last training first
+        return _complete(next((place for place in places if (place / CONFIG).exists()), path))
     if match := _HUB_NAME.fullmatch(str(model)):
         try:
             return _complete(hub.fetch_folder(match["repo"], match["revision"], [CONFIG, WEIGHTS, CARD]))

@@ -9,21 +9,42 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from cvae_cli import config
+from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition, embedding
-
-Latents = Float[Tensor, "b d"]
+from cvae_cli.models.network import Latents
 
 
 class Prior(nn.Module, ABC):
-    """A density over latents that can be sampled by carrying standard normal noise to it."""
+    """A density over latents that can be sampled by carrying standard normal noise to it.
+
+    Attributes:
+        has_density: whether `log_prob` is the density, and not a bound on it.
+    """
+
+    has_density = True
 
     @abstractmethod
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         """log p(z | c), in nats."""
 
     @abstractmethod
-    def from_noise(self, noise: Latents, condition: Condition) -> Latents:
-        """The sample that standard normal `noise` stands for."""
+    def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
+        """The sample that standard normal `noise` stands for.
+
+        Args:
+            guidance: how far it is driven towards the condition: 1 is p(z | c); the prior's own choice when absent.
+
+        Raises:
+            UsageError: another guidance than 1 for a prior that knows none.
+        """
+
+    def loss(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+        """What is minimised when the prior alone is fitted to latents; -log p(z | c), in nats, or a stand-in for it."""
+        return -self.log_prob(z, condition)
+
+    @torch.no_grad()
+    def calibrate(self, z: Latents) -> None:
+        """Called once, before the prior alone is fitted, with many latents."""
 
     def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         """KL(q(z | x, c) || p(z | c)) in nats, from one sample `z` of q; the entropy of q is taken exactly."""
@@ -36,13 +57,17 @@ class StandardNormal(Prior):
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         return _standard_log_prob(z)
 
-    def from_noise(self, noise: Latents, condition: Condition) -> Latents:
+    def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
+        refuse_guidance(guidance)
         return noise
 
     def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
-        """The divergence in closed form (Kingma & Welling 2014, appendix B)."""
+        return self.rates(posterior).flatten(1).sum(1)
+
+    def rates(self, posterior: Independent) -> Latents:
+        """The divergence of each number of the latent, in closed form (Kingma & Welling 2014, appendix B)."""
         mean, variance = posterior.mean, posterior.variance
-        return 0.5 * (mean.square() + variance - variance.log() - 1).sum(1)
+        return 0.5 * (mean.square() + variance - variance.log() - 1)
 
 
 class CouplingFlow(Prior):
@@ -52,8 +77,11 @@ class CouplingFlow(Prior):
     the condition. Both directions cost one pass.
     """
 
-    def __init__(self, settings: config.FlowPrior, *, latent_dim: int, condition: config.Condition | None) -> None:
+    def __init__(
+        self, settings: config.FlowPrior, *, latent_shape: tuple[int, ...], condition: config.Condition | None
+    ) -> None:
         super().__init__()
+        latent_dim = math.prod(latent_shape)  # a map is one long vector here
         self.code = embedding(condition, settings.condition_width) if condition else None
         code_width = settings.condition_width if condition else 0
         self.kept = latent_dim // 2
@@ -67,6 +95,7 @@ class CouplingFlow(Prior):
 
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         code = self._embed(condition)
+        z = z.flatten(1)
         log_volume = z.new_zeros(len(z))
         for order, network in zip(self._orders(), self.couplings, strict=True):
             kept, moved = z[:, order].split([self.kept, z.shape[1] - self.kept], dim=1)
@@ -75,14 +104,15 @@ class CouplingFlow(Prior):
             log_volume = log_volume + log_scale.sum(1)
         return _standard_log_prob(z) + log_volume
 
-    def from_noise(self, noise: Latents, condition: Condition) -> Latents:
+    def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
+        refuse_guidance(guidance)
         code = self._embed(condition)
-        z = noise
+        z = noise.flatten(1)
         for order, network in reversed(list(zip(self._orders(), self.couplings, strict=True))):
             kept, moved = z.split([self.kept, z.shape[1] - self.kept], dim=1)
             log_scale, shift = self._affine(network, kept, code)
             z = torch.cat([kept, (moved - shift) * (-log_scale).exp()], dim=1)[:, order.argsort()]
-        return z
+        return z.reshape(noise.shape)
 
     def _embed(self, condition: Condition) -> Tensor:
         """What the couplings see of the condition; without one, nothing: `(b, 0)`."""
@@ -94,7 +124,7 @@ class CouplingFlow(Prior):
         return order
 
     @staticmethod
-    def _affine(network: nn.Module, kept: Latents, code: Tensor) -> tuple[Tensor, Tensor]:
+    def _affine(network: nn.Module, kept: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         # in full precision, whatever the network computes in: rounding would not cancel between density and volume
         log_scale, shift = network(torch.cat([kept, code], dim=1)).float().chunk(2, dim=1)
         return 2 * (log_scale / 2).tanh(), shift  # a layer scales by at most e^2 either way
@@ -108,15 +138,25 @@ def _coupling_network(inputs: int, width: int, outputs: int) -> nn.Module:
 
 
 def _standard_log_prob(z: Latents) -> Float[Tensor, " b"]:
-    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
+    return -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)
 
 
-def build_prior(
-    settings: config.StandardPrior | config.FlowPrior, *, latent_dim: int, condition: config.Condition | None
-) -> Prior:
+def refuse_guidance(guidance: float | None) -> None:
+    if guidance not in {None, 1.0}:
+        raise UsageError(
+            "guidance needs a prior of the kind score, which this model does not have",
+            hint="fit one:  cvae train --prior score --model MODEL",
+        )
+
+
+def build_prior(settings: config.Prior, *, latent_shape: tuple[int, ...], condition: config.Condition | None) -> Prior:
     """The prior that settings describe; without a condition it is p(z)."""
     match settings:
         case config.StandardPrior():
             return StandardNormal()
         case config.FlowPrior():
-            return CouplingFlow(settings, latent_dim=latent_dim, condition=condition)
+            return CouplingFlow(settings, latent_shape=latent_shape, condition=condition)
+        case config.ScorePrior():
+            from cvae_cli.models.score import FlowMatching
+
+            return FlowMatching(settings, latent_shape=latent_shape, condition=condition)

@@ -1,6 +1,7 @@
 """A residual network that works at a half of the picture's size and below, where arithmetic is cheap."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from cvae_cli import config
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition, Join, as_vector
-from cvae_cli.models.network import Network
+from cvae_cli.models.network import Latents, Network
 
 _LABEL_WIDTH = 64
 
@@ -18,12 +19,12 @@ _LABEL_WIDTH = 64
 class Block(nn.Module):
     """A pre-activation residual block; with `modulate` the condition scales and shifts its normalised features."""
 
-    def __init__(self, channels: int, code_width: int) -> None:
+    def __init__(self, channels: int, code_width: int, *, kernel: int = 3) -> None:
         super().__init__()
         self.first_norm = nn.GroupNorm(8, channels)
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         self.second_norm = nn.GroupNorm(8, channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         nn.init.zeros_(self.second.weight)  # a fresh block changes nothing
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
         self.code = nn.Linear(code_width, 2 * channels) if code_width else None
@@ -66,7 +67,11 @@ class ResidualNetwork(Network):
         method, latent_dim = architecture.conditioning, architecture.latent_dim
         widths = [width << level for level in range(levels)]
         self.bottom = (widths[-1], size >> levels, size >> levels)
-        flat = math.prod(self.bottom)
+        self.is_map = architecture.network.latent == "map"
+        self.latent_shape = (latent_dim, *self.bottom[1:]) if self.is_map else (latent_dim,)
+        # a vector sees the whole map at once, a map's numbers what is around them
+        layer: Callable[[int, int], nn.Module] = _around if self.is_map else nn.Linear
+        flat = widths[-1] if self.is_map else math.prod(self.bottom)
         # Only `modulate` reaches into the blocks; the other ways join where the article's networks have them.
         vector, vector_width = as_vector(settings.condition, _LABEL_WIDTH)
         self.code = vector if method == "modulate" else None
@@ -78,32 +83,38 @@ class ResidualNetwork(Network):
         self.encoder = nn.ModuleList(Stage(each, code, blocks) for each in widths)
         self.downs = nn.ModuleList(nn.Conv2d(4 * each, 2 * each, 1) for each in widths[:-1])
         self.join_features = Join(joint, settings.condition, width=flat, vector=appended)
-        self.moments = nn.Linear(self.join_features.out_width, 2 * latent_dim)
+        self.moments = layer(self.join_features.out_width, 2 * latent_dim)
 
         self.join_z = Join(joint, settings.condition, width=latent_dim, vector=appended)
-        self.spread = nn.Linear(self.join_z.out_width, flat)
-        code = code + latent_dim if code else 0  # z speaks to every block of the decoder too
+        self.spread = layer(self.join_z.out_width, flat)
+        if code and not self.is_map:
+            code += latent_dim  # z speaks to every block of the decoder too
         self.decoder = nn.ModuleList(Stage(each, code, blocks) for each in widths[::-1])
         self.ups = nn.ModuleList(nn.Conv2d(2 * each, 4 * each, 1) for each in widths[-2::-1])
         self.write = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1))
 
-    def encode(
-        self, images: Float[Tensor, "b c h w"], condition: Condition
-    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+    def encode(self, images: Float[Tensor, "b c h w"], condition: Condition) -> tuple[Latents, Latents]:
         code = self.code(condition) if self.code is not None else None
         x = self.read(F.pixel_unshuffle(images, 2))  # (b, w, s/2, s/2)
         for level, stage in enumerate(self.encoder):
             if level:
                 x = self.downs[level - 1](F.pixel_unshuffle(x, 2))  # (b, 2w, s/4, s/4), (b, 4w, s/8, s/8), ...
             x = stage(x, code)
-        mean, log_variance = self.moments(self.join_features(x.flatten(1), condition)).chunk(2, dim=1)
+        x = x if self.is_map else x.flatten(1)
+        mean, log_variance = self.moments(self.join_features(x, condition)).chunk(2, dim=1)
         return mean, log_variance
 
-    def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
-        code = torch.cat([self.code(condition), z], dim=1) if self.code is not None else None
-        x = self.spread(self.join_z(z, condition)).unflatten(1, self.bottom)
+    def decode(self, z: Latents, condition: Condition) -> Float[Tensor, "b c h w"]:
+        code = self.code(condition) if self.code is not None else None
+        if code is not None and not self.is_map:
+            code = torch.cat([code, z], dim=1)
+        x = self.spread(self.join_z(z, condition)).reshape(-1, *self.bottom)
         for level, stage in enumerate(self.decoder):
             if level:
                 x = F.pixel_shuffle(self.ups[level - 1](x), 2)  # half the channels, twice the size
             x = stage(x, code)
         return F.pixel_shuffle(self.write(x), 2)
+
+
+def _around(inputs: int, outputs: int) -> nn.Module:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)

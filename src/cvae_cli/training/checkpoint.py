@@ -26,12 +26,14 @@ class Position:
     """Batches taken of the epoch in progress."""
     step: int = 0
     """Optimizer steps taken."""
+    skipped: int = 0
+    """Steps not taken because of their gradient."""
     seconds: float = 0.0
     """Spent training so far, validation and saving included."""
     best: float | None = None
     """The lowest -ELBO on the validation pictures, in nats."""
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    """Rate and distortion summed over the pictures of the epoch in progress."""
+    sums: list[float] = field(default_factory=list)
+    """Each loss summed over the pictures of the epoch in progress; nothing before its first step."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """What `metrics.jsonl` holds."""
 
@@ -67,7 +69,7 @@ def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: E
         raise CorruptError(
             f"{path} is damaged ({str(error).splitlines()[0]})", hint="start the training over with --force"
         ) from error
-    if position.step and len(slots) != len(list(model.parameters())):
+    if position.step and len(slots) != sum(len(group["params"]) for group in optimizer.param_groups):
         raise CorruptError(f"{path} does not fit its settings: the optimizer has another number of parameters")
     copy_tensors(parts["model"], named_tensors(model), source=path)
     copy_tensors(parts["ema"], ema.average, source=path)

@@ -1,9 +1,6 @@
 """The training loop, whole."""
 
 import math
-import time
-from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,57 +13,17 @@ from cvae_cli.errors import DivergedError, InterruptedRunError, UsageError
 from cvae_cli.evaluation.bound import bound_on
 from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.pretrained import save
-from cvae_cli.recipes import Recipe
+from cvae_cli.recipes import Recipe, TrainingSettings
 from cvae_cli.text.condition import settings_of
 from cvae_cli.training.card import model_card
 from cvae_cli.training.checkpoint import Position, load_state, save_state
 from cvae_cli.training.ema import EMA
 from cvae_cli.training.interrupt import deferred_interrupt
+from cvae_cli.training.objective import Objective, PriorAlone, WholeModel
 from cvae_cli.training.overview import overview
+from cvae_cli.training.progress import Clock, EpochResult, Listener
 from cvae_cli.training.run import Run
 from cvae_cli.training.schedule import learning_rate, rate_weight
-
-_REPORT_EVERY = 0.2  # seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """A moment inside an epoch. Rate and distortion are means over the epoch so far, in nats an image."""
-
-    epoch: int
-    epochs: int
-    batch: int
-    batches: int
-    rate: float
-    distortion: float
-    images_per_second: float
-    seconds_left: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochResult:
-    """An epoch's end; the validation bound is that of the averaged weights where there is an average."""
-
-    epoch: int
-    epochs: int
-    rate: float
-    distortion: float
-    valid_rate: float
-    valid_distortion: float
-    seconds: float
-    is_best: bool
-
-    @property
-    def valid(self) -> float:
-        return self.valid_rate + self.valid_distortion
-
-
-class Listener(Protocol):
-    """Told how training goes."""
-
-    def progress(self, progress: Progress) -> None: ...
-
-    def epoch_done(self, result: EpochResult) -> None: ...
 
 
 def build_model(recipe: Recipe, dataset: Dataset) -> CVAE:
@@ -104,26 +61,32 @@ def fit(
     """
     settings = recipe.training
     model = build_model(recipe, train).to(device)
+    objective = WholeModel(model, settings.free_bits) if recipe.start is None else PriorAlone(model)
     optimizer = torch.optim.AdamW(
-        model.parameters(),
+        objective.parameters(),
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
         fused=device.type != "mps",
     )
-    ema = EMA(model, settings.ema_decay)
-    position = Position()
-    if resume:
-        # a state is written before anything else: where there is neither it nor a model, nothing was done yet
-        if run.state_file.exists() or run.last_model.exists():
-            position = load_state(run.state_file, model, optimizer, ema)
-            _check_goes_on(position, run.recipe(), recipe)
-        run.write_recipe(recipe)
     batches = Batches(train, batch_size=settings.batch_size, device=device, seed=settings.seed, flip=recipe.data.flip)
     valid_batches = Batches(valid, batch_size=settings.batch_size, device=device)
+    ema = EMA(model, settings.ema_decay)
+    position = Position()
+    # a state is written before anything else: where there is neither it nor a model, nothing was done yet
+    if resume and (run.state_file.exists() or run.last_model.exists()):
+        position = load_state(run.state_file, model, optimizer, ema)
+        _check_goes_on(position, run.recipe(), recipe)
+    else:
+        if recipe.start is not None:
+            start_from(model, recipe.start)
+        objective.prepare(batches)
+        ema = EMA(model, settings.ema_decay)
+    if resume:
+        run.write_recipe(recipe)
     steps = settings.epochs * len(batches)
     dtype = DTYPES[pick_precision(settings.precision, device)]
     exact = torch.float32 if device.type == "mps" else torch.float64
-    clock = _Clock(position, images_per_step=batches.batch_size, steps=steps)
+    clock = Clock(position, images_per_step=batches.batch_size, steps=steps)
 
     def save_all() -> None:
         position.seconds = clock.seconds()
@@ -133,39 +96,39 @@ def fit(
         if not run.state_file.exists():
             save_all()
         while position.epoch < settings.epochs:
-            model.train()
-            sums = torch.tensor(position.sums, dtype=exact).to(device)  # rate, distortion
+            objective.train_mode()
+            sums = torch.tensor(position.sums or [0.0] * len(objective.names), dtype=exact).to(device)
             for images, condition in batches.epoch(position.epoch, start=position.batch):
                 torch.manual_seed(settings.seed * 1_000_003 + position.step + 1)  # a step's noise needs no memory
                 with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                    bound = model.elbo(images, condition)
+                    losses = objective.losses(images, condition)  # (b, losses)
                 beta = rate_weight(settings, position.step, len(batches))
-                loss = (beta * bound.rate + bound.distortion).mean()
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                if settings.gradient_clip:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+                objective.total(losses, beta).mean().backward()
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(settings, position.step, steps)
-                optimizer.step()
-                ema.update(position.step)
+                if _is_sane(model, settings):
+                    optimizer.step()
+                    ema.update(position.step)
+                else:
+                    position.skipped += 1
 
                 position.step += 1
                 position.batch += 1
-                sums += torch.stack([bound.rate.detach().sum(), bound.distortion.detach().sum()]).to(exact)
+                sums += losses.detach().sum(0).to(exact)
                 if interrupted() or clock.report_is_due():
-                    rate, distortion = _means(run, sums, position, batches)
-                    listener.progress(clock.progress(position, settings.epochs, len(batches), rate, distortion))
+                    means = _means(run, objective, sums, position, batches)
+                    listener.progress(clock.progress(position, settings.epochs, len(batches), means))
                 if interrupted():
                     position.sums = sums.tolist()
                     save_all()
                     raise _stopped(run, position)
 
-            rate, distortion = _means(run, sums, position, batches)
+            means = _means(run, objective, sums, position, batches)
             with ema.applied():
                 on_valid = bound_on(model, valid_batches)
                 _check_finite(run, on_valid.negative_elbo.mean().item(), position)
-                result = _end_epoch(position, settings.epochs, rate, distortion, on_valid, clock.seconds())
+                result = _end_epoch(position, settings.epochs, means, on_valid, clock.seconds())
                 card = model_card(recipe, model, train, position)
                 for folder in [run.last_model, *([run.best_model] if result.is_best else [])]:
                     save(model, folder, card=card)
@@ -176,6 +139,33 @@ def fit(
             if interrupted():
                 raise _stopped(run, position)
     return position
+
+
+def _is_sane(model: CVAE, settings: TrainingSettings) -> bool:
+    """Clip the gradient, and say whether a step should be taken with it."""
+    if not (settings.gradient_clip or settings.skip_above):
+        return True
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip or math.inf)
+    # only asked for where it matters: a GPU has to be waited for. What is no number shows in the loss.
+    return not settings.skip_above or not settings.skip_above < norm.item() < math.inf
+
+
+def start_from(model: CVAE, start: str) -> None:
+    """Give a model the network and the likelihood of a finished one.
+
+    Raises:
+        UsageError: the finished one is built otherwise.
+    """
+    finished = CVAE.from_pretrained(start)
+    ours, theirs = model.config, finished.config
+    architecture = theirs.architecture.model_copy(update={"prior": ours.architecture.prior})
+    if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):
+        raise UsageError(
+            f"{start} is built otherwise than the recipe says",
+            hint="take the settings from the model:  cvae train --prior score --model MODEL",
+        )
+    model.network.load_state_dict(finished.network.state_dict())
+    model.likelihood.load_state_dict(finished.likelihood.state_dict())
 
 
 def _check_goes_on(position: Position, before: Recipe, now: Recipe) -> None:
@@ -196,11 +186,11 @@ def _stopped(run: Run, position: Position) -> InterruptedRunError:
     )
 
 
-def _means(run: Run, sums: Tensor, position: Position, batches: Batches) -> tuple[float, float]:
-    """Rate and distortion an image over the epoch so far."""
-    rate, distortion = (sums / (position.batch * batches.batch_size)).tolist()
-    _check_finite(run, rate + distortion, position)
-    return rate, distortion
+def _means(run: Run, objective: Objective, sums: Tensor, position: Position, batches: Batches) -> dict[str, float]:
+    """Each loss an image, over the epoch so far."""
+    means = (sums / (position.batch * batches.batch_size)).tolist()
+    _check_finite(run, sum(means), position)
+    return dict(zip(objective.names, means, strict=True))
 
 
 def _check_finite(run: Run, loss: float, position: Position) -> None:
@@ -216,15 +206,14 @@ def _check_finite(run: Run, loss: float, position: Position) -> None:
 def _end_epoch(
     position: Position,
     epochs: int,
-    rate: float,
-    distortion: float,
+    losses: dict[str, float],
     on_valid: Bound,
     seconds: float,
 ) -> EpochResult:
     """Move the position to the next epoch and note what this one gave."""
     position.epoch += 1
     position.batch = 0
-    position.sums = [0.0, 0.0]
+    position.sums = []
     valid_rate, valid_distortion = on_valid.rate.mean().item(), on_valid.distortion.mean().item()
     valid = valid_rate + valid_distortion
     is_best = position.best is None or valid < position.best
@@ -234,7 +223,8 @@ def _end_epoch(
         {
             "epoch": position.epoch,
             "step": position.step,
-            "train": {"negative_elbo": rate + distortion, "rate": rate, "distortion": distortion},
+            "train": losses,
+            "skipped": position.skipped,
             "valid": {"negative_elbo": valid, "rate": valid_rate, "distortion": valid_distortion},
             "seconds": round(seconds, 2),
         }
@@ -242,42 +232,9 @@ def _end_epoch(
     return EpochResult(
         epoch=position.epoch,
         epochs=epochs,
-        rate=rate,
-        distortion=distortion,
+        losses=losses,
         valid_rate=valid_rate,
         valid_distortion=valid_distortion,
         seconds=seconds,
         is_best=is_best,
     )
-
-
-class _Clock:
-    """Elapsed time, speed, and when the next report is due."""
-
-    def __init__(self, position: Position, *, images_per_step: int, steps: int) -> None:
-        self._started = time.perf_counter()
-        self._earlier = position.seconds
-        self._first_step = position.step
-        self._images_per_step = images_per_step
-        self._steps = steps
-        self._reported = self._started
-
-    def seconds(self) -> float:
-        return self._earlier + time.perf_counter() - self._started
-
-    def report_is_due(self) -> bool:
-        return time.perf_counter() - self._reported >= _REPORT_EVERY
-
-    def progress(self, position: Position, epochs: int, batches: int, rate: float, distortion: float) -> Progress:
-        self._reported = time.perf_counter()
-        speed = (position.step - self._first_step) / (self._reported - self._started)  # steps a second
-        return Progress(
-            epoch=position.epoch + 1,
-            epochs=epochs,
-            batch=position.batch,
-            batches=batches,
-            rate=rate,
-            distortion=distortion,
-            images_per_second=speed * self._images_per_step,
-            seconds_left=(self._steps - position.step) / speed,
-        )

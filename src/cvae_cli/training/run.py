@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from cvae_cli import recipes
 from cvae_cli.errors import UsageError
+from cvae_cli.models.pretrained import STAGE
 from cvae_cli.paths import check_writable, unwritable, write_text
 from cvae_cli.recipes import Recipe
 
@@ -21,7 +22,8 @@ class Run:
     """The files of a run.
 
     `recipe.toml` (the effective settings), `metrics.jsonl` (a line an epoch), `samples/` (a picture an epoch),
-    `state/` (what going on needs), `model/` (the best epoch by validation), `last/` (the last epoch).
+    `state/` (what going on needs), `model/` (the best epoch by validation), `last/` (the last epoch), and `prior/`, a
+    run again, where a prior is fitted afterwards.
     """
 
     folder: Path
@@ -45,6 +47,11 @@ class Run:
     @property
     def last_model(self) -> Path:
         return self.folder / "last"
+
+    @property
+    def next_stage(self) -> "Run":
+        """The run of the training that follows this one, inside it."""
+        return Run(self.folder / STAGE)
 
     def samples_file(self, epoch: int) -> Path:
         return self.folder / "samples" / f"epoch-{epoch:03d}.png"

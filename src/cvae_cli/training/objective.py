@@ -1,0 +1,122 @@
+"""What a training minimises: the bound of a whole model, or how badly a prior fits a finished one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cvae_cli.data.batches import Batches
+from cvae_cli.errors import UsageError
+from cvae_cli.models.condition import Condition
+from cvae_cli.models.cvae import CVAE, Images
+from cvae_cli.models.prior import StandardNormal
+
+_CALIBRATION = 64  # batches whose latents tell a prior their scale
+
+
+class Objective(ABC):
+    """Losses of a batch.
+
+    Attributes:
+        names: what they are.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, model: CVAE) -> None:
+        self.model = model
+
+    @abstractmethod
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """What is learned."""
+
+    @abstractmethod
+    def train_mode(self) -> None:
+        """Put what is learned into training mode, and the rest into that of use."""
+
+    @abstractmethod
+    def losses(self, images: Images, condition: Condition) -> Float[Tensor, "b losses"]:
+        """The losses of each image, in the order of `names`."""
+
+    def total(self, losses: Float[Tensor, "b losses"], beta: float) -> Float[Tensor, " b"]:
+        """What is minimised.
+
+        Args:
+            beta: the weight of the rate, where there is one.
+        """
+        return losses.sum(1)
+
+    def prepare(self, batches: Batches) -> None:  # noqa: B027, most have nothing to prepare
+        """Called once, before the first step."""
+
+
+class WholeModel(Objective):
+    """-ELBO, with a weight on the rate.
+
+    Args:
+        free_bits: nats that each number of the latent may cost for nothing.
+
+    Raises:
+        UsageError: free bits without the standard prior, which alone knows what each number costs.
+    """
+
+    names: tuple[str, ...] = ("rate", "distortion")
+
+    def __init__(self, model: CVAE, free_bits: float = 0.0) -> None:
+        super().__init__(model)
+        self.free_bits = free_bits
+        if free_bits:
+            self.names = (*self.names, "free")
+            if not isinstance(model.prior, StandardNormal):
+                raise UsageError("free bits need the standard prior", hint="--set training.free_bits=0")
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return self.model.parameters()
+
+    def train_mode(self) -> None:
+        self.model.train()
+
+    def losses(self, images: Images, condition: Condition) -> Float[Tensor, "b losses"]:
+        bound = self.model.elbo(images, condition)
+        losses = [bound.rate, bound.distortion]
+        if self.free_bits:
+            assert isinstance(self.model.prior, StandardNormal)
+            assert bound.posterior is not None
+            rates = self.model.prior.rates(bound.posterior).mean(0)  # of each number, over the batch
+            # where a rate is below, this takes its gradient back
+            losses.append((self.free_bits - rates).clamp_min(0).sum().expand(len(images)))
+        return torch.stack(losses, dim=1)
+
+    def total(self, losses: Float[Tensor, "b losses"], beta: float) -> Float[Tensor, " b"]:
+        rate, distortion, *free = losses.unbind(1)
+        return beta * sum(free, rate) + distortion
+
+
+class PriorAlone(Objective):
+    """The prior's own loss on latents of a posterior that stays as it is."""
+
+    names: tuple[str, ...] = ("prior loss",)
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        self.model.requires_grad_(False)
+        self.model.prior.requires_grad_(True)
+        return self.model.prior.parameters()
+
+    def train_mode(self) -> None:
+        self.model.eval()
+        self.model.prior.train()
+
+    def losses(self, images: Images, condition: Condition) -> Float[Tensor, "b losses"]:
+        return self.model.prior.loss(self._latents(images, condition), condition)[:, None]
+
+    def prepare(self, batches: Batches) -> None:
+        self.model.eval()
+        seen = [self._latents(*batch) for batch, _ in zip(batches.in_order(), range(_CALIBRATION), strict=False)]
+        self.model.prior.calibrate(torch.cat(seen))
+
+    @torch.no_grad()
+    def _latents(self, images: Images, condition: Condition) -> Tensor:
+        posterior = self.model.posterior(images, condition)
+        return posterior.mean + posterior.stddev * torch.randn_like(posterior.mean)
