@@ -21,6 +21,15 @@ RESIDUAL = {
 }
 """Changes to a recipe that give a small modern model."""
 
+MAP = {
+    "architecture.network": {"kind": "residual", "width": 16, "blocks": 1, "latent": "map"},
+    "architecture.likelihood": {"kind": "gaussian"},
+    "architecture.latent_dim": 3,
+}
+"""Changes to a recipe that give a small model whose latent is a map."""
+
+SCORE = {"architecture.prior": {"kind": "score", "width": 16, "blocks": 1, "condition_width": 8, "steps": 3}}
+
 PHOTO = {
     "architecture.network": {"kind": "article", "condition_width": 24},
     "architecture.latent_dim": 12,
@@ -36,6 +45,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "residual-concat": {**RESIDUAL, "architecture.conditioning": "concat"},
     "residual-add": {**RESIDUAL, "architecture.conditioning": "add"},
     "residual-modulate": {**RESIDUAL, "architecture.conditioning": "modulate"},
+    "map-none": {**MAP, "architecture.conditioning": "none"},
+    "map-concat": {**MAP, "architecture.conditioning": "concat"},
+    "map-add": {**MAP, "architecture.conditioning": "add", "architecture.likelihood": {"kind": "logistic"}},
+    "map-modulate": {**MAP, "architecture.conditioning": "modulate"},
+    "map-flow": {**MAP, "architecture.prior": RESIDUAL["architecture.prior"]},
+    "map-score": {**MAP, **SCORE, "architecture.conditioning": "modulate"},
+    "vector-score": {**RESIDUAL, **SCORE, "architecture.conditioning": "concat"},
     "photo-none": {**PHOTO, "architecture.conditioning": "none"},
     "photo-concat": {**PHOTO, "architecture.conditioning": "concat"},
     "photo-add": {**PHOTO, "architecture.conditioning": "add"},
@@ -43,6 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "captioned-residual-none": {**RESIDUAL, "architecture.conditioning": "none"},
     "captioned-residual-concat": {**RESIDUAL, "architecture.conditioning": "concat"},
     "captioned-residual-modulate": {**RESIDUAL, "architecture.conditioning": "modulate"},
+    "captioned-map-score": {**MAP, **SCORE, "architecture.conditioning": "modulate"},
 }
 """Every way to build a model, by name."""
 

@@ -55,6 +55,9 @@ def test_bound_has_two_finite_parts_for_each_image(model: CVAE, shown: Shown) ->
 
 def test_every_parameter_learns(model: CVAE, shown: Shown) -> None:
     model.train().elbo(*shown).negative_elbo.mean().backward()
+    if not model.prior.has_density:
+        torch.manual_seed(0)
+        model.prior.loss(torch.randn(200, *model.latent_shape), shown[1].repeat_interleave(20, dim=0)).sum().backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
 

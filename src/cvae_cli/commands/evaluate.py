@@ -41,7 +41,7 @@ def evaluate(
         typer.Option(
             "--metric",
             help="mse, ssim, psnr, elbo, rate, distortion, bits-per-dim, active-units, iwae, accuracy, fid, "
-            "fid-fashion, clip-score or retrieval; repeat for several.",
+            "fid-fashion, recall, coverage, clip-score or retrieval; repeat for several.",
             metavar="METRIC",
         ),
     ] = None,

@@ -76,8 +76,11 @@ EXTRACTORS: dict[str, Callable[[torch.device, Report], Features]] = {
     "fid": inception_features,
     "fid-fashion": fashion_features,
     "accuracy": fashion_features,
+    "recall": fashion_features,
+    "coverage": fashion_features,
 }
 """What each metric of samples looks through. A Fréchet distance on other features than Inception's is not FID."""
 
 FRECHET_DISTANCES = {"fid", "fid-fashion"}
+BY_NEIGHBOURS = {"recall", "coverage"}
 BY_CLIP = {"clip-score", "retrieval"}

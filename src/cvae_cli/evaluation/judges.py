@@ -12,6 +12,8 @@ from cvae_cli.evaluation.fashion_cnn import FashionCNN
 
 Pictures = UInt8[Tensor, "n 3 h w"]
 
+_ROWS = 1000  # of a matrix of distances that are in memory at a time
+
 GROUP = 100
 """Captions among which a picture must find its own."""
 
@@ -59,6 +61,44 @@ class Agreement(Judge):
 
     def scores(self) -> dict[str, float]:
         return {"accuracy": self.agreed / self.seen}
+
+
+class Neighbours(Judge):
+    """Whether samples are as varied as real pictures, by who is whose neighbour among their features.
+
+    recall: the share of real pictures within the reach of a sample, which is as far as its k-th nearest sample
+    (Kynkäänniemi et al. 2019, k = 3). coverage: the share of real pictures with a sample within their own reach, as
+    far as their k-th nearest real picture (Naeem et al. 2020, k = 5).
+    """
+
+    _RECALL_K, _COVERAGE_K = 3, 5
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.drawn: list[Tensor] = []
+        self.real: list[Tensor] = []
+
+    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
+        self.drawn.append(self.network(drawn).cpu())
+        self.real.append(self.network(real).cpu())
+
+    def scores(self) -> dict[str, float]:
+        drawn, real = torch.cat(self.drawn), torch.cat(self.real)
+        reach_of_drawn, reach_of_real = _reach(drawn, self._RECALL_K), _reach(real, self._COVERAGE_K)
+        recalled = covered = 0
+        for start in range(0, len(real), _ROWS):
+            rows = slice(start, start + _ROWS)
+            distances = torch.cdist(real[rows], drawn)  # (rows, drawn)
+            recalled += int((distances <= reach_of_drawn).any(1).sum())
+            covered += int((distances.amin(1) <= reach_of_real[rows]).sum())
+        return {"recall": recalled / len(real), "coverage": covered / len(real)}
+
+
+def _reach(features: Tensor, k: int) -> Tensor:
+    """How far each row's k-th nearest other row is, `(n,)`."""
+    k = min(k, len(features) - 1)
+    parts = [torch.cdist(part, features).kthvalue(k + 1, dim=1).values for part in features.split(_ROWS)]
+    return torch.cat(parts)  # the nearest is the row itself
 
 
 class CaptionMatch(Judge):

@@ -51,6 +51,8 @@ METRICS = {
         Metric("accuracy", "accuracy", "higher", "samples", only="fashion-mnist"),
         Metric("fid", "fid", "lower", "samples", default=False),
         Metric("fid-fashion", "fid-fashion", "lower", "samples", only="fashion-mnist"),
+        Metric("recall", "recall", "higher", "samples", only="fashion-mnist"),
+        Metric("coverage", "coverage", "higher", "samples", only="fashion-mnist"),
         Metric("clip-score", "clip-score, 0 to 100", "higher", "samples", default=False),
         Metric("retrieval", "retrieval, R@1 of 100", "higher", "samples", default=False),
     )

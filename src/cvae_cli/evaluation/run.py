@@ -19,8 +19,8 @@ from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.bound import active_units, bound_on, importance_bound_on
 from cvae_cli.evaluation.clip_score import ClipJudge
 from cvae_cli.evaluation.fashion_cnn import FashionCNN
-from cvae_cli.evaluation.features import BY_CLIP, EXTRACTORS, FRECHET_DISTANCES, Features, clip_features
-from cvae_cli.evaluation.judges import Agreement, CaptionMatch, Frechet, Judge
+from cvae_cli.evaluation.features import BY_CLIP, BY_NEIGHBOURS, EXTRACTORS, FRECHET_DISTANCES, Features, clip_features
+from cvae_cli.evaluation.judges import Agreement, CaptionMatch, Frechet, Judge, Neighbours
 from cvae_cli.evaluation.metrics import Metric
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pixels import to_uint8
@@ -71,7 +71,7 @@ def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
             f"{model.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
             f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
         )
-    if len(dataset) < 2 and any(metric.name in FRECHET_DISTANCES for metric in chosen):
+    if len(dataset) < 2 and any(metric.name in FRECHET_DISTANCES | BY_NEIGHBOURS for metric in chosen):
         raise UsageError("a Fréchet distance needs at least 2 pictures; more than it has features to mean anything")
 
 
@@ -209,6 +209,9 @@ def _judges(chosen: Sequence[Metric], features: dict[str, Features], place: torc
                     judges.append(CaptionMatch(clip))
             case FashionCNN() as classifier if metric.name == "accuracy":
                 judges.append(Agreement(classifier))
+            case torch.nn.Module() as network if metric.name in BY_NEIGHBOURS:
+                if not any(isinstance(judge, Neighbours) for judge in judges):
+                    judges.append(Neighbours(network))
             case torch.nn.Module() as network:
                 judges.append(Frechet(metric.name, network, place))
     return judges

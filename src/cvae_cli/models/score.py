@@ -149,7 +149,7 @@ def _between(y: Tensor, noise: Tensor, t: Float[Tensor, " b"]) -> Tensor:
     return (1 - t) * y + t * noise
 
 
-def _waves(t: Float[Tensor, " b"]) -> Float[Tensor, "b 2*waves"]:
+def _waves(t: Float[Tensor, " b"]) -> Float[Tensor, "b waves"]:
     """Times in [0, 1] as sines and cosines of many frequencies (Vaswani et al. 2017)."""
     frequencies = torch.exp(torch.linspace(0, math.log(1000), _TIMES, device=t.device))
     angles = t[:, None] * frequencies

@@ -59,7 +59,8 @@ class WholeModel(Objective):
         free_bits: nats that each number of the latent may cost for nothing.
 
     Raises:
-        UsageError: free bits without the standard prior, which alone knows what each number costs.
+        UsageError: free bits without the standard prior, which alone knows what each number costs; a prior that is
+            fitted afterwards.
     """
 
     names: tuple[str, ...] = ("rate", "distortion")
@@ -67,6 +68,10 @@ class WholeModel(Objective):
     def __init__(self, model: CVAE, free_bits: float = 0.0) -> None:
         super().__init__(model)
         self.free_bits = free_bits
+        if not model.prior.has_density:
+            raise UsageError(
+                "a score prior is fitted to a finished model", hint="train another first:  --prior score, without --set"
+            )
         if free_bits:
             self.names = (*self.names, "free")
             if not isinstance(model.prior, StandardNormal):

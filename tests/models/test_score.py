@@ -1,0 +1,88 @@
+"""The prior that is fitted afterwards: its bound, its samples, its guidance."""
+
+import math
+
+import pytest
+import torch
+from helpers import small_model
+
+from cvae_cli.config import LabelClass, LabelCondition, ScorePrior
+from cvae_cli.errors import UsageError
+from cvae_cli.models.score import FlowMatching
+
+SETTINGS = ScorePrior(width=32, blocks=2, condition_width=32, steps=20)
+TWO = LabelCondition(classes=(LabelClass(name="a", words=("a",)), LabelClass(name="b", words=("b",))))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FlowMatching:
+    """Fitted to two Gaussians: class 0 around (3, 3), class 1 around (-3, 3), both of deviation 0.5."""
+    torch.manual_seed(0)
+    prior = FlowMatching(SETTINGS, latent_shape=(2,), condition=TWO)
+    prior.calibrate(torch.cat(draw(2000)[:1]))
+    optimizer = torch.optim.Adam(prior.parameters(), 3e-3)
+    for _ in range(600):
+        loss = prior.loss(*draw(128)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return prior.eval()
+
+
+def draw(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    label = torch.randint(2, (n,))
+    centre = torch.stack([3.0 - 6.0 * label, torch.full((n,), 3.0)], dim=1)
+    return centre + 0.5 * torch.randn(n, 2), label
+
+
+def test_bound_is_exact_where_the_velocities_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a standard normal the velocities are known, and -log p is its entropy on average."""
+    prior = FlowMatching(SETTINGS, latent_shape=(4, 3, 3), condition=None)
+    prior.shift.fill_(2.0)
+    prior.scale.fill_(3.0)
+
+    def velocity(y: torch.Tensor, t: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+        t = t.view(-1, 1, 1, 1)
+        return (2 * t - 1) / (1 - 2 * t + 2 * t * t) * y
+
+    monkeypatch.setattr(prior, "_velocity", velocity)
+    z = 2 + 3 * torch.randn(2000, 4, 3, 3)
+    entropy = 36 * (0.5 * math.log(2 * math.pi * math.e) + math.log(3))
+    assert -prior.log_prob(z, torch.zeros(2000)).mean().item() == pytest.approx(entropy, rel=0.01)
+
+
+def test_samples_are_those_of_the_data(fitted: FlowMatching) -> None:
+    label = torch.tensor([0, 1]).repeat_interleave(500)
+    with torch.no_grad():
+        z = fitted.from_noise(torch.randn(1000, 2), label)
+    for index, centre in enumerate([(3.0, 3.0), (-3.0, 3.0)]):
+        part = z[label == index]
+        torch.testing.assert_close(part.mean(0), torch.tensor(centre), atol=0.15, rtol=0)
+        torch.testing.assert_close(part.std(0), torch.full((2,), 0.5), atol=0.15, rtol=0)
+
+
+def test_density_prefers_the_right_class(fitted: FlowMatching) -> None:
+    z, label = draw(500)
+    with torch.no_grad():
+        right, wrong = fitted.log_prob(z, label), fitted.log_prob(z, 1 - label)
+        again = fitted.log_prob(z, label)
+    assert torch.equal(right, again)
+    assert right.mean() > wrong.mean() + 5
+    truth = -math.log(2 * math.pi * 0.25) - 1  # of a Gaussian of deviation 0.5 in two dimensions, on average
+    assert truth - 2 < right.mean() < truth + 0.2
+
+
+def test_guidance_leads_from_no_condition_to_more_of_it(fitted: FlowMatching) -> None:
+    noise, label = torch.randn(400, 2), torch.zeros(400, dtype=torch.long)
+    with torch.no_grad():
+        places = [fitted.from_noise(noise, label, guidance=g)[:, 0].mean().item() for g in (0.0, 0.5, 1.0, 2.0)]
+        assert torch.equal(fitted.from_noise(noise, label), fitted.from_noise(noise, label, guidance=1.0))
+    assert abs(places[0]) < 1
+    assert places[0] < places[1] < places[2] < places[3]
+
+
+def test_other_priors_refuse_guidance() -> None:
+    model = small_model("residual-modulate")
+    assert model.sample(torch.tensor([1]), guidance=1.0).shape == (1, 1, 28, 28)
+    with pytest.raises(UsageError, match="guidance needs a prior of the kind score"):
+        model.sample(torch.tensor([1]), guidance=2.0)
