@@ -10,7 +10,8 @@ from cvae_cli.data import Dataset, load_dataset
 from cvae_cli.data.conditions import captions_of
 from cvae_cli.data.dataset import whole
 from cvae_cli.models import CVAE
-from cvae_cli.text.condition import conditioned
+from cvae_cli.text.condition import conditioned, settings_of
+from cvae_cli.text.encoder import find_encoder
 from cvae_cli.training.fit import build_model
 
 RESIDUAL = {
@@ -79,7 +80,7 @@ def captioned(n: int = 64, size: int = 16) -> Dataset:
     """Coloured pictures with captions, which the embedded text encoder has seen."""
     pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
     captions = captions_of([CAPTIONS[index % len(CAPTIONS)] for index in range(n)])
-    return conditioned(whole("captioned", "train", pixels, captions, "none"), "static")
+    return conditioned(whole("captioned", "train", pixels, captions, "none"), find_encoder("static"))
 
 
 def data_for(variant: str, n: int = 8) -> Dataset:
@@ -91,7 +92,9 @@ def small_model(variant: str = "article-concat") -> CVAE:
     """An untrained model, ready to sample; its last layers are not zero, so that everything has an effect."""
     import torch
 
-    model = build_model(recipes.load("fashion-concat", VARIANTS[variant]), data_for(variant))
+    data = data_for(variant)
+    recipe = recipes.load("fashion-concat", VARIANTS[variant])
+    model = build_model(recipe, data.name, data.image_shape, settings_of(data))
     torch.manual_seed(1)
     for parameter in model.parameters():
         if not parameter.any():

@@ -100,3 +100,9 @@ def did_you_mean(said: str | Sequence[str], known: Sequence[str]) -> str:
     ]
     similarity, nearest = max(matches, default=(0.0, ""))
     return f' Did you mean "{nearest}"?' if similarity >= _NEAR else ""
+
+
+def quoted(text: str) -> str:
+    """`text` in quotes, shortened, with what would disturb a terminal spelled out."""
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + '"'

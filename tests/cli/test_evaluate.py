@@ -32,8 +32,13 @@ def test_json_carries_the_protocol(evaluate: Command, run_folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     (scored,) = result["models"]
-    assert list(scored["scores"]) == ["mse", "ssim", "psnr", "elbo", "accuracy", "fid-fashion"]
-    assert scored["scores"]["elbo"] == pytest.approx(scored["rate"] + scored["distortion"])
+    assert list(scored["scores"]) == [
+        *("mse", "ssim", "psnr", "elbo", "rate", "distortion", "bits-per-dim", "active-units"),
+        *("accuracy", "fid-fashion", "recall", "coverage"),
+    ]
+    scores = scored["scores"]
+    assert scores["elbo"] == pytest.approx(scores["rate"] + scores["distortion"])
+    assert scores["bits-per-dim"] is None  # the article's cross-entropy is not over 8-bit values
     protocol = result["protocol"]
     assert (protocol["split"], protocol["real_images"], protocol["generated_images"]) == ("test", 64, 64)
     assert (protocol["seed"], protocol["temperature"], protocol["image_size"]) == (3, 1.0, 28)

@@ -14,6 +14,7 @@ from cvae_cli.data import load_dataset
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.run import evaluate
+from cvae_cli.text.condition import settings_of
 from cvae_cli.training.fit import build_model
 
 
@@ -49,13 +50,17 @@ def test_colours_and_labels_are_read(archive: Path) -> None:
 
 def test_colour_models_draw_reconstruct_and_are_measured(archive: Path) -> None:
     data = load_dataset("cifar-10", "test", data_dir=archive)
-    model = build_model(recipes.load("fashion-concat", RESIDUAL | {"architecture.conditioning": "modulate"}), data)
+    recipe = recipes.load("fashion-concat", RESIDUAL | {"architecture.conditioning": "modulate"})
+    model = build_model(recipe, data.name, data.image_shape, settings_of(data))
     (picture,) = model.eval().generate("two cats")
     assert (picture.mode, picture.size) == ("RGB", (32, 32))
     assert model.sample(torch.arange(3)).shape == (3, 3, 32, 32)
     chosen = metrics.default_for("cifar-10")
-    assert [metric.name for metric in chosen] == ["mse", "ssim", "psnr", "elbo"]
-    assert evaluate(model, data, chosen, features={}).values.keys() == {"mse", "ssim", "psnr", "elbo"}
+    names = ["mse", "ssim", "psnr", "elbo", "rate", "distortion", "bits-per-dim", "active-units"]
+    assert [metric.name for metric in chosen] == names
+    scores = evaluate(model, data, chosen, features={}).values
+    assert list(scores) == names
+    assert scores["bits-per-dim"] is None  # a density has no bits
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,11 @@ class Counting(TextEncoder):
         return self.inner.encode(texts)
 
 
-def test_labels_stay_labels_unless_an_encoder_is_asked_for() -> None:
+def test_labels_stay_labels_unless_there_is_an_encoder() -> None:
     data = fashion(n=20)
-    assert conditioned(data, None) is conditioned(data, "labels") is data
+    assert conditioned(data, None) is data
     assert settings_of(data) == LabelCondition(classes=data.conditions.classes)
-    captions = conditioned(data, "static").conditions
+    captions = conditioned(data, find_encoder("static")).conditions
     assert isinstance(captions, Captions)
     assert captions.text(0) == "ankle boot"
     assert captions.draw(np.arange(20)).shape == (20, captions.encoder.width)
@@ -47,14 +47,14 @@ def test_labels_stay_labels_unless_an_encoder_is_asked_for() -> None:
     assert alike.max() < 0.01  # half precision
 
 
-def test_captions_are_encoded_unless_labels_are_asked_for() -> None:
+def test_captions_need_an_encoder() -> None:
     data = captioned(6)
     bare = replace(data, conditions=replace(data.conditions, vectors=None, encoder=None))
-    assert isinstance(settings_of(conditioned(bare, None)), StaticCondition)
+    assert isinstance(settings_of(conditioned(bare, find_encoder("static"))), StaticCondition)
     with pytest.raises(UsageError, match="captioned has captions, no classes"):
-        conditioned(bare, "labels")
+        conditioned(bare, None)
     with pytest.raises(UsageError, match=r'no text encoder "statik"\. Did you mean "static"'):
-        conditioned(bare, "statik")
+        find_encoder("statik")
     with pytest.raises(ValueError, match="not encoded"):
         settings_of(bare)
     with pytest.raises(ValueError, match="must be encoded"):
@@ -123,6 +123,6 @@ def test_captions_that_say_nothing_are_said() -> None:
     assert not told.conditions.draw(np.array([199])).any()
     assert told.conditions.draw(np.array([198])).any()
     assert len(said) == 1
-    assert said[0].startswith("1 captions say nothing to the text encoder")
-    with pytest.raises(UsageError, match='200 captions say nothing to the text encoder "static"'):
+    assert said[0].startswith("a caption says nothing to the text encoder: ")
+    with pytest.raises(UsageError, match='too many captions say nothing to the text encoder "static"'):
         with_vectors(replace(data, conditions=captions_of([["\u6d77\u8fb9"]] * 200)), find_encoder("static"))

@@ -79,7 +79,7 @@ def generate(
 
     network = CVAE.from_pretrained(model, device=pick_device(device))
     conditions = network.condition(wanted, notice=console.warn)  # every prompt is understood before one is drawn
-    if network.config.name == options.DEFAULT_MODEL:
+    if model == options.DEFAULT_MODEL:
         _point_to_clothes(wanted)
     settings = {"seed": seed, "temperature": temperature, "guidance": guidance}
     drawn = _draw(network, conditions, n, settings)

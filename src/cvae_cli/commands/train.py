@@ -92,10 +92,6 @@ def train(
             raise UsageError(f"{recipe} or --data {data}?", hint="a folder is learned by the recipe " + _FOLDER_RECIPE)
         recipe, data = _FOLDER_RECIPE, recipe
         name = options.short_name(data)
-    if data is not None:
-        from cvae_cli.data import full_name
-
-        data = full_name(data)
     asked = {
         "name": name,
         "data.name": data,
@@ -115,6 +111,7 @@ def train(
 
     values = {key: value for key, value in asked.items() if value is not None}
     values |= dict(recipes.parse_change(change) for change in changes or [])
+    values |= _full_names(values)
     if resume is not None:
         if recipe or out or force or values.keys() - set(_MAY_CHANGE):
             raise UsageError(
@@ -139,6 +136,20 @@ def train(
     return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
 
 
+def _full_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Names of folders as a run must record them, to be gone on with from anywhere."""
+    full = {}
+    if isinstance(values.get("data.name"), str):
+        from cvae_cli.data import full_name
+
+        full["data.name"] = full_name(values["data.name"])
+    if isinstance(values.get("data.condition"), str):
+        from cvae_cli.text.encoder import full_name as full_encoder_name
+
+        full["data.condition"] = full_encoder_name(values["data.condition"])
+    return full
+
+
 def _train(
     folder: Path, recipe: "Recipe | None", changes: dict[str, Any], *, device: str, force: bool, dry_run: bool
 ) -> None:
@@ -158,27 +169,12 @@ def _train(
         return console.result(recipe.model_dump(mode="json"), recipes.dump(recipe))
     console.hint(f"{recipe.name}: getting ready")
 
-    from cvae_cli.data import load_dataset
     from cvae_cli.device import pick_device
-    from cvae_cli.text.condition import conditioned
-    from cvae_cli.text.encoder import find_encoder
+    from cvae_cli.training.prepare import load_data
 
     place = pick_device(device)
     with options.getting_ready(recipe.data.name) as (report, steps):
-        # the encoder first: a slip in its name should not be found after gigabytes of pictures
-        by = recipe.data.condition
-        encoder = by if by in {None, "labels"} else find_encoder(str(by), report, place)
-        whole = load_dataset(
-            recipe.data.name,
-            "train",
-            size=recipe.data.size,
-            data_dir=Path(recipe.data.dir) if recipe.data.dir else None,
-            report=report,
-            steps=steps,
-            notice=console.note,
-        ).limit(recipe.data.limit)
-        whole = conditioned(whole, encoder, report=report, steps=steps, notice=console.warn)
-    data, valid = whole.divide(recipe.data.holdout, recipe.training.seed)
+        data, valid = load_data(recipe, place, report=report, steps=steps, notice=console.note)
     with run.lock():
         if not resume:
             run.create(recipe, force=force)
@@ -217,9 +213,10 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
     import torch
 
     from cvae_cli.device import flops
+    from cvae_cli.text.condition import settings_of
     from cvae_cli.training.fit import build_model
 
-    model = build_model(recipe, data).eval()
+    model = build_model(recipe, data.name, data.image_shape, settings_of(data)).eval()
     shape = data.image_shape
     picture = torch.zeros(1, shape.channels, shape.size, shape.size)
     parameters = sum(parameter.numel() for parameter in model.parameters())

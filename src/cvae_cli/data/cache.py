@@ -147,7 +147,7 @@ def _build(listing: Listing, size: int, place: Path, steps: Steps) -> dict[str, 
         part.mkdir(exist_ok=True)
         broken = _append_pixels(listing, size, part, steps)
         index = {"format": _FORMAT, "size": size, "broken": broken, "files": listing.files}
-        _append(part / _INDEX, json.dumps(index).encode(), at=0)
+        append(part / _INDEX, json.dumps(index).encode(), at=0)
         os.replace(part, place)
         (place / _JOURNAL).unlink()
     except Exception:
@@ -165,10 +165,10 @@ def _append_pixels(listing: Listing, size: int, part: Path, steps: Steps) -> dic
     steps(what, done, total)
     with closing(decode_all(listing.root, listing.files[done:], size)) as chunks:
         for content, more in chunks:
-            _append(pixels, content, at=done * row)
+            append(pixels, content, at=done * row)
             done += len(content) // row
             line = json.dumps({"done": done, "broken": more}).encode() + b"\n"
-            _append(journal, line, at=vouched)
+            append(journal, line, at=vouched)
             vouched += len(line)
             broken |= more
             if len(broken) > total * MOST_LOST:
@@ -197,7 +197,7 @@ def _journal(journal: Path, pixels: Path, row: int) -> tuple[int, dict[str, str]
     return done, broken, length
 
 
-def _append(path: Path, content: bytes, *, at: int) -> None:
+def append(path: Path, content: bytes, *, at: int) -> None:
     """Let a file end, after its first `at` bytes, with `content`, and be so on the disk.
 
     Written rather than mapped: where the disk is full, writing raises an OSError, and a mapping kills the process.

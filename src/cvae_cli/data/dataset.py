@@ -103,6 +103,7 @@ def load_dataset(
     split: str,
     *,
     size: int | None = None,
+    limit: int | None = None,
     data_dir: Path | None = None,
     report: Report = lambda here, total: None,
     steps: Steps = lambda what, here, total: None,
@@ -115,6 +116,7 @@ def load_dataset(
         split: `train`, or `val` (`validation` means the same) or `test` where there is one.
         size: pixels a side. Pictures of any size are brought to 64 unless told otherwise, and kept so in the cache;
             data sets of one size have that only.
+        limit: only the first so many pictures; no others are prepared.
         data_dir: a folder with the data set's published files, instead of the cache; nothing is fetched into it.
         report: told of the bytes as they arrive.
         steps: told how far the pictures are prepared.
@@ -128,15 +130,10 @@ def load_dataset(
     from cvae_cli.data import cache, coco, folder
 
     check_name(name, split)
+    shape = shape_of(name, size)
     if name in _fixed():
-        module, only = _fixed()[name]
-        if size not in {None, only}:
-            raise UsageError(f"{name} has pictures of {only}x{only}", hint="leave the size out")
-        dataset: Dataset = module.load(name, split, data_dir=data_dir, report=report)
-        return dataset
-    size = size or DEFAULT_SIZE
-    if size not in _SIZES:
-        raise UsageError(f"pictures of {size}x{size} pixels: from {_SIZES[0]} to {_SIZES[-1]} a side can be had")
+        dataset: Dataset = _fixed()[name][0].load(name, split, data_dir=data_dir, report=report)
+        return dataset.limit(limit)
     split = folder.canonical_split(split)
     if name == "coco":
         listing = coco.listing(split, data_dir=data_dir, report=report, steps=steps, notice=notice)
@@ -146,7 +143,38 @@ def load_dataset(
         listing = folder.listing(name, split)
     for note in listing.notes:
         notice(f"{name}: {note}")
-    return cache.prepare(listing, size, steps=steps, notice=notice)
+    return cache.prepare(listing.limit(limit), shape.size, steps=steps, notice=notice)
+
+
+def shape_of(name: str, size: int | None = None) -> ImageShape:
+    """What the pictures of a data set will be like, before any is opened.
+
+    Raises:
+        UsageError: it cannot be had in that size.
+    """
+    if name in _fixed():
+        _, shape = _fixed()[name]
+        if size not in {None, shape.size}:
+            raise UsageError(f"{name} has pictures of {shape.size}x{shape.size}", hint="leave the size out")
+        return shape
+    size = size or DEFAULT_SIZE
+    if size not in _SIZES:
+        raise UsageError(f"pictures of {size}x{size} pixels: from {_SIZES[0]} to {_SIZES[-1]} a side can be had")
+    return ImageShape(size=size, channels=3)
+
+
+def has_classes(name: str) -> bool:
+    """Whether the pictures of a data set come in classes, and not with captions.
+
+    Raises:
+        CvaeError: there is no such data set, or a folder is not as one must be.
+    """
+    from cvae_cli.data import folder
+
+    if name.startswith(folder.PREFIX):
+        return isinstance(folder.listing(name, "train").conditions, Labels)
+    check_name(name, "train")
+    return name in _fixed()
 
 
 def check_name(name: str, split: str) -> None:
@@ -181,8 +209,9 @@ def _splits(name: str) -> tuple[str, ...]:
     raise UsageError(f'no data set "{name}".{suggestion}', hint=f"data sets: {', '.join(names())}")
 
 
-def _fixed() -> dict[str, tuple[ModuleType, int]]:
-    """Which module reads which data set of one size, and that size: each has `SPLITS` and `load`."""
+def _fixed() -> dict[str, tuple[ModuleType, ImageShape]]:
+    """Which module reads which data set of one shape, and that shape: each has `SPLITS` and `load`."""
     from cvae_cli.data import cifar, mnist
 
-    return {**dict.fromkeys(mnist.FAMILY, (mnist, 28)), "cifar-10": (cifar, 32)}
+    grey, coloured = ImageShape(size=28, channels=1), ImageShape(size=32, channels=3)
+    return {**dict.fromkeys(mnist.FAMILY, (mnist, grey)), "cifar-10": (cifar, coloured)}

@@ -18,7 +18,7 @@ from cvae_cli.config import LabelClass
 from cvae_cli.data.conditions import Captions, Labels, captions_of
 from cvae_cli.data.listing import Listing, absent, left_out, one_line
 from cvae_cli.data.metadata import find_metadata, read_metadata, read_text
-from cvae_cli.errors import MissingError, UsageError
+from cvae_cli.errors import MissingError, UsageError, quoted
 
 PREFIX = "folder:"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -49,9 +49,18 @@ def canonical_split(split: str) -> str:
 
 
 def full_name(name: str) -> str:
-    """`folder:PATH` with the path made absolute, so that it means the same from anywhere."""
+    """`folder:PATH` with the path made absolute, so that it means the same from anywhere.
+
+    Raises:
+        UsageError: the path is not text, which no recipe can record.
+    """
     path = name.removeprefix(PREFIX)
-    return PREFIX + os.path.abspath(os.path.expanduser(path)) if path else name
+    full = PREFIX + os.path.abspath(os.path.expanduser(path)) if path else name
+    try:
+        full.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the path of {quoted(name)} is not valid text", hint="rename the folder") from error
+    return full
 
 
 def splits(name: str) -> tuple[str, ...]:

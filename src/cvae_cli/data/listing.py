@@ -1,8 +1,10 @@
 """What a source of pictures knows before any of them is opened: their names, and what they show."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
 
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.errors import CorruptError, MissingError
@@ -30,6 +32,12 @@ class Listing:
     conditions: Labels | Captions
     licence: str
     notes: tuple[str, ...] = ()
+
+    def limit(self, n: int | None) -> "Listing":
+        """The first `n` pictures, or all of them."""
+        if n is None or n >= len(self.files):
+            return self
+        return replace(self, files=self.files[:n], conditions=self.conditions.take(np.arange(n)))
 
 
 def inside(name: str, where: str) -> str:

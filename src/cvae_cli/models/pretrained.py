@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from cvae_cli import hub
 from cvae_cli.config import ModelConfig
-from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean
+from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean, quoted
 from cvae_cli.paths import bundled_dir, replacing, write_text
 from cvae_cli.settings import SettingsError, build
-from cvae_cli.text.labels import quoted
 
 if TYPE_CHECKING:
     from cvae_cli.models.cvae import CVAE

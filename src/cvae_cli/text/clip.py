@@ -12,10 +12,9 @@ from torch import Tensor
 
 from cvae_cli.config import ClipCondition
 from cvae_cli.download import Report
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import UsageError, quoted
 from cvae_cli.text.clip_source import ClipSource, load_tensors, resolve, tokenizer, unbuildable
 from cvae_cli.text.encoder import Notice, TextEncoder
-from cvae_cli.text.labels import quoted
 from cvae_cli.text.sentences import fitting, sentences
 
 _TOGETHER = 256  # sentences that pass the tower at once on a GPU

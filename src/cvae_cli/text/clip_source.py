@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from cvae_cli import hub, weights
 from cvae_cli.download import Report, sha256
-from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean
-from cvae_cli.text.labels import quoted
+from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean, quoted
 
 DEFAULT = "ViT-B-32-quickgelu/openai"
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"

@@ -11,9 +11,9 @@ from cvae_cli.config import LabelClass, TextCondition
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.download import Report
-from cvae_cli.errors import UsageError
-from cvae_cli.text.encoder import Notice, TextEncoder, find_encoder, same_encoder
-from cvae_cli.text.labels import match, quoted
+from cvae_cli.errors import UsageError, quoted
+from cvae_cli.text.encoder import Notice, TextEncoder, same_encoder
+from cvae_cli.text.labels import match
 from cvae_cli.text.vectors import Steps, with_vectors
 
 _encoders: dict[TextCondition, TextEncoder] = {}
@@ -64,32 +64,24 @@ def _class_index(prompt: str, classes: Sequence[LabelClass], notice: Notice) -> 
 
 def conditioned(
     dataset: Dataset,
-    by: str | TextEncoder | None,
+    encoder: TextEncoder | None,
     *,
-    device: torch.device | None = None,
-    report: Report = lambda here, total: None,
     steps: Steps = lambda what, here, total: None,
     notice: Notice = lambda text: None,
 ) -> Dataset:
     """The data set with the conditions that a new model is to learn from.
 
     Args:
-        by: `labels`, or a text encoder or its name (see `find_encoder`); when absent, labels where there are any,
-            else `static`.
-        device: where a large encoder computes; the CPU when absent.
+        encoder: reads the captions, or the names of the classes; without one the conditions are labels.
 
     Raises:
-        UsageError: a data set of captions has no labels, or no such encoder.
+        UsageError: a data set of captions and no encoder.
     """
-    has_labels = isinstance(dataset.conditions, Labels)
-    if by == "labels" and not has_labels:
-        raise UsageError(
-            f"{dataset.name} has captions, no classes", hint="learn from the captions:  --condition static"
-        )
-    if by == "labels" or (by is None and has_labels):
-        return dataset
-    encoder = by if isinstance(by, TextEncoder) else find_encoder(by or "static", report, device)
-    return _with_vectors(dataset, encoder, steps, notice)
+    if encoder is not None:
+        return _with_vectors(dataset, encoder, steps, notice)
+    if not isinstance(dataset.conditions, Labels):
+        raise UsageError(f"{dataset.name} has captions, no classes")
+    return dataset
 
 
 def conditioned_like(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cvae_cli.config import LabelClass
-from cvae_cli.errors import UsageError, did_you_mean
+from cvae_cli.errors import UsageError, did_you_mean, quoted
 
 Tokens = tuple[str, ...]
 
@@ -55,12 +55,6 @@ def names_only(prompt: str, classes: Sequence[LabelClass]) -> bool:
 def describe(classes: Sequence[LabelClass]) -> str:
     """Every class with the words that mean it, a line each."""
     return "\n".join(f"  {each.name}: {', '.join(each.words)}" for each in classes)
-
-
-def quoted(text: str) -> str:
-    """`text` in quotes, shortened, with what would disturb a terminal spelled out."""
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + '"'
 
 
 def tokenize(text: str) -> Tokens:

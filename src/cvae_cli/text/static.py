@@ -25,9 +25,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cvae_cli.config import StaticCondition
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import UsageError, quoted
 from cvae_cli.text.encoder import Notice, TextEncoder
-from cvae_cli.text.labels import quoted
 
 VECTORS = Path(__file__).with_name("static.safetensors")
 TOKENIZER = Path(__file__).with_name("static-tokenizer.json")

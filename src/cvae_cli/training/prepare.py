@@ -1,0 +1,60 @@
+"""From a recipe to the pictures that it learns from. What is wrong is found before anything large is fetched."""
+
+from pathlib import Path
+
+import torch
+
+from cvae_cli.config import Condition, ImageShape, LabelClass, LabelCondition
+from cvae_cli.data.dataset import Dataset, Notice, Steps, has_classes, load_dataset, shape_of
+from cvae_cli.download import Report
+from cvae_cli.errors import UsageError
+from cvae_cli.recipes import Recipe
+from cvae_cli.text.condition import conditioned
+from cvae_cli.text.encoder import TextEncoder, find_encoder
+from cvae_cli.training.fit import build_model
+
+_ANY_CLASSES = LabelCondition(classes=(LabelClass(name="any", words=("any",)),))
+
+
+def load_data(
+    recipe: Recipe, device: torch.device, *, report: Report, steps: Steps, notice: Notice
+) -> tuple[Dataset, Dataset]:
+    """The pictures to learn from, with their conditions, and those held back.
+
+    Raises:
+        UsageError: the recipe asks for what the data does not have, or its parts do not fit each other.
+        MissingError, CorruptError: data, or a text encoder, cannot be had or is damaged.
+    """
+    data = recipe.data
+    encoder = _encoder(recipe, device, report)
+    condition = encoder.settings if encoder else _ANY_CLASSES
+    _check_network(recipe, shape_of(data.name, data.size), condition)
+    whole = load_dataset(
+        data.name,
+        "train",
+        size=data.size,
+        limit=data.limit,
+        data_dir=Path(data.dir) if data.dir else None,
+        report=report,
+        steps=steps,
+        notice=notice,
+    )
+    whole = conditioned(whole, encoder, steps=steps, notice=notice)
+    return whole.divide(data.holdout, recipe.training.seed)
+
+
+def _encoder(recipe: Recipe, device: torch.device, report: Report) -> TextEncoder | None:
+    """The text encoder that a recipe needs; none for labels."""
+    by, classes = recipe.data.condition, has_classes(recipe.data.name)
+    if by == "labels" and not classes:
+        raise UsageError(
+            f"{recipe.data.name} has captions, no classes", hint="learn from the captions:  --condition static"
+        )
+    if by == "labels" or (by is None and classes):
+        return None
+    return find_encoder(by or "static", report, device)
+
+
+def _check_network(recipe: Recipe, shape: ImageShape, condition: Condition) -> None:
+    """Build the model once, for the error that it may raise."""
+    build_model(recipe, recipe.data.name, shape, condition)

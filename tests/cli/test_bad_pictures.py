@@ -1,0 +1,470 @@
+"""What the installed command says and does when it is given pictures, captions or encoders that it cannot use."""
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Command
+from helpers import RESIDUAL, captioned
+from pictures_data import classes, coco, large, texts
+from PIL import Image
+from test_bad_input import short, snapshot
+from tiny_clip import save_tiny_clip
+
+from cvae_cli import recipes
+from cvae_cli.text.condition import conditioned
+from cvae_cli.training.fit import build_model
+
+Refused = Callable[..., str]
+
+SMALL = [
+    *("--size", "16", "--epochs", "1", "--set", "architecture.network.width=8"),
+    *("--set", "architecture.latent_dim=4", "--set", "architecture.prior.layers=2"),
+]
+"""Changes to the recipe for folders that make it quick."""
+PREPARED = {"index.json", "pixels.bin"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The cache of one test alone."""
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def own(cvae: Command, home: Path) -> Command:
+    """The installed command with that cache."""
+    return lambda *arguments, **options: cvae(*arguments, env={"CVAE_HOME": str(home)}, **options)
+
+
+def kept(home: Path) -> set[str]:
+    """The names of the files in the cache, locks aside."""
+    return {path.name for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+@pytest.fixture
+def refused(own: Command, tmp_path: Path, home: Path) -> Refused:
+    """Run a command that must fail: with this exit code, one line that has these words, and no change to any file.
+
+    Pictures may stay in the cache when they are `prepared` whole. Gives all of stderr.
+    """
+
+    def run(arguments: str | list[str], code: int, *words: str, prepared: bool = False) -> str:
+        def files() -> dict[str, bytes | str]:
+            return {name: content for name, content in snapshot(tmp_path).items() if not name.startswith("cache")}
+
+        before = files()
+        done = own(*(shlex.split(arguments) if isinstance(arguments, str) else arguments))
+        assert done.returncode == code, done.stderr
+        lines = done.stderr.splitlines()
+        said = [number for number, line in enumerate(lines) if line.startswith("cvae: ")]
+        assert len(said) == 1, done.stderr
+        first, *hints = lines[said[0] :]  # before it there may be notes, and on a slow machine how far it is
+        assert all(line.startswith("      ") for line in hints), done.stderr
+        for word in words:
+            assert word in first
+        assert len(first) < 500
+        assert done.stdout == ""
+        assert files() == before
+        assert kept(home) == (PREPARED if prepared else set())
+        return str(done.stderr)
+
+    return run
+
+
+# ---- COCO --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return coco(tmp_path_factory.mktemp("small") / "coco", train=20, val=1)
+
+
+@pytest.fixture
+def copy(small_coco: Path, tmp_path: Path) -> Path:
+    """A copy of COCO's layout to damage: `coco` in the folder that commands run in."""
+    return Path(shutil.copytree(small_coco, tmp_path / "coco"))
+
+
+def annotations(home: Path) -> Path:
+    return home / "annotations" / "captions_train2017.json"
+
+
+def edited(path: Path, change: Callable[[dict], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "words"),
+    [
+        (lambda home: shutil.rmtree(home), 3, ["coco has no annotations/captions_train2017.json"]),
+        (lambda home: annotations(home).unlink(), 3, ["annotations/captions_train2017.json"]),
+        (lambda home: os.truncate(annotations(home), 2_000), 4, ["captions_train2017.json", "not JSON"]),
+        (
+            lambda home: annotations(home).write_bytes(annotations(home).read_bytes().replace(b"dog", b"caf\xe9")),
+            4,
+            ["captions_train2017.json", "not JSON", "byte 0xe9"],
+        ),
+        (
+            lambda home: (home / "train2017" / "000000000003.jpg").unlink(),
+            3,
+            ["names 20 pictures", "1 of them", "the first 000000000003.jpg"],
+        ),
+        (
+            lambda home: (home / "train2017" / "000000000003.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more"),
+            4,
+            ["more than 1% of the 20 pictures cannot be read: train2017/000000000003.jpg"],
+        ),
+    ],
+    ids=["no copy", "no captions", "truncated", "Latin-1", "absent picture", "broken picture"],
+)
+def test_copies_of_coco_that_cannot_be_used(
+    refused: Refused, copy: Path, damage: Callable[[Path], object], code: int, words: list[str]
+) -> None:
+    damage(copy)
+    refused("train scenes --data-dir coco", code, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("coco-64", 3, ['the weights "clip" are not here', "605 MB"]),
+        ("coco-64 --condition statik", 2, ['no text encoder "statik". Did you mean "static"?']),
+        ("coco-64 --condition labels", 2, ["coco has captions, no classes"]),
+        ("coco-64 --condition static --size 100", 2, ['the network "article"', "not 100x100"]),
+        ("scenes --size 100", 2, ['the network "residual"', "100x100"]),
+        ("coco-64 --condition static --size 7", 2, ["pictures of 7x7 pixels", "from 8 to 1024"]),
+    ],
+    ids=short,
+)
+def test_settings_that_fail_before_any_picture_is_prepared(
+    refused: Refused, copy: Path, arguments: str, code: int, words: list[str]
+) -> None:
+    said = refused(f"train {arguments} --data-dir coco", code, *words)
+    assert ("cvae download-weights clip" in said) == (arguments == "coco-64")
+
+
+def test_a_copy_of_coco_with_small_faults_is_learned_from(own: Command, tmp_path: Path) -> None:
+    copy = coco(tmp_path / "coco", train=220, val=1)
+    (copy / "train2017" / "000000000007.jpg").unlink()
+    os.truncate(copy / "train2017" / "000000000008.jpg", 300)
+
+    def change(content: dict) -> None:
+        stranger = {"image_id": 99_999, "caption": "a stranger"}
+        content["annotations"] = [each for each in content["annotations"] if each["image_id"] != 9] + [stranger]
+
+    edited(annotations(copy), change)
+    done = own("train", "pictures", "--data", "coco", "--data-dir", "coco", *SMALL, "--batch-size", "99")
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "%" not in line]  # how far it is, on a slow machine
+    named = "picture that captions_train2017.json names is not there and is left out: 000000000007.jpg"
+    assert lines[:4] == [
+        f"coco: 1 {named}",
+        "coco: 1 picture without a caption is left out: 000000000009.jpg",
+        'coco: 1 caption of an unknown picture is left out: "a stranger"',
+        "1 of 218 pictures cannot be read and are left out: train2017/000000000008.jpg",
+    ]
+    assert "pictures on coco (196 + 21 held back)" in lines[4]
+
+
+# ---- folders -----------------------------------------------------------------------------------------------------
+
+
+def metadata(folder: Path, *lines: bytes) -> None:
+    texts(folder, 3)
+    for path in folder.glob("*.txt"):
+        path.unlink()
+    (folder / "metadata.jsonl").write_bytes(b"\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "words"),
+    [
+        (lambda folder: None, 3, ["no folder", "/some"]),
+        (lambda folder: folder.mkdir(), 2, ["/some has no pictures"]),
+        (
+            lambda folder: [path.unlink() for path in texts(folder, 3).glob("*.txt")],
+            2,
+            ["neither captions nor classes"],
+        ),
+        (
+            lambda folder: [path.write_text(" \n") for path in texts(folder, 3).glob("*.txt")],
+            2,
+            ["not one of 3 pictures has a caption"],
+        ),
+        (lambda folder: [path.unlink() for path in texts(folder, 3).glob("*.jpg")], 2, ["/some has no pictures"]),
+        (lambda folder: (texts(folder, 3) / "001.txt").write_bytes(b"caf\xe9"), 4, ["001.txt is not UTF-8", "byte 3"]),
+        (
+            lambda folder: metadata(folder, b'{"file_name": "000.jpg", "text": "a"}', b'{"file_name": '),
+            4,
+            ["metadata.jsonl, line 2: not JSON"],
+        ),
+        (
+            lambda folder: metadata(folder, b'{"file_name": "9.jpg", "text": "a"}'),
+            3,
+            ["metadata.jsonl names 1 pictures", "the first 9.jpg"],
+        ),
+        (lambda folder: classes(folder, 2, ("--", "++")), 2, ["no word that a prompt could have"]),
+    ],
+    ids=[
+        *("absent", "empty", "no captions", "blank captions", "no pictures", "Latin-1", "half a line"),
+        *("absent pictures", "no words"),
+    ],
+)
+def test_folders_that_cannot_be_used(
+    refused: Refused, tmp_path: Path, make: Callable[[Path], object], code: int, words: list[str]
+) -> None:
+    make(tmp_path / "some")
+    refused("train folder:some", code, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("pictures --data folder:", ['"folder:" names no folder']),
+        ("pictures --data folder:some --data-dir some", ["a folder's path is in its name"]),
+        ("pictures --data some", ['no data set "some". Did you mean "folder:some"?']),
+        ("folder:some --condition labels", ["some has captions, no classes"]),
+    ],
+    ids=short,
+)
+def test_folders_that_are_not_named_as_they_must_be(
+    refused: Refused, tmp_path: Path, arguments: str, words: list[str]
+) -> None:
+    texts(tmp_path / "some", 3)
+    refused(f"train {arguments}", 2, *words)
+
+
+def test_captions_that_say_nothing_to_the_encoder_are_refused_again_and_again(refused: Refused, tmp_path: Path) -> None:
+    texts(tmp_path / "some" / "val", 1)  # so that all of the other folder is learned from
+    folder = texts(tmp_path / "some" / "train", 51)
+    for number, path in enumerate(sorted(folder.glob("*.txt"))):  # 5,100 captions, of which 52 are too many
+        chinese = 51 if number == 0 else int(number == 50)  # all but one within the first 4,096
+        path.write_text("\n".join(["海边的两只狗"] * chinese + [f"a dog of {n} years" for n in range(100 - chinese)]))
+    for _ in range(2):
+        said = refused(
+            ["train", "folder:some", *SMALL], 2, 'many captions say nothing to the text encoder "static"', prepared=True
+        )
+        assert "--condition clip" in said
+
+
+def test_captions_missing_and_astray_are_said_and_the_rest_is_learned(own: Command, tmp_path: Path) -> None:
+    folder = texts(tmp_path / "some", 12)
+    (folder / "003.txt").unlink()
+    (folder / "005.jpg").unlink()
+    done = own("train", "folder:some", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[:2] == [
+        f"folder:{folder}: 1 text without a picture is left out: 005.txt",
+        f"folder:{folder}: 1 picture without a caption is left out: 003.jpg",
+    ]
+    assert done.stdout == "runs/some/model\n"
+
+
+def test_one_class_however_deep_is_learned_and_said_to_decide_nothing(own: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "some"
+    classes(folder / "cat", 8, ("black", "white"))
+    shutil.copy(folder / "cat" / "black" / "000.jpg", folder / "stray.jpg")
+    done = own("train", "folder:some", *SMALL)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0] == f"folder:{folder}: 1 picture beside the folders of classes is left out: stray.jpg"
+    assert "cat is the only class, so a prompt decides nothing" in lines[1]
+    config = json.loads((tmp_path / "runs" / "some" / "model" / "config.json").read_text())
+    assert config["condition"]["classes"] == [{"name": "cat", "words": ["cat"]}]
+
+
+def test_a_folder_whose_name_is_not_text(own: Command, tmp_path: Path) -> None:
+    name = os.fsdecode(b"pictures of a caf\xe9")
+    try:
+        texts(tmp_path / name, 6)
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    done = own("train", f"folder:{name}", *SMALL, "--out", "run")
+    assert done.returncode in {0, 2}, done.stderr  # learned, or refused in a sentence
+    assert "defect" not in done.stderr
+    assert (tmp_path / "run" / "recipe.toml").exists() == (done.returncode == 0)
+
+
+# ---- prompts and encoders ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained models that know texts, `static` and `clip`, and the CLIP model `tiny` of the latter."""
+    folder = tmp_path_factory.mktemp("models")
+    save_tiny_clip(folder / "tiny")
+    changes = {**RESIDUAL, "architecture.conditioning": "concat"}
+    for name, encoder in (("static", "static"), ("clip", f"clip:{folder / 'tiny'}")):
+        recipe = recipes.load("fashion-concat", {**changes, "name": name})
+        build_model(recipe, conditioned(captioned(2), encoder)).save_pretrained(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "words"),
+    [
+        ("static", "", ["the prompt is empty"]),
+        ("static", "海边的两只狗", ['nothing in "海边的两只狗"', "it reads English"]),
+        ("static", "\x1b海\r\n", ["nothing in", r"\x1b海\r\n"]),
+        ("clip", " \t ", ["the prompt is empty"]),
+    ],
+    ids=["empty", "Chinese", "control characters", "blank"],
+)
+def test_prompts_that_say_nothing(refused: Refused, models: Path, model: str, prompt: str, words: list[str]) -> None:
+    said = refused(["generate", "a dog", prompt, "--model", str(models / model)], 2, *words)
+    assert "\x1b" not in said
+
+
+def test_a_file_with_a_prompt_of_nul_alone(refused: Refused, models: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_bytes(b"a dog\n\0\n")
+    refused(f"generate --from prompts.txt --model {models / 'static'}", 2, "the prompt is empty")
+
+
+@pytest.mark.parametrize("model", ["static", "clip"])
+def test_odd_prompts_that_say_something_are_drawn(own: Command, models: Path, tmp_path: Path, model: str) -> None:
+    endless = ("two dogs on a beach. " * 5_000)[:100_000]
+    lines = [endless, "👗 and 👠", "a\0dog", "a dog 海边", "a " + "x" * 300]
+    (tmp_path / "prompts.txt").write_text("\n".join(lines))
+    arguments = ["--from", "prompts.txt", "--model", models / model, "-o", "out.png"]
+    done = own("generate", *arguments, "a dog \udcff", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [len(each) for each in json.loads(done.stdout)["prompts"]] == [7, 100_000, *map(len, lines[1:])]
+    assert all(line.startswith("cvae: warning: ") for line in done.stderr.splitlines())
+    assert ("海边" in done.stderr) == (model == "static")
+    with Image.open(tmp_path / "out.png") as sheet:
+        assert sheet.size == (3 * 18 - 2, 2 * 18 - 2) or sheet.size == (16, 6 * 18 - 2)
+
+
+def test_a_clip_model_that_has_gone_or_is_another(refused: Refused, models: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(models / "clip", tmp_path / "model")
+    place = tmp_path / "elsewhere"
+    edited(model / "config.json", lambda config: config["condition"].update(model=str(place)))
+    said = refused("generate dog --model model", 3, f"{place} is no folder")
+    assert "open_clip_model.safetensors" in said
+    save_tiny_clip(place, seed=1)
+    said = refused("generate dog --model model", 4, "the model learned with another clip text encoder")
+    assert f"put the encoder it learned with at {place}" in said
+
+
+def test_another_version_of_the_encoder_that_comes_along(refused: Refused, models: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(models / "static", tmp_path / "model")
+    edited(model / "config.json", lambda config: config["condition"].update(sha256="0" * 64))
+    said = refused("generate dog --model model", 4, "the model learned with another static text encoder")
+    assert "version of cvae-cli" in said
+
+
+# ---- the cache ---------------------------------------------------------------------------------------------------
+
+
+def start(
+    executable: str, environment: dict[str, str], home: Path, *arguments: str, **options: object
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+        [executable, *arguments],
+        cwd=home.parent,
+        env={**environment, "CVAE_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(("size", "file"), [(64, "pixels.bin"), (8, "captions-")], ids=["pictures", "captions"])
+def test_a_full_disk_leaves_nothing_to_trip_over(
+    executable: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path, size: int, file: str
+) -> None:
+    def no_file_beyond_100_kilobytes() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    folder = texts(tmp_path / "some", 20)
+    for path in folder.glob("*.txt"):
+        path.write_text("\n".join(f"{n} dogs on beach {path.stem}" for n in range(20)))
+    train = ["train", "folder:some", *SMALL, "--size", str(size), "--set", "architecture.network.levels=2"]
+    process = start(executable, clean_environment, home, *train, preexec_fn=no_file_beyond_100_kilobytes)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (1, "")
+    (line,) = stderr.splitlines()
+    assert line.startswith("cvae: file too large: ")
+    assert file in line
+    assert kept(home) == (PREPARED if file == "captions-" else set())
+    assert not (tmp_path / "runs").exists()
+    done = own(*train)
+    assert done.returncode == 0, done.stderr
+    assert not list(home.rglob("*.part"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="a superuser may write anywhere")
+def test_a_cache_that_may_not_be_written(own: Command, home: Path, tmp_path: Path) -> None:
+    texts(tmp_path / "some", 5)
+    home.mkdir(mode=0o500)
+    done = own("train", "folder:some", *SMALL)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "permission denied" in done.stderr
+    assert "CVAE_HOME" in done.stderr
+
+
+def test_a_cache_that_is_a_file(refused: Refused, own: Command, home: Path, tmp_path: Path) -> None:
+    texts(tmp_path / "some", 5)
+    home.write_text("keep")
+    said = refused(["train", "folder:some", *SMALL], 2, "cannot write", "a part of the path is a file")
+    assert "CVAE_HOME" in said
+    assert home.read_text() == "keep"
+
+
+def test_two_trainings_prepare_the_same_pictures_once(
+    executable: str, clean_environment: dict[str, str], home: Path, tmp_path: Path
+) -> None:
+    large(tmp_path / "some", 340)
+    train = ["train", "folder:some", *SMALL, "--size", "128", "--limit", "4", "--condition", "static"]
+    with start(executable, clean_environment, home, *train, "--out", "one") as one:
+        wait_until(lambda: any(home.glob("prepared/*.part")), one)
+        with start(executable, clean_environment, home, *train, "--out", "other") as other:
+            said = [process.communicate()[1] for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0), said
+    assert [text.count("another process is preparing") for text in said] == [0, 1]
+    assert {path.suffix for path in home.rglob("*") if path.is_file()} == {".bin", ".json", ".f16", ".lock"}
+    weights = [(tmp_path / run / "model" / "model.safetensors").read_bytes() for run in ("one", "other")]
+    assert weights[0] == weights[1]
+
+
+def test_an_interrupt_while_pictures_are_prepared(
+    executable: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
+) -> None:
+    large(tmp_path / "some", 340)
+    train = ["train", "folder:some", *SMALL, "--size", "128", "--limit", "4"]
+    with start(executable, clean_environment, home, *train, start_new_session=True) as process:
+        wait_until(lambda: any(home.glob("prepared/*.part/journal.jsonl")), process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the decoding processes, too
+        stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (130, "")
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "runs").exists()
+    (pixels,) = home.glob("prepared/*.part/pixels.bin")
+    done = len(pixels.read_bytes()) // (3 * 128 * 128)
+    assert 0 < done < 306
+    with pixels.open("r+b") as file:
+        file.write(b"mark")  # it stays where the first pictures are not prepared again
+    again = own(*train)
+    assert again.returncode == 0, again.stderr
+    assert not list(home.rglob("*.part"))
+    (pixels,) = home.glob("prepared/*/pixels.bin")
+    assert pixels.read_bytes()[:4] == b"mark"
+    assert pixels.stat().st_size == 306 * 3 * 128 * 128
