@@ -20,7 +20,8 @@ from test_bad_input import short, snapshot
 from tiny_clip import save_tiny_clip
 
 from cvae_cli import recipes
-from cvae_cli.text.condition import conditioned
+from cvae_cli.text.condition import conditioned, settings_of
+from cvae_cli.text.encoder import find_encoder
 from cvae_cli.training.fit import build_model
 
 Refused = Callable[..., str]
@@ -307,7 +308,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changes = {**RESIDUAL, "architecture.conditioning": "concat"}
     for name, encoder in (("static", "static"), ("clip", f"clip:{folder / 'tiny'}")):
         recipe = recipes.load("fashion-concat", {**changes, "name": name})
-        build_model(recipe, conditioned(captioned(2), encoder)).save_pretrained(folder / name)
+        data = conditioned(captioned(2), find_encoder(encoder))
+        model = build_model(recipe, data.name, data.image_shape, settings_of(data))
+        model.save_pretrained(folder / name)
     return folder
 
 

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.pixels import to_float
 
-Batch = tuple[Float[Tensor, "b c h w"], Tensor]
-"""Pictures and their conditions, a row a picture."""
+Batch = tuple[Tensor, Tensor]
+"""Pictures, float `(b, c, h, w)`, and their conditions, a row a picture."""
 
 _RESIDENT = 0.5
 """Of a GPU's free memory, how much the pictures may take to be kept there; beyond it batches are sent one by one."""
@@ -48,23 +47,27 @@ class Batches:
         chance = random.random(len(self.dataset))
         for index in range(start, len(self)):
             chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-            images, condition = self._batch(chosen, chance[chosen])
-            if self.flip:
-                mirror = torch.from_numpy(mirrored[chosen]).to(self.device).view(-1, 1, 1, 1)
-                images = torch.where(mirror, images.flip(3), images)
-            yield images, condition
+            yield self._pictures(chosen, mirrored[chosen] & self.flip), self._conditions(chosen, chance[chosen])
 
     def in_order(self) -> Iterator[Batch]:
         """Every picture once, in the data set's order, with its first caption."""
         for start in range(0, len(self.dataset), self.batch_size):
-            yield self._batch(np.arange(start, min(start + self.batch_size, len(self.dataset))), None)
+            chosen = np.arange(start, min(start + self.batch_size, len(self.dataset)))
+            yield self._pictures(chosen, np.zeros(len(chosen), bool)), self._conditions(chosen, None)
 
-    def _batch(self, chosen: NDArray[np.int64], chance: NDArray[np.float64] | None) -> Batch:
-        condition = torch.from_numpy(self.dataset.conditions.draw(chosen, chance)).to(self.device)
+    def _conditions(self, chosen: NDArray[np.int64], chance: NDArray[np.float64] | None) -> Tensor:
+        return torch.from_numpy(self.dataset.conditions.draw(chosen, chance)).to(self.device)
+
+    def _pictures(self, chosen: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
         if self._resident is not None:
-            return to_float(self._resident[torch.from_numpy(chosen).to(self.device)]), condition
-        pixels = torch.from_numpy(self.dataset.pixels[self.dataset.rows[chosen]])  # (b, h, w, c) uint8
-        return to_float(pixels.to(self.device)), condition
+            pixels = self._resident[torch.from_numpy(chosen).to(self.device)]  # (b, h, w, c) uint8
+        else:
+            pixels = torch.from_numpy(self.dataset.pixels[self.dataset.rows[chosen]]).to(self.device)
+        images = to_float(pixels)
+        if not mirrored.any():
+            return images
+        mirror = torch.from_numpy(mirrored).to(self.device).view(-1, 1, 1, 1)
+        return torch.where(mirror, images.flip(3), images)
 
 
 def _fits(dataset: Dataset, device: torch.device) -> bool:

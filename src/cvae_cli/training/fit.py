@@ -68,17 +68,20 @@ def fit(
         weight_decay=settings.weight_decay,
         fused=device.type != "mps",
     )
-    batches = Batches(train, batch_size=settings.batch_size, device=device, seed=settings.seed, flip=recipe.data.flip)
     valid_batches = Batches(valid, batch_size=settings.batch_size, device=device)
     ema = EMA(model, settings.ema_decay)
     position = Position()
     # a state is written before anything else: where there is neither it nor a model, nothing was done yet
-    if resume and (run.state_file.exists() or run.last_model.exists()):
+    goes_on = resume and (run.state_file.exists() or run.last_model.exists())
+    if goes_on:
         position = load_state(run.state_file, model, optimizer, ema)
         _check_goes_on(position, run.recipe(), recipe)
-    else:
-        if recipe.start is not None:
-            start_from(model, recipe.start)
+    elif recipe.start is not None:
+        start_from(model, recipe.start)
+    batches = objective.batches(
+        train, batch_size=settings.batch_size, device=device, seed=settings.seed, flip=recipe.data.flip
+    )
+    if not goes_on:
         objective.prepare(batches)
         ema = EMA(model, settings.ema_decay)
     if resume:

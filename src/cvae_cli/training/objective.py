@@ -2,16 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from cvae_cli.data.batches import Batches
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.cvae import CVAE, Images
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import StandardNormal
+from cvae_cli.training.latents import LatentBatches
 
 _CALIBRATION = 64  # batches whose latents tell a prior their scale
 
@@ -36,8 +40,12 @@ class Objective(ABC):
     def train_mode(self) -> None:
         """Put what is learned into training mode, and the rest into that of use."""
 
+    def batches(self, dataset: Dataset, **settings: Any) -> Batches:
+        """What `losses` takes, in batches (see `Batches` for the settings)."""
+        return Batches(dataset, **settings)
+
     @abstractmethod
-    def losses(self, images: Images, condition: Condition) -> Float[Tensor, "b losses"]:
+    def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
         """The losses of each image, in the order of `names`."""
 
     def total(self, losses: Float[Tensor, "b losses"], beta: float) -> Float[Tensor, " b"]:
@@ -83,7 +91,7 @@ class WholeModel(Objective):
     def train_mode(self) -> None:
         self.model.train()
 
-    def losses(self, images: Images, condition: Condition) -> Float[Tensor, "b losses"]:
+    def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
         bound = self.model.elbo(images, condition)
         losses = [bound.rate, bound.distortion]
         if self.free_bits:
@@ -113,15 +121,18 @@ class PriorAlone(Objective):
         self.model.eval()
         self.model.prior.train()
 
-    def losses(self, images: Images, condition: Condition) -> Float[Tensor, "b losses"]:
-        return self.model.prior.loss(self._latents(images, condition), condition)[:, None]
+    def batches(self, dataset: Dataset, **settings: Any) -> Batches:
+        return LatentBatches(self.model, dataset, **settings)
+
+    def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
+        return self.model.prior.loss(_drawn(images), condition)[:, None]
 
     def prepare(self, batches: Batches) -> None:
-        self.model.eval()
-        seen = [self._latents(*batch) for batch, _ in zip(batches.in_order(), range(_CALIBRATION), strict=False)]
+        seen = [_drawn(moments) for (moments, _), _ in zip(batches.in_order(), range(_CALIBRATION), strict=False)]
         self.model.prior.calibrate(torch.cat(seen))
 
-    @torch.no_grad()
-    def _latents(self, images: Images, condition: Condition) -> Tensor:
-        posterior = self.model.posterior(images, condition)
-        return posterior.mean + posterior.stddev * torch.randn_like(posterior.mean)
+
+def _drawn(moments: Float[Tensor, "b 2 *d"]) -> Latents:
+    """A latent for each mean and deviation."""
+    mean, deviation = moments.unbind(1)
+    return mean + deviation * torch.randn_like(mean)
