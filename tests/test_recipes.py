@@ -18,7 +18,8 @@ def test_shipped_recipe_survives_writing_and_reading(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", recipes.shipped())
 def test_recipe_file_begins_with_the_command_that_runs_it(name: str) -> None:
-    assert recipes.shipped()[name].read_text().startswith(f"# cvae train {name}\n")
+    first = recipes.shipped()[name].read_text().splitlines()[0]
+    assert first.split()[:4] == ["#", "cvae", "train", name]
 
 
 def test_change_reaches_its_key() -> None:

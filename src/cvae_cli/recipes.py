@@ -105,12 +105,13 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
 
 
-def load(name: str, changes: dict[str, Any] | None = None) -> Recipe:
+def load(name: str, changes: dict[str, Any] | None = None, *, prior: str | None = None) -> Recipe:
     """A shipped recipe by name, or one from a TOML file by path.
 
     Args:
         name: `fashion-concat`, or a path that ends in `.toml`.
         changes: dotted keys and their new values, as `{"training.epochs": 5}`.
+        prior: `flow` or `score`, to fit one afterwards.
 
     Raises:
         UsageError: no such recipe, or a key or value that does not fit.
@@ -120,10 +121,10 @@ def load(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     if path is None:
         suggestion = did_you_mean(name, list(shipped()))
         raise UsageError(f'no recipe "{name}".{suggestion}', hint=f"recipes: {', '.join(shipped())}")
-    return read(path, changes)
+    return read(path, changes, prior=prior)
 
 
-def read(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
+def read(path: Path, changes: dict[str, Any] | None = None, *, prior: str | None = None) -> Recipe:
     """The recipe in a TOML file; see `load`."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -133,6 +134,8 @@ def read(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
         raise UsageError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not TOML: {error}") from error
+    if prior is not None:
+        values["then"] = {"prior": {"kind": prior}, "training": dict(_SECOND_TRAINING)}
     return _changed(values, changes, source=path.name)
 
 
@@ -160,17 +163,6 @@ def for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, An
         "training": dict(_SECOND_TRAINING),
     }
     return _changed(values, changes, source=f"--prior {prior}")
-
-
-def with_prior(recipe: Recipe, prior: str) -> Recipe:
-    """The recipe, and after it a second training that fits a prior of that kind.
-
-    Raises:
-        UsageError: no such kind.
-    """
-    values = recipe.model_dump(mode="json", exclude_none=True)
-    values["then"] = {"prior": {"kind": prior}, "training": dict(_SECOND_TRAINING)}
-    return _changed(values, None, source=f"--prior {prior}")
 
 
 def _changed(values: dict[str, Any], changes: dict[str, Any] | None, *, source: str) -> Recipe:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import FASHION, Command
+from PIL import Image
 
 TRAIN = ["train", "fashion-concat", "--data-dir", str(FASHION), "--batch-size", "8", "--epochs", "4", "--limit", "400"]
 
@@ -132,3 +133,33 @@ def test_resume_refuses_other_settings(cvae: Command, run_folder: Path) -> None:
     done = cvae("train", "--resume", run_folder, "--batch-size", "64")
     assert done.returncode == 2
     assert "as it was started" in done.stderr
+
+
+def test_a_prior_is_fitted_afterwards_and_guides(cvae: Command, tmp_path: Path) -> None:
+    small = ["--set", "then.prior.width=16", "--set", "then.prior.blocks=1", "--set", "then.training.epochs=2"]
+    small += ["--set", "then.training.batch_size=8", "--set", "then.training.ema_decay=0"]
+    start = ["train", "fashion-concat", "--data-dir", FASHION, "--limit", "200", "--epochs", "1"]
+    done = cvae(*start, "--prior", "score", *small, "--out", "both")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "both/prior/model\n"
+    cvae("generate", "dress", "--model", "both", "-o", "one.png")
+    cvae("generate", "dress", "--model", "both", "--guidance", "3", "-o", "three.png")
+    assert (tmp_path / "one.png").read_bytes() != (tmp_path / "three.png").read_bytes()
+    with Image.open(tmp_path / "three.png") as picture:
+        assert picture.text["guidance"] == "3.0"
+    again = cvae("train", "--resume", "both")  # nothing is left to do
+    assert (again.returncode, again.stdout) == (0, "both/prior/model\n")
+
+    later = cvae("train", "--model", "both/model", "--prior", "flow", "--data-dir", FASHION, "--epochs", "1",
+                 "--limit", "200", "--set", "architecture.prior.layers=2", "--out", "later")  # fmt: skip
+    assert later.returncode == 0, later.stderr
+    refused = cvae("generate", "dress", "--model", "later", "--guidance", "2", "-o", "no.png")
+    assert (refused.returncode, (tmp_path / "no.png").exists()) == (2, False)
+    assert "guidance needs a prior of the kind score" in refused.stderr
+    scores = json.loads(cvae("evaluate", "--model", "both", "--data-dir", FASHION, "--samples", "50", "--json").stdout)
+    assert scores["models"][0]["scores"]["rate"] > 0
+    assert cvae("evaluate", "--model", "both", "--data-dir", FASHION, "--metric", "iwae").returncode == 2
+    k = cvae("evaluate", "--model", "later", "--data-dir", FASHION, "--metric", "elbo", "--metric", "iwae", "--k", "8",
+             "--samples", "50")  # fmt: skip
+    elbo, iwae = (float(line.split("\t")[1]) for line in k.stdout.splitlines())
+    assert iwae < elbo

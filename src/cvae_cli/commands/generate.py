@@ -87,6 +87,7 @@ def generate(
         "model": network.config.name,
         "seed": str(seed),
         "temperature": str(temperature),
+        **({} if guidance is None else {"guidance": str(guidance)}),
         "software": f"cvae-cli {__version__}",
     }
     if separate:

@@ -130,9 +130,7 @@ def train(
         return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
     if recipe is None:
         raise UsageError("which recipe?", hint=f"recipes: {', '.join(recipes.shipped())}; see cvae train --list")
-    chosen = recipes.load(recipe, values)
-    if prior is not None:
-        chosen = recipes.with_prior(chosen, prior)
+    chosen = recipes.load(recipe, values, prior=prior)
     return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
 
 
