@@ -13,6 +13,7 @@ from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.bound import bound_on
 from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 from cvae_cli.evaluation.features import fashion_features
+from cvae_cli.evaluation.judges import Neighbours
 from cvae_cli.evaluation.run import Settings, evaluate
 from cvae_cli.pixels import to_float
 
@@ -93,3 +94,19 @@ def test_model_of_other_pictures_is_refused() -> None:
 def test_unknown_metric_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match='Did you mean "ssim"'):
         metrics.get("sssim")
+
+
+def test_recall_and_coverage_know_real_pictures_copies_and_strangers() -> None:
+    judge_of = {}
+    real = torch.from_numpy(fashion("train", 300).images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+    other = torch.from_numpy(fashion("test", 200).images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+    noise = torch.randint(0, 256, (200, 3, 28, 28), dtype=torch.uint8)
+    same = other[:1].expand(200, -1, -1, -1)
+    for name, drawn in {"real": real[:200], "copies": same, "noise": noise}.items():
+        judge = Neighbours(load_fashion_cnn(CPU))
+        judge.see(drawn, other, torch.zeros(200), [""] * 200)
+        judge_of[name] = judge.scores()
+    assert judge_of["real"]["recall"] > 0.6
+    assert judge_of["real"]["coverage"] > 0.6
+    assert judge_of["copies"]["coverage"] < 0.1
+    assert judge_of["noise"]["coverage"] < 0.1
