@@ -1,12 +1,15 @@
 """Put a trained model into the package: weights in half precision, scores in its card.
 
     python benchmarks/bundle.py runs/fashion [--data-dir DIR]
+    python benchmarks/bundle.py runs/scenes --measure folder:DIR --dataset coco --fact "data=Flickr8k and ..."
 
-What ships is what is measured: `cvae evaluate` reads the rounded weights. Its table is the last thing printed.
+What ships is what is measured: `cvae evaluate` reads the rounded weights. Its table is the last thing printed. A model that
+learned a folder is given with --dataset one that others can get, and with --fact what its card should say of the data.
 """
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +22,12 @@ CVAE_COMMAND = str(Path(sys.executable).with_name("cvae"))
 
 
 def scores_section(scored: dict, protocol: dict) -> str:
-    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in scored["scores"].items())
+    known = {name: value for name, value in scored["scores"].items() if value is not None}
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in known.items())
     facts = (
-        f"{protocol['real_images']:,} {protocol['split']} pictures of {protocol['dataset']}, as many samples with "
-        f"their labels, seed {protocol['seed']}, temperature {protocol['temperature']}; reconstructions: "
-        f"{protocol['reconstruction']}; -ELBO is rate {scored['rate']:.2f} + distortion {scored['distortion']:.2f}."
+        f"{protocol['real_images']:,} {protocol['split']} pictures of {protocol['dataset'].rsplit('/', 1)[-1]}, as many "
+        f"samples with their labels or captions, seed {protocol['seed']}, temperature {protocol['temperature']}; "
+        f"reconstructions: {protocol['reconstruction']}."
     )
     table = f"| metric | value |\n| --- | --- |\n{rows}"
     return f"## Scores\n\n{table}\n\n{facts}\n\nThe weights come under the MIT licence.\n"
@@ -33,16 +37,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--measure", help="data set to measure on, if not the model's own")
+    parser.add_argument("--dataset", help="data set to name in the model's settings")
+    parser.add_argument("--fact", action="append", default=[], help="row of the card to replace, as NAME=TEXT")
     options = parser.parse_args()
 
     model = CVAE.from_pretrained(options.run)
+    model.config = model.config.model_copy(update={"dataset": options.dataset or model.config.dataset})
     folder = bundled_dir() / model.config.name
     rounded = {name: t.half() if t.is_floating_point() else t for name, t in named_tensors(model).items()}
     card = (find(options.run) / CARD).read_text(encoding="utf-8")
+    for name, _, text in (fact.partition("=") for fact in options.fact):
+        card, found = re.subn(rf"^\| {re.escape(name)} \|.*$", f"| {name} | {text} |", card, flags=re.MULTILINE)
+        assert found, f"the card has no {name}"
     save(model, folder, tensors=rounded, card=card)
 
     place = ["--data-dir", str(options.data_dir)] if options.data_dir else []
-    command = [CVAE_COMMAND, "evaluate", "--model", str(folder), "--json", *place]
+    measure = ["--dataset", options.measure] if options.measure else []
+    command = [CVAE_COMMAND, "evaluate", "--model", str(folder), "--json", *place, *measure]
     measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     section = scores_section(measured["models"][0], measured["protocol"])
     write_text(folder / CARD, f"{card}\n{section}")

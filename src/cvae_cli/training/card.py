@@ -14,14 +14,16 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) 
     parameters = sum(p.numel() for p in model.parameters())
     valid = position.history[-1]["valid"]
     facts = {
-        "data": f"{train.name}, {len(train):,} training pictures of {size}x{size}",
+        "data": f"{train.name.rsplit('/', 1)[-1]}, {len(train):,} training pictures of {size}x{size}",
         "licence of the data": train.licence,
         "network": f"{architecture.network.kind}, {architecture.latent_dim} latents, {parameters:,} parameters",
         "condition": f"{architecture.conditioning}; {_described(model.config.condition)}"
         if model.is_conditional
         else "none",
         "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
-        "training": f"epoch {position.epoch} of {recipe.training.epochs}, {position.step:,} steps of "
+        (
+            "training" if recipe.start is None else "training of the prior alone"
+        ): f"epoch {position.epoch} of {recipe.training.epochs}, {position.step:,} steps of "
         f"{recipe.training.batch_size}, {position.seconds / 60:.1f} minutes",
         "-ELBO on pictures held back": f"{valid['negative_elbo']:.2f} nats an image (rate {valid['rate']:.2f}, "
         f"distortion {valid['distortion']:.2f}), one posterior sample an image",
