@@ -3,8 +3,8 @@
     python benchmarks/bundle.py runs/fashion [--data-dir DIR]
     python benchmarks/bundle.py runs/scenes --measure folder:DIR --dataset coco --fact "data=Flickr8k and ..."
 
-What ships is what is measured: `cvae evaluate` reads the rounded weights. Its table is the last thing printed. A model that
-learned a folder is given with --dataset one that others can get, and with --fact what its card should say of the data.
+What ships is what is measured: `cvae evaluate` reads the rounded weights. Its table is the last thing printed. A model
+that learned a folder is given with --dataset one that others can get, and with --fact what its card should say of it.
 """
 
 import argparse
@@ -24,9 +24,9 @@ CVAE_COMMAND = str(Path(sys.executable).with_name("cvae"))
 def scores_section(scored: dict, protocol: dict) -> str:
     known = {name: value for name, value in scored["scores"].items() if value is not None}
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in known.items())
+    source = protocol["dataset"].rsplit("/", 1)[-1]
     facts = (
-        f"{protocol['real_images']:,} {protocol['split']} pictures of {protocol['dataset'].rsplit('/', 1)[-1]}, as many "
-        f"samples with their labels or captions, seed {protocol['seed']}, temperature {protocol['temperature']}; "
+        f"{protocol['real_images']:,} {protocol['split']} pictures of {source}, as many samples with their labels or captions, seed {protocol['seed']}, temperature {protocol['temperature']}; "
         f"reconstructions: {protocol['reconstruction']}."
     )
     table = f"| metric | value |\n| --- | --- |\n{rows}"

@@ -13,6 +13,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) 
     architecture, size = recipe.architecture, train.image_shape.size
     parameters = sum(p.numel() for p in model.parameters())
     valid = position.history[-1]["valid"]
+    learned = "training" if recipe.start is None else "training of the prior alone"
     facts = {
         "data": f"{train.name.rsplit('/', 1)[-1]}, {len(train):,} training pictures of {size}x{size}",
         "licence of the data": train.licence,
