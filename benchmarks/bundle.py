@@ -26,7 +26,8 @@ def scores_section(scored: dict, protocol: dict) -> str:
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in known.items())
     source = protocol["dataset"].rsplit("/", 1)[-1]
     facts = (
-        f"{protocol['real_images']:,} {protocol['split']} pictures of {source}, as many samples with their labels or captions, seed {protocol['seed']}, temperature {protocol['temperature']}; "
+        f"{protocol['real_images']:,} {protocol['split']} pictures of {source}, as many samples with their labels or "
+        f"captions, seed {protocol['seed']}, temperature {protocol['temperature']}; "
         f"reconstructions: {protocol['reconstruction']}."
     )
     table = f"| metric | value |\n| --- | --- |\n{rows}"

@@ -1,5 +1,7 @@
 """The model card that stands beside the weights."""
 
+import math
+
 from cvae_cli import __version__
 from cvae_cli.config import ClipCondition, Condition, LabelCondition, StaticCondition
 from cvae_cli.data.dataset import Dataset
@@ -17,14 +19,12 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) 
     facts = {
         "data": f"{train.name.rsplit('/', 1)[-1]}, {len(train):,} training pictures of {size}x{size}",
         "licence of the data": train.licence,
-        "network": f"{architecture.network.kind}, {architecture.latent_dim} latents, {parameters:,} parameters",
+        "network": f"{architecture.network.kind}, {math.prod(model.latent_shape)} latents, {parameters:,} parameters",
         "condition": f"{architecture.conditioning}; {_described(model.config.condition)}"
         if model.is_conditional
         else "none",
         "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
-        (
-            "training" if recipe.start is None else "training of the prior alone"
-        ): f"epoch {position.epoch} of {recipe.training.epochs}, {position.step:,} steps of "
+        learned: f"epoch {position.epoch} of {recipe.training.epochs}, {position.step:,} steps of "
         f"{recipe.training.batch_size}, {position.seconds / 60:.1f} minutes",
         "-ELBO on pictures held back": f"{valid['negative_elbo']:.2f} nats an image (rate {valid['rate']:.2f}, "
         f"distortion {valid['distortion']:.2f}), one posterior sample an image",
