@@ -1,5 +1,6 @@
 """Recipes: named settings of a training run, read from TOML, changed key by key, written back into the run."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -102,7 +103,12 @@ _SECOND_TRAINING = {
 def shipped() -> dict[str, Path]:
     """The recipes that came along, by name."""
     paths = (Path(__file__).parent / "recipes").glob("*.toml")
-    return {path.stem: path for path in sorted(paths, key=lambda path: path.stem)}
+    # numbers by their size: coco-64 before coco-128
+    return {path.stem: path for path in sorted(paths, key=lambda path: re.sub(r"\d+", _padded, path.stem))}
+
+
+def _padded(number: re.Match[str]) -> str:
+    return number[0].zfill(6)
 
 
 def load(name: str, changes: dict[str, Any] | None = None, *, prior: str | None = None) -> Recipe:

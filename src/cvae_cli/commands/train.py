@@ -233,9 +233,13 @@ def _list() -> None:
     console.table(
         [each.model_dump(mode="json") for each in known],
         columns=["recipe", "data", "epochs", "what"],
-        rows=[[each.name, each.data.name, str(each.training.epochs), each.description] for each in known],
+        rows=[[each.name, each.data.name, _epochs(each), each.description] for each in known],
         footer="cvae train RECIPE --dry-run shows all settings of one",
     )
+
+
+def _epochs(recipe: "Recipe") -> str:
+    return f"{recipe.training.epochs}" + (f" + {recipe.then.training.epochs}" if recipe.then else "")
 
 
 class _listening:
