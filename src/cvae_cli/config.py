@@ -121,7 +121,7 @@ class StandardPrior(Settings):
 
 
 class FlowPrior(Settings):
-    """p(z | c): a conditional coupling flow, trained with the rest."""
+    """p(z | c): a conditional coupling flow, trained with the rest or afterwards."""
 
     kind: Literal["flow"] = "flow"
     layers: Depth = 8
@@ -134,7 +134,7 @@ class ScorePrior(Settings):
     """p(z | c): a flow-matching network, fitted to the posterior of a finished model in a second stage."""
 
     kind: Literal["score"] = "score"
-    width: Width = 96
+    width: Annotated[int, Field(ge=8, le=65_536, multiple_of=8)] = 96
     blocks: Depth = 4
     condition_width: Width = 128
     """Width of what the blocks see of time and condition."""

@@ -1,5 +1,6 @@
 """Recipes: named settings of a training run, read from TOML, changed key by key, written back into the run."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -74,19 +75,34 @@ class Recipe(Settings):
     description: str = ""
     start: str | None = None
     """A finished model, by name or folder: only its prior is learned anew."""
+    start_sha256: str | None = None
+    """Digest of its weights, by which a later version of it is told from it."""
     data: DataSettings
     architecture: Architecture
     training: TrainingSettings
     then: PriorStage | None = None
     """What is learned after it."""
 
-    def next_stage(self, model: Path) -> "Recipe | None":
-        """The recipe of the second training, which starts from the first one's model."""
+    def next_stage(self, model: Path | None = None, sha256: str | None = None) -> "Recipe | None":
+        """The recipe of the second training, which starts from the first one's model and shares its seed.
+
+        Args:
+            sha256: digest of the model's weights.
+        """
         if self.then is None:
             return None
-        architecture = self.architecture.model_copy(update={"prior": self.then.prior})
-        changes = {"start": str(model), "architecture": architecture, "training": self.then.training, "then": None}
-        return self.model_copy(update=changes)
+        training = self.then.training.model_copy(update={"seed": self.training.seed})
+        if training.precision == "auto":
+            training = training.model_copy(update={"precision": self.training.precision})
+        return self.model_copy(
+            update={
+                "start": str(model),
+                "start_sha256": sha256,
+                "architecture": self.architecture.model_copy(update={"prior": self.then.prior}),
+                "training": training,
+                "then": None,
+            }
+        )
 
 
 _SECOND_TRAINING = {
@@ -140,9 +156,27 @@ def read(path: Path, changes: dict[str, Any] | None = None, *, prior: str | None
         raise UsageError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not TOML: {error}") from error
-    if prior is not None:
+    if prior is not None and values.get("then", {}).get("prior", {}).get("kind") != prior:
         values["then"] = {"prior": {"kind": prior}, "training": dict(_SECOND_TRAINING)}
     return _changed(values, changes, source=path.name)
+
+
+def with_full_paths(recipe: Recipe) -> Recipe:
+    """The recipe with its folders' paths made absolute, as a run records them to be gone on with from anywhere.
+
+    Raises:
+        UsageError: the path of a folder of pictures is not text.
+    """
+    from cvae_cli.data.folder import PREFIX, full_name
+
+    data = recipe.data
+    kind, _, clip = (data.condition or "").partition(":")
+    changes = {
+        "name": full_name(data.name) if data.name.startswith(PREFIX) else data.name,
+        "dir": str(Path(data.dir).resolve()) if data.dir else None,
+        "condition": f"{kind}:{Path(clip).expanduser().resolve()}" if clip and os.path.isdir(clip) else data.condition,
+    }
+    return recipe.model_copy(update={"data": data.model_copy(update=changes)})
 
 
 def for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, Any] | None = None) -> Recipe:
@@ -155,6 +189,11 @@ def for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, An
     Raises:
         UsageError: a key or value that does not fit.
     """
+    if prior not in {"flow", "score"}:
+        raise UsageError(
+            f'no prior "{prior}" that can be fitted afterwards.{did_you_mean(prior, ["flow", "score"])}',
+            hint="priors: flow, score",
+        )
     condition = config.condition
     values = {
         "name": f"{config.name}-{prior}",

@@ -104,7 +104,7 @@ def test_recall_and_coverage_know_real_pictures_copies_and_strangers() -> None:
     same = other[:1].expand(200, -1, -1, -1)
     for name, drawn in {"real": real[:200], "copies": same, "noise": noise}.items():
         judge = Neighbours(load_fashion_cnn(CPU))
-        judge.see(drawn, other, torch.zeros(200), [""] * 200)
+        judge.see(drawn, other, [""] * 200)
         judge_of[name] = judge.scores()
     assert judge_of["real"]["recall"] > 0.6
     assert judge_of["real"]["coverage"] > 0.6

@@ -96,6 +96,9 @@ def evaluate(
     labels = _distinct(wanted)
     name = dataset or networks[0].config.dataset
     chosen = chosen or metrics.default_for(name)
+    for network in networks:
+        options.check_shape(network, name)
+        network.prior.check_guidance(guidance)
     split = split or evaluation_split(name)
     check_name(name, split)
     check_metrics(chosen, name)

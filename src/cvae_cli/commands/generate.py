@@ -78,6 +78,7 @@ def generate(
     from cvae_cli.models import CVAE
 
     network = CVAE.from_pretrained(model, device=pick_device(device))
+    network.prior.check_guidance(guidance)
     conditions = network.condition(wanted, notice=console.warn)  # every prompt is understood before one is drawn
     if model == options.DEFAULT_MODEL:
         _point_to_clothes(wanted)

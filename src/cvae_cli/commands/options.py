@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cvae_cli import console
+from cvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from cvae_cli.download import Report
@@ -45,6 +46,19 @@ def free_name(stem: str) -> Path:
         path = Path(f"{stem}-{number}.png")
         number += 1
     return path
+
+
+def check_shape(network: "CVAE", dataset: str) -> None:
+    """Raise a UsageError where a data set's pictures cannot be had in the shape that a model draws."""
+    from cvae_cli.data.dataset import has_sizes, shape_of
+
+    ours = network.config.image
+    theirs = shape_of(dataset, ours.size if has_sizes(dataset) else None)
+    if ours != theirs:
+        raise UsageError(
+            f"{network.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
+            f"{short_name(dataset)} has {theirs.size}x{theirs.size} of {theirs.channels}"
+        )
 
 
 def prepare_encoder(network: "CVAE", report: "Report") -> None:

@@ -137,6 +137,7 @@ def _draw(
     from cvae_cli.evaluation.run import check
     from cvae_cli.text.condition import conditioned_like
 
+    options.check_shape(network, dataset)
     split = split or evaluation_split(dataset)
     with options.getting_ready(dataset) as (report, steps):
         options.prepare_encoder(network, report)

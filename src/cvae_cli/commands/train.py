@@ -111,9 +111,8 @@ def train(
 
     values = {key: value for key, value in asked.items() if value is not None}
     values |= dict(recipes.parse_change(change) for change in changes or [])
-    values |= _full_names(values)
     if resume is not None:
-        if recipe or out or force or values.keys() - set(_MAY_CHANGE):
+        if recipe or out or force or prior or model or values.keys() - set(_MAY_CHANGE):
             raise UsageError(
                 "--resume goes on with a run as it was started", hint=f"only these may change: {', '.join(_MAY_CHANGE)}"
             )
@@ -125,27 +124,16 @@ def train(
             )
         from cvae_cli.models.pretrained import find, read_config
 
-        start = find(model)
-        chosen = recipes.for_prior(str(start.resolve()), read_config(start), prior, values)
-        return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
+        start = find(model).resolve()
+        chosen = recipes.for_prior(str(start), read_config(start), prior, values)
+        folder = out or Path("runs") / chosen.name
+        if start.is_relative_to(folder.resolve()):
+            raise UsageError(f"{folder} holds the model to start from", hint="choose another place with --out")
+        return _train(folder, chosen, {}, device=device, force=force, dry_run=dry_run)
     if recipe is None:
         raise UsageError("which recipe?", hint=f"recipes: {', '.join(recipes.shipped())}; see cvae train --list")
-    chosen = recipes.load(recipe, values, prior=prior)
+    chosen = recipes.with_full_paths(recipes.load(recipe, values, prior=prior))
     return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
-
-
-def _full_names(values: dict[str, Any]) -> dict[str, Any]:
-    """Names of folders as a run must record them, to be gone on with from anywhere."""
-    full = {}
-    if isinstance(values.get("data.name"), str):
-        from cvae_cli.data import full_name
-
-        full["data.name"] = full_name(values["data.name"])
-    if isinstance(values.get("data.condition"), str):
-        from cvae_cli.text.encoder import full_name as full_encoder_name
-
-        full["data.condition"] = full_encoder_name(values["data.condition"])
-    return full
 
 
 def _train(
@@ -168,20 +156,24 @@ def _train(
     console.hint(f"{recipe.name}: getting ready")
 
     from cvae_cli.device import pick_device
+    from cvae_cli.download import sha256
+    from cvae_cli.models.pretrained import WEIGHTS
     from cvae_cli.training.prepare import load_data
 
     place = pick_device(device)
     with options.getting_ready(recipe.data.name) as (report, steps):
         data, valid = load_data(recipe, place, report=report, steps=steps, notice=console.note)
+    recipe = _decided(recipe, place)
     with run.lock():
         if not resume:
             run.create(recipe, force=force)
         position = _fit(run, recipe, data, valid, place, resume=resume)
-        while (following := recipe.next_stage(run.best_model.resolve())) is not None:
-            recipe, run = following, run.next_stage
-            resume = run.recipe_file.exists()
+        if (following := recipe.next_stage(run.best_model.resolve(), sha256(run.best_model / WEIGHTS))) is not None:
+            run, recipe = run.next_stage, _decided(following, place)
+            # a prior that was fitted to an earlier version of the model is of no use to it
+            resume = run.recipe_file.exists() and run.recipe().start_sha256 == recipe.start_sha256
             if not resume:
-                run.create(recipe, force=False)
+                run.create(recipe, force=True)
             position = _fit(run, run.recipe(), data, valid, place, resume=resume)
     last = position.history[-1]
     console.hint(f"measure it:  cvae evaluate --model {folder}")
@@ -192,15 +184,19 @@ def _train(
     return None
 
 
+def _decided(recipe: "Recipe", device: "torch.device") -> "Recipe":
+    """What "auto" means is decided once: a run that goes on elsewhere keeps its precision."""
+    from cvae_cli.device import pick_precision
+
+    settings = recipe.training.model_copy(update={"precision": pick_precision(recipe.training.precision, device)})
+    return recipe.model_copy(update={"training": settings})
+
+
 def _fit(
     run: "Run", recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torch.device", *, resume: bool
 ) -> "Position":
-    from cvae_cli.device import pick_precision
     from cvae_cli.training.fit import fit
 
-    # what "auto" means is decided once: a run that goes on elsewhere keeps its precision
-    settings = recipe.training.model_copy(update={"precision": pick_precision(recipe.training.precision, device)})
-    recipe = recipe.model_copy(update={"training": settings})
     console.note(_headline(recipe, data, valid, device, run.folder))
     with _listening() as listener:
         return fit(run, recipe, data, valid, device=device, resume=resume, listener=listener)

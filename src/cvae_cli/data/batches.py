@@ -13,6 +13,7 @@ from cvae_cli.pixels import to_float
 Batch = tuple[Tensor, Tensor]
 """Pictures, float `(b, c, h, w)`, and their conditions, a row a picture."""
 
+_TOGETHER = 4096  # pictures that are sent to a GPU at a time
 _RESIDENT = 0.5
 """Of a GPU's free memory, how much the pictures may take to be kept there; beyond it batches are sent one by one."""
 
@@ -32,7 +33,7 @@ class Batches:
         self.batch_size = min(batch_size, len(dataset))
         self.seed = seed
         self.flip = flip
-        self._resident = torch.from_numpy(dataset.images).to(device) if _fits(dataset, device) else None
+        self._resident = _brought(dataset, device) if _fits(dataset, device) else None
 
     def __len__(self) -> int:
         """Batches in an epoch; in training what does not fill a batch is left to the next epoch."""
@@ -68,6 +69,14 @@ class Batches:
             return images
         mirror = torch.from_numpy(mirrored).to(self.device).view(-1, 1, 1, 1)
         return torch.where(mirror, images.flip(3), images)
+
+
+def _brought(dataset: Dataset, device: torch.device) -> Tensor:
+    """All pictures on the device, uint8 `(n, h, w, c)`, some at a time."""
+    pixels = torch.empty(len(dataset), *dataset.pixels.shape[1:], dtype=torch.uint8, device=device)
+    for start in range(0, len(dataset), _TOGETHER):
+        pixels[start : start + _TOGETHER] = torch.from_numpy(dataset.pixels[dataset.rows[start : start + _TOGETHER]])
+    return pixels
 
 
 def _fits(dataset: Dataset, device: torch.device) -> bool:

@@ -72,6 +72,11 @@ class Captions:
     def take(self, rows: Rows) -> "Captions":
         return replace(self, first=self.first[rows], count=self.count[rows])
 
+    def compact(self) -> "Captions":
+        """Without the captions of other pictures, and not encoded."""
+        ends = self.first + self.count
+        return captions_of([list(self.sentences[a:b]) for a, b in zip(self.first, ends, strict=True)])
+
     def draw(self, rows: Rows, chance: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
         """The vector of one caption for each of the pictures at `rows`, `(b, d)`.
 

@@ -131,10 +131,10 @@ def load_dataset(
 
     check_name(name, split)
     shape = shape_of(name, size)
+    split = folder.canonical_split(split)
     if name in _fixed():
         dataset: Dataset = _fixed()[name][0].load(name, split, data_dir=data_dir, report=report)
         return dataset.limit(limit)
-    split = folder.canonical_split(split)
     if name == "coco":
         listing = coco.listing(split, data_dir=data_dir, report=report, steps=steps, notice=notice)
     elif data_dir is not None:
@@ -163,6 +163,11 @@ def shape_of(name: str, size: int | None = None) -> ImageShape:
     return ImageShape(size=size, channels=3)
 
 
+def has_sizes(name: str) -> bool:
+    """Whether pictures of a data set can be had in several sizes."""
+    return name not in _fixed()
+
+
 def has_classes(name: str) -> bool:
     """Whether the pictures of a data set come in classes, and not with captions.
 
@@ -171,9 +176,9 @@ def has_classes(name: str) -> bool:
     """
     from cvae_cli.data import folder
 
+    check_name(name, "train")
     if name.startswith(folder.PREFIX):
         return isinstance(folder.listing(name, "train").conditions, Labels)
-    check_name(name, "train")
     return name in _fixed()
 
 

@@ -37,7 +37,9 @@ class Listing:
         """The first `n` pictures, or all of them."""
         if n is None or n >= len(self.files):
             return self
-        return replace(self, files=self.files[:n], conditions=self.conditions.take(np.arange(n)))
+        conditions = self.conditions.take(np.arange(n))
+        conditions = conditions.compact() if isinstance(conditions, Captions) else conditions
+        return replace(self, files=self.files[:n], conditions=conditions)
 
 
 def inside(name: str, where: str) -> str:

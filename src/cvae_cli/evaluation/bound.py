@@ -35,6 +35,15 @@ def bound_on(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
     return Bound(rate=torch.cat(rates).cpu().double(), distortion=torch.cat(distortions).cpu().double())
 
 
+def require_density(model: CVAE) -> None:
+    """Raise a UsageError where the prior has only a bound on its density, as a score prior has."""
+    if not model.prior.has_density:
+        raise UsageError(
+            f"the prior of {model.config.name} has no density that samples could be weighed by, only a bound on it",
+            hint="leave iwae out",
+        )
+
+
 @torch.inference_mode()
 def importance_bound_on(
     model: CVAE, batches: Batches, k: int, *, seed: int = 0, steps: Steps = lambda what, here, total: None
@@ -46,11 +55,7 @@ def importance_bound_on(
     Raises:
         UsageError: the prior has no density to weigh samples by, only a bound on it.
     """
-    if not model.prior.has_density:
-        raise UsageError(
-            f"the prior of {model.config.name} has no density that samples could be weighed by, only a bound on it",
-            hint="leave iwae out",
-        )
+    require_density(model)
     model.eval()
     bounds = []
     first = 0

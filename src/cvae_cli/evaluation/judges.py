@@ -22,8 +22,8 @@ class Judge(ABC):
     """Gives one or more scores of samples."""
 
     @abstractmethod
-    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
-        """Take in samples, the real pictures of the same rows, the conditions and, in words, what was asked for."""
+    def see(self, drawn: Pictures, real: Pictures, texts: Sequence[str]) -> None:
+        """Take in samples, the real pictures of the same rows and, in words, what was asked for."""
 
     @abstractmethod
     def scores(self) -> dict[str, float]:
@@ -40,7 +40,7 @@ class Frechet(Judge):
         # uint8 in, float64 sums inside; antialias must be off for numbers that compare (it is in our extractors)
         self.distance = FrechetInceptionDistance(feature=network, antialias=False).to(device)
 
-    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
+    def see(self, drawn: Pictures, real: Pictures, texts: Sequence[str]) -> None:
         self.distance.update(real, real=True)
         self.distance.update(drawn, real=False)
 
@@ -51,13 +51,15 @@ class Frechet(Judge):
 class Agreement(Judge):
     """How often a classifier sees in a sample the class that was asked for."""
 
-    def __init__(self, classifier: FashionCNN) -> None:
+    def __init__(self, classifier: FashionCNN, classes: Sequence[str]) -> None:
         self.classifier = classifier
+        self.classes = list(classes)
         self.agreed = self.seen = 0
 
-    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
-        self.agreed += int((self.classifier.classify(drawn).argmax(1) == asked.to(drawn.device)).sum())
-        self.seen += len(asked)
+    def see(self, drawn: Pictures, real: Pictures, texts: Sequence[str]) -> None:
+        asked = torch.tensor([self.classes.index(text) for text in texts], device=drawn.device)
+        self.agreed += int((self.classifier.classify(drawn).argmax(1) == asked).sum())
+        self.seen += len(texts)
 
     def scores(self) -> dict[str, float]:
         return {"accuracy": self.agreed / self.seen}
@@ -78,7 +80,7 @@ class Neighbours(Judge):
         self.drawn: list[Tensor] = []
         self.real: list[Tensor] = []
 
-    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
+    def see(self, drawn: Pictures, real: Pictures, texts: Sequence[str]) -> None:
         self.drawn.append(self.network(drawn).cpu())
         self.real.append(self.network(real).cpu())
 
@@ -110,13 +112,16 @@ class CaptionMatch(Judge):
         self.real: list[Tensor] = []
         self.texts: list[Tensor] = []
 
-    def see(self, drawn: Pictures, real: Pictures, asked: Tensor, texts: Sequence[str]) -> None:
+    def see(self, drawn: Pictures, real: Pictures, texts: Sequence[str]) -> None:
         self.drawn.append(self.clip.images(drawn))
         self.real.append(self.clip.images(real))
         self.texts.append(self.clip.texts(texts))
 
     def scores(self) -> dict[str, float]:
         drawn, real, texts = (torch.cat(part) for part in (self.drawn, self.real, self.texts))
+        # in groups at random: neighbours in a data set may show the same
+        order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0))
+        drawn, real, texts = drawn[order], real[order], texts[order]
         return {
             "clip-score": clip_score(drawn, texts).mean().item(),
             "clip-score of real pictures": clip_score(real, texts).mean().item(),

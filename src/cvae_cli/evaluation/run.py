@@ -13,10 +13,11 @@ from torch import Tensor
 
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.mnist import FAMILY
 from cvae_cli.download import Report
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import metrics
-from cvae_cli.evaluation.bound import active_units, bound_on, importance_bound_on
+from cvae_cli.evaluation.bound import active_units, bound_on, importance_bound_on, require_density
 from cvae_cli.evaluation.clip_score import ClipJudge
 from cvae_cli.evaluation.fashion_cnn import FashionCNN
 from cvae_cli.evaluation.features import BY_CLIP, BY_NEIGHBOURS, EXTRACTORS, FRECHET_DISTANCES, Features, clip_features
@@ -72,7 +73,9 @@ def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
             f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
         )
     if len(dataset) < 2 and any(metric.name in FRECHET_DISTANCES | BY_NEIGHBOURS for metric in chosen):
-        raise UsageError("a Fréchet distance needs at least 2 pictures; more than it has features to mean anything")
+        raise UsageError("a comparison of all samples with all pictures needs at least 2, and many to mean anything")
+    if any(metric.name == "iwae" for metric in chosen):
+        require_density(model)
 
 
 def load_features(
@@ -194,7 +197,7 @@ def _sample_scores(
         real = torch.from_numpy(dataset.take(rows).images)
         texts = [dataset.conditions.text(row) for row in rows.tolist()]
         for judge in judges:
-            judge.see(_three_channels(to_uint8(drawn)).to(place), _three_channels(real).to(place), asked, texts)
+            judge.see(_three_channels(to_uint8(drawn)).to(place), _three_channels(real).to(place), texts)
         steps("samples", start + len(rows), len(dataset))
     return {name: value for judge in judges for name, value in judge.scores().items()}
 
@@ -208,7 +211,7 @@ def _judges(chosen: Sequence[Metric], features: dict[str, Features], place: torc
                 if not any(isinstance(judge, CaptionMatch) for judge in judges):
                     judges.append(CaptionMatch(clip))
             case FashionCNN() as classifier if metric.name == "accuracy":
-                judges.append(Agreement(classifier))
+                judges.append(Agreement(classifier, list(FAMILY["fashion-mnist"].words)))
             case torch.nn.Module() as network if metric.name in BY_NEIGHBOURS:
                 if not any(isinstance(judge, Neighbours) for judge in judges):
                     judges.append(Neighbours(network))

@@ -38,6 +38,14 @@ class Prior(nn.Module, ABC):
             UsageError: another guidance than 1 for a prior that knows none.
         """
 
+    def check_guidance(self, guidance: float | None) -> None:
+        """Raise a UsageError where the prior cannot be guided so."""
+        if guidance not in {None, 1.0}:
+            raise UsageError(
+                "guidance needs a prior of the kind score, which this model does not have",
+                hint="fit one:  cvae train --prior score --model MODEL",
+            )
+
     def loss(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         """What is minimised when the prior alone is fitted to latents; -log p(z | c), in nats, or a stand-in for it."""
         return -self.log_prob(z, condition)
@@ -58,7 +66,7 @@ class StandardNormal(Prior):
         return _standard_log_prob(z)
 
     def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
-        refuse_guidance(guidance)
+        self.check_guidance(guidance)
         return noise
 
     def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
@@ -105,7 +113,7 @@ class CouplingFlow(Prior):
         return _standard_log_prob(z) + log_volume
 
     def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
-        refuse_guidance(guidance)
+        self.check_guidance(guidance)
         code = self._embed(condition)
         z = noise.flatten(1)
         for order, network in reversed(list(zip(self._orders(), self.couplings, strict=True))):
@@ -139,14 +147,6 @@ def _coupling_network(inputs: int, width: int, outputs: int) -> nn.Module:
 
 def _standard_log_prob(z: Latents) -> Float[Tensor, " b"]:
     return -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)
-
-
-def refuse_guidance(guidance: float | None) -> None:
-    if guidance not in {None, 1.0}:
-        raise UsageError(
-            "guidance needs a prior of the kind score, which this model does not have",
-            hint="fit one:  cvae train --prior score --model MODEL",
-        )
 
 
 def build_prior(settings: config.Prior, *, latent_shape: tuple[int, ...], condition: config.Condition | None) -> Prior:

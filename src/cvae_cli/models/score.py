@@ -1,5 +1,6 @@
 """A prior that carries noise to latents along learned velocities, fitted to the posterior of a finished model."""
 
+import hashlib
 import math
 
 import torch
@@ -7,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cvae_cli import config
+from cvae_cli import config, randomness
 from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import Prior
@@ -60,7 +61,7 @@ class FlowMatching(Prior):
         """Learn from many latents what their mean and variance are."""
         y = z.reshape(-1, *self.map_shape)
         self.shift.copy_(y.mean((0, 2, 3))[:, None, None])
-        self.scale.copy_(y.std((0, 2, 3)).clamp_min(1e-4)[:, None, None])
+        self.scale.copy_(y.std((0, 2, 3), unbiased=False).clamp_min(1e-4)[:, None, None])
 
     def loss(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         """Squared error of the velocity, a mean over the latent's numbers, at one random time for each latent."""
@@ -76,27 +77,31 @@ class FlowMatching(Prior):
             .mean((1, 2, 3))
         )
 
+    def check_guidance(self, guidance: float | None) -> None:
+        """Any guidance will do."""
+
     # ---- density and samples ---------------------------------------------------------------------------------
 
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         """A lower bound on log p(z | c), in nats: the variational bound of the diffusion that has these velocities.
 
-        Kingma et al. 2021, "Variational Diffusion Models", eq. 11 to 17, for alpha = 1 - t and sigma = t; its integral
-        is estimated at stratified times, with noise that is the same in every call.
+        Kingma et al. 2021, "Variational Diffusion Models", eq. 11 to 17, for alpha = 1 - t and sigma = t. Its integral
+        is estimated at stratified times, with noise that is a function of the latent: whatever is beside it in the
+        batch, its bound is the same.
         """
         y = self._standardised(z)
         code = self._code(condition)
-        random = torch.Generator().manual_seed(0)
+        size = y[0].numel()
+        random = randomness.noise(0, _keys(z), (_STRATA + 1, size + 1)).to(z.device)
+        noise, places = random[..., :size].unflatten(2, self.map_shape), torch.special.ndtr(random[..., size])
         total = z.new_zeros(len(z))
         for stratum in range(_STRATA):
-            place = (stratum + torch.rand(len(y), generator=random)) / _STRATA
-            t = _EARLIEST ** place.to(y.device)  # even in log t
-            total = total + (1 - t) * self._error(y, t, code, random)
+            t = _EARLIEST ** ((stratum + places[:, stratum]) / _STRATA)  # even in log t
+            total = total + (1 - t) * self._error(y, noise[:, stratum], t, code)
         integral = -math.log(_EARLIEST) * total / _STRATA
         t = torch.full((len(y),), _EARLIEST, device=y.device)
         deviation = _EARLIEST / (1 - _EARLIEST)
-        size = y[0].numel()
-        last = 0.5 * (1 - _EARLIEST) ** 2 * self._error(y, t, code, random)
+        last = 0.5 * (1 - _EARLIEST) ** 2 * self._error(y, noise[:, _STRATA], t, code)
         last = last + size * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
         volume = self.scale.log().sum() * (size // len(self.scale))
         return -(integral + last + volume)
@@ -128,9 +133,8 @@ class FlowMatching(Prior):
             x = block(x, code)
         return self.write(x).float()
 
-    def _error(self, y: Tensor, t: Tensor, code: Tensor, random: torch.Generator) -> Float[Tensor, " b"]:
+    def _error(self, y: Tensor, noise: Tensor, t: Float[Tensor, " b"], code: Tensor) -> Float[Tensor, " b"]:
         """Squared error of the velocity, summed, at time `t` of each latent."""
-        noise = torch.randn(y.shape, generator=random).to(y.device)
         return (self._velocity(_between(y, noise, t), t, code) - (noise - y)).square().flatten(1).sum(1)
 
     def _code(self, condition: Condition, kept: Tensor | None = None) -> Float[Tensor, "b w"]:
@@ -142,6 +146,12 @@ class FlowMatching(Prior):
 
     def _standardised(self, z: Latents) -> Float[Tensor, "b c h w"]:
         return (z.reshape(-1, *self.map_shape) - self.shift) / self.scale
+
+
+def _keys(z: Latents) -> list[int]:
+    """A number for each latent, which its values decide."""
+    rows = z.detach().float().cpu().numpy()
+    return [int.from_bytes(hashlib.sha256(row.tobytes()).digest()[:8]) for row in rows]
 
 
 def _between(y: Tensor, noise: Tensor, t: Float[Tensor, " b"]) -> Tensor:

@@ -1,6 +1,5 @@
 """What a text encoder is to the rest of the program, and which there are."""
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -62,12 +61,6 @@ def find_encoder(
         f'no text encoder "{name}".{did_you_mean(name, list(KINDS))}',
         hint="text encoders: static, clip, clip:ARCHITECTURE/TAG, clip:FOLDER",
     )
-
-
-def full_name(name: str) -> str:
-    """An encoder's name as it is recorded: a folder's path made absolute, so that it means the same from anywhere."""
-    kind, _, model = name.partition(":")
-    return f"{kind}:{os.path.abspath(os.path.expanduser(model))}" if model and os.path.isdir(model) else name
 
 
 def same_encoder(

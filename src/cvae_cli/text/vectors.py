@@ -34,14 +34,18 @@ def with_vectors(
     """The data set with a float16 vector for each of its captions.
 
     Vectors of pictures that live in the cache are kept there too, in a file mapped when it is read; one that was not
-    finished is gone on with. A caption with nothing in it that the encoder knows has the vector 0.
+    finished is gone on with. Of a part of a data set only its own captions are encoded, and not kept. A caption with
+    nothing in it that the encoder knows has the vector 0.
 
     Raises:
         UsageError: more than 1% of the captions say nothing to the encoder.
     """
     captions = dataset.conditions
     assert isinstance(captions, Captions)
-    if dataset.cache is None:
+    is_part = int(captions.count.sum()) < len(captions.sentences)
+    if is_part:
+        captions = captions.compact()
+    if dataset.cache is None or is_part:
         unknown: list[str] = []
         vectors = np.concatenate(list(_blocks(captions, encoder, 0, unknown)))
         _say(unknown, notice)

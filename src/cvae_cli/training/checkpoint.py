@@ -69,7 +69,7 @@ def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: E
         raise CorruptError(
             f"{path} is damaged ({str(error).splitlines()[0]})", hint="start the training over with --force"
         ) from error
-    if position.step and len(slots) != sum(len(group["params"]) for group in optimizer.param_groups):
+    if position.step > position.skipped and len(slots) != sum(len(group["params"]) for group in optimizer.param_groups):
         raise CorruptError(f"{path} does not fit its settings: the optimizer has another number of parameters")
     copy_tensors(parts["model"], named_tensors(model), source=path)
     copy_tensors(parts["ema"], ema.average, source=path)

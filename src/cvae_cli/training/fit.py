@@ -149,8 +149,8 @@ def _is_sane(model: CVAE, settings: TrainingSettings) -> bool:
     if not (settings.gradient_clip or settings.skip_above):
         return True
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip or math.inf)
-    # only asked for where it matters: a GPU has to be waited for. What is no number shows in the loss.
-    return not settings.skip_above or not settings.skip_above < norm.item() < math.inf
+    # only asked for where it matters: a GPU has to be waited for. NaN is beyond nothing, and shows in the loss.
+    return not settings.skip_above or not norm.item() > settings.skip_above
 
 
 def start_from(model: CVAE, start: str) -> None:
@@ -165,7 +165,7 @@ def start_from(model: CVAE, start: str) -> None:
     if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):
         raise UsageError(
             f"{start} is built otherwise than the recipe says",
-            hint="take the settings from the model:  cvae train --prior score --model MODEL",
+            hint="its pictures, classes or text encoder are others, or its network is",
         )
     model.network.load_state_dict(finished.network.state_dict())
     model.likelihood.load_state_dict(finished.likelihood.state_dict())

@@ -23,6 +23,7 @@ class LatentBatches(Batches):
     ) -> None:
         super().__init__(dataset, batch_size=batch_size, device=device, seed=seed, flip=flip)
         self._moments = [self._encoded(model.eval(), mirrored) for mirrored in ([False, True] if flip else [False])]
+        self._resident = None  # the pictures are not needed any more
 
     @torch.no_grad()
     def _encoded(self, model: CVAE, mirrored: bool) -> Float[Tensor, "n 2 *d"]:

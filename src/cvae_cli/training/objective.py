@@ -128,7 +128,7 @@ class PriorAlone(Objective):
         return self.model.prior.loss(_drawn(images), condition)[:, None]
 
     def prepare(self, batches: Batches) -> None:
-        seen = [_drawn(moments) for (moments, _), _ in zip(batches.in_order(), range(_CALIBRATION), strict=False)]
+        seen = [_drawn(moments) for (moments, _), _ in zip(batches.epoch(0), range(_CALIBRATION), strict=False)]
         self.model.prior.calibrate(torch.cat(seen))
 
 

@@ -28,5 +28,6 @@ def overview(model: CVAE, valid: Dataset, path: Path) -> None:
 def _asked(shown: Dataset, condition: torch.Tensor) -> torch.Tensor:
     """The conditions of the samples, row by row."""
     if isinstance(shown.conditions, Labels):
-        return torch.arange(len(shown) * _SAMPLE_ROWS, device=condition.device) % len(shown.conditions.classes)
+        columns = torch.arange(len(shown), device=condition.device)
+        return (columns % len(shown.conditions.classes)).repeat(_SAMPLE_ROWS)
     return condition.repeat(_SAMPLE_ROWS, 1)

@@ -86,7 +86,7 @@ class Run:
         """The settings that the run was started with, with `changes` to them (see `recipes.load`)."""
         if not self.recipe_file.is_file():
             raise UsageError(f"{self.folder} is not a run", hint="a run is a folder that cvae train has made")
-        return recipes.read(self.recipe_file, changes)
+        return recipes.with_full_paths(recipes.read(self.recipe_file, changes))
 
     def write_recipe(self, recipe: Recipe) -> None:
         write_text(self.recipe_file, recipes.dump(recipe))
