@@ -133,7 +133,7 @@ def load(name: str, changes: dict[str, Any] | None = None, *, prior: str | None 
     Args:
         name: `fashion-concat`, or a path that ends in `.toml`.
         changes: dotted keys and their new values, as `{"training.epochs": 5}`.
-        prior: `flow` or `score`, to fit one afterwards.
+        prior: `flow` or `score`, to fit one afterwards; `none`, to leave out what the recipe would fit.
 
     Raises:
         UsageError: no such recipe, or a key or value that does not fit.
@@ -156,7 +156,9 @@ def read(path: Path, changes: dict[str, Any] | None = None, *, prior: str | None
         raise UsageError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not TOML: {error}") from error
-    if prior is not None and values.get("then", {}).get("prior", {}).get("kind") != prior:
+    if prior == "none":
+        values.pop("then", None)
+    elif prior is not None and values.get("then", {}).get("prior", {}).get("kind") != prior:
         values["then"] = {"prior": {"kind": prior}, "training": dict(_SECOND_TRAINING)}
     return _changed(values, changes, source=path.name)
 

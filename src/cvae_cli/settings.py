@@ -41,6 +41,8 @@ def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationErro
     key = ".".join(str(part) for part in path)
     if mistake["type"] == "extra_forbidden":
         known = known_keys(cls)
+        if key in known:
+            return f'"{key}" is no setting of the kind that is chosen there'
         same_end = [each for each in known if each.endswith("." + key.rsplit(".", 1)[-1])]
         suggestion = f' Did you mean "{same_end[0]}"?' if same_end else did_you_mean(key, known)
         return f'unknown key "{key}".{suggestion}'

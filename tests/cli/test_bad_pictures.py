@@ -28,7 +28,7 @@ Refused = Callable[..., str]
 
 SMALL = [
     *("--size", "16", "--epochs", "1", "--set", "architecture.network.width=8"),
-    *("--set", "architecture.latent_dim=4", "--set", "architecture.prior.layers=2"),
+    *("--set", "architecture.latent_dim=4", "--prior", "none"),
 ]
 """Changes to the recipe for folders that make it quick."""
 PREPARED = {"index.json", "pixels.bin"}

@@ -37,9 +37,9 @@ def test_label_is_given_or_asked_for(cvae: Command, run_folder: Path, photo: Pat
     elsewhere = photo.rename(tmp_path / "photo.jpg")
     done = cvae("reconstruct", elsewhere, "--model", run_folder)
     assert done.returncode == 2
-    assert "add --label" in done.stderr
+    assert "add --prompt" in done.stderr
     done = cvae("reconstruct", elsewhere, "--model", run_folder, "--label", "sneakers", "--json")
-    assert json.loads(done.stdout)["images"][0]["label"] == "sneaker"
+    assert json.loads(done.stdout)["images"][0]["prompt"] == "sneaker"
     assert (tmp_path / "pairs.png").exists()
 
 
@@ -98,5 +98,5 @@ def test_model_without_a_condition_shows_no_label(cvae: Command, tmp_path: Path)
     small_model("article-none").save_pretrained(tmp_path / "plain")
     Image.new("L", (28, 28)).save(tmp_path / "x.png")
     done = cvae("reconstruct", "x.png", "--model", "plain", "--json")
-    assert json.loads(done.stdout)["images"][0]["label"] == "-"
+    assert json.loads(done.stdout)["images"][0]["prompt"] == "-"
     assert cvae("reconstruct", "--label", "bag", "--dataset", "fashion-mnist").returncode == 2

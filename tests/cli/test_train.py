@@ -118,7 +118,7 @@ def test_dry_run_shows_the_settings_and_touches_nothing(cvae: Command, tmp_path:
 
 def test_list_names_the_recipes(cvae: Command) -> None:
     done = cvae("train", "--list")
-    assert [line.split("\t")[0] for line in done.stdout.splitlines()][:2] == ["fashion", "fashion-add"]
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()][:3] == ["coco-64", "coco-64-add", "coco-128"]
 
 
 def test_settings_reach_the_run(run_folder: Path) -> None:

@@ -64,7 +64,11 @@ def train(
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     limit: Annotated[int | None, typer.Option(help="Learn from the first so many pictures only.", min=1)] = None,
     prior: Annotated[
-        str | None, typer.Option(help="Fit a prior afterwards, on the finished model: flow or score.", metavar="KIND")
+        str | None,
+        typer.Option(
+            help="Fit a prior afterwards, on the finished model: flow or score; none leaves out the recipe's own.",
+            metavar="KIND",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="With --prior: the finished model, instead of training one.", metavar="MODEL")
