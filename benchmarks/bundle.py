@@ -31,7 +31,8 @@ def scores_section(scored: dict, protocol: dict) -> str:
         f"reconstructions: {protocol['reconstruction']}."
     )
     table = f"| metric | value |\n| --- | --- |\n{rows}"
-    return f"## Scores\n\n{table}\n\n{facts}\n\nThe weights come under the MIT licence, as far as that of the data allows.\n"
+    licence = "The weights come under the MIT licence, as far as that of the data allows."
+    return f"## Scores\n\n{table}\n\n{facts}\n\n{licence}\n"
 
 
 def main() -> None:
