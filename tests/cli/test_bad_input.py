@@ -298,7 +298,7 @@ def test_a_picture_whose_folder_names_no_class_and_a_label_that_is_none(
     (tmp_path / "holiday").mkdir()
     picture_bytes(tmp_path / "holiday", "boot.png")
     said = refused(f"reconstruct holiday/boot.png --model {run_folder}", 2, "holiday/boot.png")
-    assert "--label" in said
+    assert "--prompt" in said
     refused(f"reconstruct holiday/boot.png --label snekers --model {run_folder}", 2, "snekers", "sneakers")
 
 

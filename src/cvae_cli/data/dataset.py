@@ -150,8 +150,9 @@ def shape_of(name: str, size: int | None = None) -> ImageShape:
     """What the pictures of a data set will be like, before any is opened.
 
     Raises:
-        UsageError: it cannot be had in that size.
+        CvaeError: there is no such data set, or it cannot be had in that size.
     """
+    _splits(name)
     if name in _fixed():
         _, shape = _fixed()[name]
         if size not in {None, shape.size}:

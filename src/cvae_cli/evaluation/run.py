@@ -73,7 +73,7 @@ def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
             f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
         )
     if len(dataset) < 2 and any(metric.name in FRECHET_DISTANCES | BY_NEIGHBOURS for metric in chosen):
-        raise UsageError("a comparison of all samples with all pictures needs at least 2, and many to mean anything")
+        raise UsageError("a comparison of samples with real ones needs at least 2 pictures, and many to mean anything")
     if any(metric.name == "iwae" for metric in chosen):
         require_density(model)
 
