@@ -12,10 +12,11 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,13 +52,29 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     }
 
 
+@pytest.fixture(scope="session")
+def forks(clean_environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs commands in forks of itself."""
+    server = [sys.executable, str(Path(__file__).with_name("forkserver.py"))]
+    with subprocess.Popen(
+        server, env=clean_environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
 @pytest.fixture
-def cvae(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> Command:
-    """Run the installed command as a user would, in an empty folder.
+def cvae(
+    forks: subprocess.Popen[str], executable: str, clean_environment: dict[str, str], tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Command:  # fmt: skip
+    """Run the command as a user would, in an empty folder; a process of its own (see forkserver.py).
 
     `cvae("generate", "dress", cwd=..., env={...}, stdin="...")` gives a CompletedProcess; with `binary=True` its
     stdout is bytes.
     """
+    streams = [tmp_path_factory.mktemp("streams") / name for name in ("stdin", "stdout", "stderr")]
 
     def run(
         *arguments: str | Path,
@@ -66,16 +83,19 @@ def cvae(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> 
         stdin: str = "",
         binary: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [executable, *map(str, arguments)],
-            cwd=cwd,
-            env=clean_environment | (env or {}),
-            input=stdin.encode(),
-            capture_output=True,
-            timeout=300,
-        )
-        stdout = done.stdout if binary else done.stdout.decode()
-        return subprocess.CompletedProcess(done.args, done.returncode, stdout, done.stderr.decode())  # type: ignore[arg-type]
+        argv = [executable, *map(str, arguments)]
+        streams[0].write_bytes(stdin.encode())
+        streams[1].write_bytes(b"")
+        streams[2].write_bytes(b"")
+        order = {"argv": argv, "cwd": str(cwd), "env": clean_environment | (env or {}), "streams": [*map(str, streams)]}
+        assert forks.stdin is not None
+        assert forks.stdout is not None
+        forks.stdin.write(json.dumps(order) + "\n")
+        forks.stdin.flush()
+        code = int(forks.stdout.readline())
+        stdout = streams[1].read_bytes()
+        said = stdout if binary else stdout.decode()
+        return subprocess.CompletedProcess(argv, code, said, streams[2].read_text())  # type: ignore[arg-type]
 
     return run
 

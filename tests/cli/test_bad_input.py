@@ -347,7 +347,7 @@ def retensored(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) 
         (lambda path: edited(path, format=2), 4, ["config.json", "format 2"]),
         (lambda path: edited(path, architecture="x" * 5_000), 4, ["config.json", "architecture"]),
         (lambda path: edited(path, colour="red"), 4, ["config.json", "unknown key", "colour"]),
-        (lambda path: edited(path, image={"size": 64, "channels": 1}), 4, ["config.json", "28x28"]),
+        (lambda path: edited(path, image={"size": 30, "channels": 1}), 4, ["config.json", "28x28"]),
         (lambda path: edited(path, image={"size": 28, "channels": 2}), 4, ["config.json", "image.channels"]),
         (lambda path: edited(path, condition={"classes": [{"name": "a", "words": ["--"]}] * 10}), 4, ["config.json"]),
         (lambda path: edited(path, condition={"classes": []}), 4, ["config.json"]),

@@ -436,7 +436,7 @@ def test_two_trainings_prepare_the_same_pictures_once(
     executable: str, clean_environment: dict[str, str], home: Path, tmp_path: Path
 ) -> None:
     large(tmp_path / "some", 340)
-    train = ["train", "folder:some", *SMALL, "--size", "128", "--limit", "4", "--condition", "static"]
+    train = ["train", "folder:some", *SMALL, "--size", "128", "--batch-size", "64", "--condition", "static"]
     with start(executable, clean_environment, home, *train, "--out", "one") as one:
         wait_until(lambda: any(home.glob("prepared/*.part")), one)
         with start(executable, clean_environment, home, *train, "--out", "other") as other:
@@ -452,7 +452,7 @@ def test_an_interrupt_while_pictures_are_prepared(
     executable: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
 ) -> None:
     large(tmp_path / "some", 340)
-    train = ["train", "folder:some", *SMALL, "--size", "128", "--limit", "4"]
+    train = ["train", "folder:some", *SMALL, "--size", "128", "--batch-size", "64"]
     with start(executable, clean_environment, home, *train, start_new_session=True) as process:
         wait_until(lambda: any(home.glob("prepared/*.part/journal.jsonl")), process)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the decoding processes, too
