@@ -108,6 +108,7 @@ class CaptionMatch(Judge):
 
     def __init__(self, clip: ClipJudge) -> None:
         self.clip = clip
+        self.cut_before = clip.cut  # by the judging of other models
         self.drawn: list[Tensor] = []
         self.real: list[Tensor] = []
         self.texts: list[Tensor] = []
@@ -124,6 +125,7 @@ class CaptionMatch(Judge):
         drawn, real, texts = drawn[order], real[order], texts[order]
         return {
             "clip-score": clip_score(drawn, texts).mean().item(),
+            "clip-score captions cut": self.clip.cut - self.cut_before,
             "clip-score of real pictures": clip_score(real, texts).mean().item(),
             "retrieval": retrieval(drawn, texts, GROUP),
             "retrieval of real pictures": retrieval(real, texts, GROUP),
