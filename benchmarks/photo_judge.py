@@ -17,8 +17,10 @@ import argparse
 import hashlib
 import sys
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -169,19 +171,25 @@ def distance(features: Tensor, real: Tensor) -> float:
     return judge.scores()["fid-efficientnet"]
 
 
-def drawn_by(model: CVAE, data: Dataset, seed: int, network: PictureNetwork) -> tuple[Tensor, Tensor]:
-    """Features of a sample for each picture's first caption and of its reconstruction, noise as in `cvae evaluate`."""
-    parts: list[tuple[Tensor, Tensor]] = []
+def features_of(
+    model: CVAE, data: Dataset, network: PictureNetwork, draw: Callable[[Tensor, Tensor, range], Tensor]
+) -> Tensor:
+    """Features of what `draw` makes of each picture, its first caption and its number."""
+    parts = []
     done = 0
     for images, condition in Batches(data, batch_size=128, device=CPU).in_order():
-        rows = range(done, done + len(images))
-        sampled = model.sample(condition, seed=seed, indices=rows)
-        rebuilt = model.reconstruct(images, condition, noise=noise(seed, rows, model.latent_shape))
-        parts.append((network(to_uint8(sampled)), network(to_uint8(rebuilt))))
+        parts.append(network(to_uint8(draw(images, condition, range(done, done + len(images))))))
         done += len(images)
         tell(f"{model.config.name}: {done:,} of {len(data):,}", end="\r")
-    samples, reconstructions = map(torch.cat, zip(*parts, strict=True))
-    return samples, reconstructions
+    return torch.cat(parts)
+
+
+def sample(model: CVAE, guidance: float | None, seed: int, images: Tensor, condition: Tensor, rows: range) -> Tensor:
+    return model.sample(condition, seed=seed, indices=rows, guidance=guidance)
+
+
+def rebuild(model: CVAE, seed: int, images: Tensor, condition: Tensor, rows: range) -> Tensor:
+    return model.reconstruct(images, condition, noise=noise(seed, rows, model.latent_shape))
 
 
 def tell(text: str, end: str = "\n") -> None:
@@ -198,6 +206,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--split", help="to judge on; test or val unless given")
     parser.add_argument("--model", action="append", default=[], help="as for `cvae evaluate`; may be repeated")
+    parser.add_argument("--guidance", type=float, action="append", help="the model's own unless given; may be repeated")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--samples", type=int, help="judge so many pictures only, drawn by the seed")
     parser.add_argument("--seed", type=int, default=0)
@@ -247,19 +256,22 @@ def main() -> None:
         f"{options.data} {split}, {options.size} px, n={len(data)}, seed={options.seed}"
     )
     both = ("fid-efficientnet", "retrieval")
-    row("model", *(f"{name} of {what}" for what in ("samples", "reconstructions") for name in both))
+    row("model", "what", *both)
     for name in options.model:
         model = CVAE.from_pretrained(name).eval()
         conditioned = conditioned_like(data, model.config.condition)
         run.check([], model, conditioned)
-        scores = [
-            (distance(features, real), heads.retrieval(features, asked))
-            for features in drawn_by(model, conditioned, options.seed, network)
-        ]
-        row(name, *(score for pair in scores for score in pair))
-    row("real training pictures", distance(known["pictures"][some], real), "-", "-", "-")
-    row("real pictures judged", "-", heads.retrieval(real, asked), "-", "-")
-    row("chance", "-", 1 / min(GROUP, len(data)), "-", "-")
+        drawn = {
+            "samples" if guidance is None else f"samples, guidance {guidance:g}": partial(sample, model, guidance)
+            for guidance in options.guidance or [None]
+        }
+        drawn["reconstructions"] = partial(rebuild, model)  # noise as in `cvae evaluate`
+        for what, draw in drawn.items():
+            features = features_of(model, conditioned, network, partial(draw, options.seed))
+            row(name, what, distance(features, real), heads.retrieval(features, asked))
+    row("real", "training pictures", distance(known["pictures"][some], real), "-")
+    row("real", "pictures judged", "-", heads.retrieval(real, asked))
+    row("chance", "-", "-", 1 / min(GROUP, len(data)))
     tell(f"{time.monotonic() - began:.0f} s")
 
 

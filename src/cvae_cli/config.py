@@ -168,6 +168,8 @@ class ModelConfig(Settings):
     image: ImageShape
     condition: Annotated[Condition, Field(discriminator="kind")]
     architecture: Architecture
+    hybrid: bool = False
+    """Whether it learned with a perceptual or an adversarial term beside the bound, and is no pure CVAE."""
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -34,6 +34,8 @@ class DataSettings(Settings):
     """Training pictures kept back to choose the best epoch by (a tenth of them where that is fewer)."""
     flip: bool = False
     """Mirror every other picture, at random."""
+    epoch_size: PositiveInt = 1
+    """Pictures in an epoch, at least: a small data set is gone through several times."""
 
 
 class TrainingSettings(Settings):
@@ -57,8 +59,17 @@ class TrainingSettings(Settings):
     free_bits: NonNegativeFloat = 0.0
     """Nats that each number of the latent may cost for nothing, a mean over the batch (Kingma et al. 2016); for the
     standard prior."""
+    perceptual: NonNegativeFloat = 0.0
+    """Weight of the distance between pictures and reconstructions as a discriminator sees them; makes a hybrid."""
+    adversarial: NonNegativeFloat = 0.0
+    """Weight of what a discriminator says of reconstructions; makes a hybrid."""
     precision: Precision = "auto"
     seed: int = Field(0, ge=0, lt=2**32)
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether more than the bound is learned."""
+        return bool(self.perceptual or self.adversarial)
 
 
 class PriorStage(Settings):
@@ -77,6 +88,8 @@ class Recipe(Settings):
     """A finished model, by name or folder: only its prior is learned anew."""
     start_sha256: str | None = None
     """Digest of its weights, by which a later version of it is told from it."""
+    start_hybrid: bool = False
+    """Whether it learned with more than the bound."""
     data: DataSettings
     architecture: Architecture
     training: TrainingSettings
@@ -98,11 +111,17 @@ class Recipe(Settings):
             update={
                 "start": str(model),
                 "start_sha256": sha256,
+                "start_hybrid": self.training.is_hybrid,
                 "architecture": self.architecture.model_copy(update={"prior": self.then.prior}),
                 "training": training,
                 "then": None,
             }
         )
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether its model, or the one that it starts from, learns with more than the bound."""
+        return self.training.is_hybrid or self.start_hybrid
 
 
 _SECOND_TRAINING = {
@@ -201,6 +220,7 @@ def for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, An
         "name": f"{config.name}-{prior}",
         "description": f"{config.name} with a prior fitted afterwards",
         "start": start,
+        "start_hybrid": config.hybrid,
         "data": {
             "name": config.dataset,
             "size": config.image.size,

@@ -1,6 +1,7 @@
 """`cvae evaluate` in a pipe, as JSON, in a terminal."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,13 @@ def test_default_is_the_bundled_model(evaluate: Command) -> None:
     done = evaluate("--metric", "mse")
     assert done.returncode == 3
     assert "captions_val2017.json" in done.stderr
+
+
+def test_a_hybrid_is_told_from_a_pure_model(evaluate: Command, run_folder: Path, tmp_path: Path) -> None:
+    hybrid = tmp_path / "mixed"
+    shutil.copytree(run_folder / "model", hybrid)
+    config = json.loads((hybrid / "config.json").read_text())
+    (hybrid / "config.json").write_text(json.dumps({**config, "hybrid": True}))
+    arguments = ["--model", hybrid, "--model", run_folder, "--metric", "mse", "--samples", "10"]
+    result = json.loads(evaluate(*arguments, "--json").stdout)
+    assert [each["hybrid"] for each in result["models"]] == [True, False]

@@ -1,7 +1,7 @@
 """`cvae evaluate`: scores in one table."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -152,7 +152,7 @@ def evaluate(
             ],
             "protocol": protocol(data, features, settings, place),
         },
-        columns=["", *labels],
+        columns=["", *(_heading(each, network) for each, network in zip(labels, networks, strict=True))],
         rows=[_row(metric, scores, networks) for metric in chosen],
         plain=[
             [metric.name, _plain(each.values[metric.name]), *([label] if len(labels) > 1 else [])]
@@ -163,12 +163,20 @@ def evaluate(
     )
 
 
-def _identity(label: str, model: str, network: "CVAE") -> dict[str, str]:
+def _heading(label: str, network: "CVAE") -> str:
+    return f"{label} (hybrid)" if network.config.hybrid else label
+
+
+def _identity(label: str, model: str, network: "CVAE") -> dict[str, Any]:
     from cvae_cli.download import sha256
     from cvae_cli.models.pretrained import WEIGHTS, find
 
-    kind = network.config.architecture.likelihood.kind
-    return {"model": label, "weights_sha256": sha256(find(model) / WEIGHTS), "likelihood": kind}
+    return {
+        "model": label,
+        "weights_sha256": sha256(find(model) / WEIGHTS),
+        "likelihood": network.config.architecture.likelihood.kind,
+        "hybrid": network.config.hybrid,
+    }
 
 
 _OF_LIKELIHOOD = {"elbo", "distortion", "iwae"}

@@ -212,15 +212,16 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
 
     from cvae_cli.device import flops
     from cvae_cli.text.condition import settings_of
-    from cvae_cli.training.fit import build_model
+    from cvae_cli.training.fit import build_model, passes
 
     model = build_model(recipe, data.name, data.image_shape, settings_of(data)).eval()
     shape = data.image_shape
     picture = torch.zeros(1, shape.channels, shape.size, shape.size)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     operations = flops(model.elbo, picture, torch.from_numpy(data.conditions.draw(np.arange(1))))
+    often = f" x {times}" if (times := passes(recipe, data)) > 1 else ""
     return (
-        f"{recipe.name} on {options.short_name(data.name)} ({len(data):,} + {len(valid):,} held back) · "
+        f"{recipe.name} on {options.short_name(data.name)} ({len(data):,}{often} + {len(valid):,} held back) · "
         f"{parameters / 1e6:.1f} M parameters · {operations / 1e6:.0f} MFLOP an image · "
         f"{device}, {recipe.training.precision} · {folder}"
     )

@@ -23,32 +23,42 @@ class Batches:
 
     Args:
         flip: mirror each picture with probability 1/2 when training.
+        passes: how often an epoch goes through the data set.
     """
 
     def __init__(
-        self, dataset: Dataset, *, batch_size: int, device: torch.device, seed: int = 0, flip: bool = False
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        device: torch.device,
+        seed: int = 0,
+        flip: bool = False,
+        passes: int = 1,
     ) -> None:
         self.dataset = dataset
         self.device = device
-        self.batch_size = min(batch_size, len(dataset))
+        self.batch_size = min(batch_size, passes * len(dataset))
         self.seed = seed
         self.flip = flip
+        self.passes = passes
         self._resident = _brought(dataset, device) if _fits(dataset, device) else None
 
     def __len__(self) -> int:
         """Batches in an epoch; in training what does not fill a batch is left to the next epoch."""
-        return len(self.dataset) // self.batch_size
+        return self.passes * len(self.dataset) // self.batch_size
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The shuffled training batches of an epoch, from batch `start` on. Which of a picture's captions goes with
         it is drawn anew in each."""
         random = np.random.default_rng([self.seed, epoch])
-        order = random.permutation(len(self.dataset))
-        mirrored = random.random(len(self.dataset)) < 0.5
-        chance = random.random(len(self.dataset))
+        order = np.concatenate([random.permutation(len(self.dataset)) for _ in range(self.passes)])
+        mirrored = random.random(len(order)) < 0.5
+        chance = random.random(len(order))
         for index in range(start, len(self)):
-            chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-            yield self._pictures(chosen, mirrored[chosen] & self.flip), self._conditions(chosen, chance[chosen])
+            batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+            chosen = order[batch]
+            yield self._pictures(chosen, mirrored[batch] & self.flip), self._conditions(chosen, chance[batch])
 
     def in_order(self) -> Iterator[Batch]:
         """Every picture once, in the data set's order, with its first caption."""

@@ -31,11 +31,12 @@ size rounds differently, and the same seed would give another picture."""
 @dataclass(frozen=True)
 class Bound:
     """The two parts of -ELBO, each `(b,)` in nats: rate (the divergence from the prior) and distortion
-    (the negative log-likelihood); and the posterior that they were found with."""
+    (the negative log-likelihood); and the posterior and the decoder's output that they were found with."""
 
     rate: Tensor
     distortion: Tensor
     posterior: Independent | None = None
+    output: Tensor | None = None
 
     @property
     def negative_elbo(self) -> Tensor:
@@ -86,6 +87,7 @@ class CVAE(nn.Module):
             rate=self.prior.rate(posterior, z, condition),
             distortion=self.likelihood.distortion(output, images),
             posterior=posterior,
+            output=output,
         )
 
     @torch.inference_mode()

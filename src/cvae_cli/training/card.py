@@ -24,6 +24,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) 
         if model.is_conditional
         else "none",
         "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
+        "learned by": _objective(recipe),
         learned: f"epoch {position.epoch} of {recipe.training.epochs}, {position.step:,} steps of "
         f"{recipe.training.batch_size}, {position.seconds / 60:.1f} minutes",
         "-ELBO on pictures held back": f"{valid['negative_elbo']:.2f} nats an image (rate {valid['rate']:.2f}, "
@@ -47,6 +48,15 @@ tags: [cvae]
 Made by cvae-cli {__version__} with `cvae train`; `recipe.toml` of the run has every setting. Measure it with
 `cvae evaluate --model FOLDER`.
 """
+
+
+def _objective(recipe: Recipe) -> str:
+    """What was minimised: whoever compares models must know which of them are no pure CVAEs."""
+    if not recipe.is_hybrid:
+        return "the bound alone" if recipe.training.beta == 1 else f"the bound, the rate times {recipe.training.beta:g}"
+    weights = {"perceptual": recipe.training.perceptual, "adversarial": recipe.training.adversarial}
+    terms = [f"{name} {weight:g}" for name, weight in weights.items() if weight]
+    return "hybrid: the bound and a discriminator" + (f" ({', '.join(terms)})" if terms else "")
 
 
 def _described(condition: Condition) -> str:

@@ -1,6 +1,7 @@
 """The training state on disk: tensors in safetensors, all else as JSON in its header. One file, replaced whole."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,29 @@ class Position:
     """What `metrics.jsonl` holds."""
 
 
-def save_state(path: Path, position: Position, model: CVAE, optimizer: torch.optim.Optimizer, ema: EMA) -> None:
-    """Write everything that going on needs."""
+def save_state(
+    path: Path,
+    position: Position,
+    model: CVAE,
+    optimizer: torch.optim.Optimizer,
+    ema: EMA,
+    others: Mapping[str, Tensor],
+) -> None:
+    """Write everything that going on needs; `others` is what an objective needs besides."""
     tensors = {f"model.{name}": tensor for name, tensor in named_tensors(model).items()}
     tensors |= {f"ema.{name}": tensor for name, tensor in ema.average.items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{slot}": tensor for slot, tensor in slots.items()}
+    tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
+    tensors |= {f"objective.{name}": tensor for name, tensor in others.items()}
     write_tensors(path, tensors, {"position": json.dumps(asdict(position))})
 
 
-def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: EMA) -> Position:
+def load_state(
+    path: Path,
+    model: CVAE,
+    optimizer: torch.optim.Optimizer,
+    ema: EMA,
+    load_others: Callable[[Mapping[str, Tensor]], None],
+) -> Position:
     """Restore what `save_state` wrote, and return how far the run had come.
 
     Raises:
@@ -56,15 +70,16 @@ def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: E
     """
     if not path.is_file():
         raise MissingError(f"{path} is gone, and with it the way to go on", hint="start over with --force")
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}, "objective": {}}
     try:
         with safe_open(path, "pt") as file:
             position = TypeAdapter(Position).validate_json((file.metadata() or {})["position"])
             for name in file.keys():  # noqa: SIM118
                 part, rest = name.split(".", 1)
                 parts[part][rest] = file.get_tensor(name)
-        slots = _optimizer_slots(parts["optimizer"])
+        slots = optimizer_slots(parts["optimizer"])
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+        load_others(parts["objective"])
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CorruptError(
             f"{path} is damaged ({str(error).splitlines()[0]})", hint="start the training over with --force"
@@ -76,7 +91,14 @@ def load_state(path: Path, model: CVAE, optimizer: torch.optim.Optimizer, ema: E
     return position
 
 
-def _optimizer_slots(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimizer, flat: `INDEX.SLOT` of each parameter."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{slot}": tensor for index, slots in state.items() for slot, tensor in slots.items()}
+
+
+def optimizer_slots(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """What `optimizer_tensors` made flat, as the optimizer has it."""
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, slot = name.split(".", 1)

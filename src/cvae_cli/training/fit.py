@@ -18,6 +18,7 @@ from cvae_cli.text.condition import settings_of
 from cvae_cli.training.card import model_card
 from cvae_cli.training.checkpoint import Position, load_state, save_state
 from cvae_cli.training.ema import EMA
+from cvae_cli.training.hybrid import Hybrid
 from cvae_cli.training.interrupt import deferred_interrupt
 from cvae_cli.training.objective import Objective, PriorAlone, WholeModel
 from cvae_cli.training.overview import overview
@@ -35,9 +36,27 @@ def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: Cond
     torch.manual_seed(recipe.training.seed)
     return CVAE(
         ModelConfig(
-            name=recipe.name, dataset=dataset, image=image, condition=condition, architecture=recipe.architecture
+            name=recipe.name,
+            dataset=dataset,
+            image=image,
+            condition=condition,
+            architecture=recipe.architecture,
+            hybrid=recipe.is_hybrid,
         )
     )
+
+
+def build_objective(recipe: Recipe, model: CVAE) -> Objective:
+    """What a recipe minimises.
+
+    Raises:
+        UsageError: it is nothing that the model has.
+    """
+    if recipe.start is not None:
+        if recipe.training.is_hybrid:
+            raise UsageError("a prior alone draws no pictures that a discriminator could judge")
+        return PriorAlone(model)
+    return Hybrid(model, recipe.training) if recipe.training.is_hybrid else WholeModel(model, recipe.training.free_bits)
 
 
 def fit(
@@ -61,7 +80,7 @@ def fit(
     """
     settings = recipe.training
     model = build_model(recipe, train.name, train.image_shape, settings_of(train)).to(device)
-    objective = WholeModel(model, settings.free_bits) if recipe.start is None else PriorAlone(model)
+    objective = build_objective(recipe, model)
     optimizer = torch.optim.AdamW(
         objective.parameters(),
         lr=settings.learning_rate,
@@ -74,12 +93,17 @@ def fit(
     # a state is written before anything else: where there is neither it nor a model, nothing was done yet
     goes_on = resume and (run.state_file.exists() or run.last_model.exists())
     if goes_on:
-        position = load_state(run.state_file, model, optimizer, ema)
+        position = load_state(run.state_file, model, optimizer, ema, objective.load_state)
         _check_goes_on(position, run.recipe(), recipe)
     elif recipe.start is not None:
         start_from(model, recipe.start)
     batches = objective.batches(
-        train, batch_size=settings.batch_size, device=device, seed=settings.seed, flip=recipe.data.flip
+        train,
+        batch_size=settings.batch_size,
+        device=device,
+        seed=settings.seed,
+        flip=recipe.data.flip,
+        passes=passes(recipe, train),
     )
     if not goes_on:
         objective.prepare(batches)
@@ -93,7 +117,7 @@ def fit(
 
     def save_all() -> None:
         position.seconds = clock.seconds()
-        save_state(run.state_file, position, model, optimizer, ema)
+        save_state(run.state_file, position, model, optimizer, ema, objective.state())
 
     with deferred_interrupt() as interrupted:
         if not run.state_file.exists():
@@ -142,6 +166,11 @@ def fit(
             if interrupted():
                 raise _stopped(run, position)
     return position
+
+
+def passes(recipe: Recipe, train: Dataset) -> int:
+    """How often an epoch of a recipe goes through a data set."""
+    return math.ceil(recipe.data.epoch_size / len(train))
 
 
 def _is_sane(model: CVAE, settings: TrainingSettings) -> bool:

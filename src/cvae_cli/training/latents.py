@@ -1,5 +1,7 @@
 """What a frozen posterior makes of a data set, computed once."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -18,10 +20,8 @@ class LatentBatches(Batches):
     told the first of several captions.
     """
 
-    def __init__(
-        self, model: CVAE, dataset: Dataset, *, batch_size: int, device: torch.device, seed: int = 0, flip: bool = False
-    ) -> None:
-        super().__init__(dataset, batch_size=batch_size, device=device, seed=seed, flip=flip)
+    def __init__(self, model: CVAE, dataset: Dataset, *, flip: bool = False, **settings: Any) -> None:
+        super().__init__(dataset, flip=flip, **settings)
         self._moments = [self._encoded(model.eval(), mirrored) for mirrored in ([False, True] if flip else [False])]
         self._resident = None  # the pictures are not needed any more
 

@@ -1,7 +1,7 @@
 """What a training minimises: the bound of a whole model, or how badly a prior fits a finished one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import StandardNormal
 from cvae_cli.training.latents import LatentBatches
@@ -59,6 +59,17 @@ class Objective(ABC):
     def prepare(self, batches: Batches) -> None:  # noqa: B027, most have nothing to prepare
         """Called once, before the first step."""
 
+    def state(self) -> dict[str, Tensor]:
+        """What going on needs besides the model."""
+        return {}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027, most have no state
+        """Take back what `state` gave.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: it is of something else.
+        """
+
 
 class WholeModel(Objective):
     """-ELBO, with a weight on the rate.
@@ -92,14 +103,17 @@ class WholeModel(Objective):
         self.model.train()
 
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
-        bound = self.model.elbo(images, condition)
+        return self.of_bound(self.model.elbo(images, condition))
+
+    def of_bound(self, bound: Bound) -> Float[Tensor, "b losses"]:
+        """The losses that a bound holds."""
         losses = [bound.rate, bound.distortion]
         if self.free_bits:
             assert isinstance(self.model.prior, StandardNormal)
             assert bound.posterior is not None
             rates = self.model.prior.rates(bound.posterior).mean(0)  # of each number, over the batch
             # where a rate is below, this takes its gradient back
-            losses.append((self.free_bits - rates).clamp_min(0).sum().expand(len(images)))
+            losses.append((self.free_bits - rates).clamp_min(0).sum().expand(len(bound.rate)))
         return torch.stack(losses, dim=1)
 
     def total(self, losses: Float[Tensor, "b losses"], beta: float) -> Float[Tensor, " b"]:

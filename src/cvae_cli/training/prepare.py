@@ -11,8 +11,7 @@ from cvae_cli.errors import UsageError
 from cvae_cli.recipes import Recipe
 from cvae_cli.text.condition import conditioned
 from cvae_cli.text.encoder import TextEncoder, find_encoder
-from cvae_cli.training.fit import build_model
-from cvae_cli.training.objective import WholeModel
+from cvae_cli.training.fit import build_model, build_objective
 
 _ANY_CLASSES = LabelCondition(classes=(LabelClass(name="any", words=("any",)),))
 
@@ -58,8 +57,6 @@ def _encoder(recipe: Recipe, device: torch.device, report: Report) -> TextEncode
 
 def _check_network(recipe: Recipe, shape: ImageShape, condition: Condition) -> None:
     """Build what each training needs once, for the errors that it may raise."""
-    model = build_model(recipe, recipe.data.name, shape, condition)
-    if recipe.start is None:
-        WholeModel(model, recipe.training.free_bits)
+    build_objective(recipe, build_model(recipe, recipe.data.name, shape, condition))
     if (following := recipe.next_stage()) is not None:
         build_model(following, recipe.data.name, shape, condition)
