@@ -87,10 +87,17 @@ class ResidualNetwork(Settings):
     """Channels at half size; twice as many at each smaller one."""
     blocks: Depth = 2
     """Residual blocks at each size, in the encoder and again in the decoder."""
-    levels: Annotated[int, Field(ge=1, le=8)] = 2
-    """How often the size is halved."""
+    levels: Annotated[int, Field(ge=1, le=8)] | None = None
+    """How often the size is halved; unless told otherwise until 8 pixels a side are left, or an odd number."""
     latent: Literal["vector", "map"] = "vector"
     """One vector for a picture, or one for each position at the smallest size."""
+
+    def halvings(self, size: int) -> int:
+        """How often pictures of `size` pixels a side are halved."""
+        times = 1
+        while size >> times > 8 and size % 2 ** (times + 1) == 0:
+            times += 1
+        return self.levels or times
 
 
 class BernoulliLikelihood(Settings):
@@ -142,6 +149,8 @@ class ScorePrior(Settings):
     """Steps from noise to latent, unless told otherwise."""
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
     """How far samples are driven towards the condition, unless told otherwise: 0 ignores it, 1 is p(z | c)."""
+    guided: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
+    """Times, from noise at 1 to latent at 0, between which they are driven; outside it costs time for little."""
 
 
 Prior = Annotated[StandardPrior | FlowPrior | ScorePrior, Field(discriminator="kind")]

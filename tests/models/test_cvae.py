@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import VARIANTS, data_for, fashion, small_model
 
-from cvae_cli import CVAE, recipes
+from cvae_cli import CVAE, config, recipes
 from cvae_cli.config import ImageShape, ModelConfig, StaticCondition
 from cvae_cli.models.pretrained import named_tensors
 from cvae_cli.pixels import to_float
@@ -205,3 +205,9 @@ def test_bernoulli_distortion_is_the_cross_entropy(images: torch.Tensor) -> None
     p = output.sigmoid()
     expected = -(images * p.log() + (1 - images) * (1 - p).log()).sum((1, 2, 3))
     torch.testing.assert_close(model.likelihood.distortion(output, images), expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(("size", "levels"), [(8, 1), (28, 2), (32, 2), (64, 3), (72, 3), (96, 4), (100, 2), (256, 5)])
+def test_a_residual_network_halves_pictures_to_eight_pixels_or_an_odd_number(size: int, levels: int) -> None:
+    assert config.ResidualNetwork().halvings(size) == levels
+    assert config.ResidualNetwork(levels=1).halvings(size) == 1

@@ -81,6 +81,20 @@ def test_guidance_leads_from_no_condition_to_more_of_it(fitted: FlowMatching) ->
     assert places[0] < places[1] < places[2] < places[3]
 
 
+def test_guidance_works_between_its_times(fitted: FlowMatching, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise, label = torch.randn(40, 2), torch.zeros(40, dtype=torch.long)
+
+    def drawn(guidance: float, low: float, high: float) -> torch.Tensor:
+        monkeypatch.setattr(fitted, "guided", (low, high))
+        with torch.no_grad():
+            return fitted.from_noise(noise, label, guidance=guidance)
+
+    plain, everywhere, between = drawn(1.0, 0, 1), drawn(3.0, 0, 1), drawn(3.0, 0.3, 0.6)
+    assert torch.equal(drawn(3.0, 0.99, 0.991), plain)  # between two steps
+    assert plain[:, 0].mean() < between[:, 0].mean() < everywhere[:, 0].mean()
+    assert torch.equal(drawn(0.0, 0.3, 0.6), drawn(0.0, 0, 1))  # no condition is no condition at any time
+
+
 def test_other_priors_refuse_guidance() -> None:
     model = small_model("residual-modulate")
     assert model.sample(torch.tensor([1]), guidance=1.0).shape == (1, 1, 28, 28)

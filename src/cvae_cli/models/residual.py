@@ -59,7 +59,8 @@ class ResidualNetwork(Network):
         size, channels = settings.image.size, settings.image.channels
         architecture = settings.architecture
         assert isinstance(architecture.network, config.ResidualNetwork)
-        width, blocks, levels = architecture.network.width, architecture.network.blocks, architecture.network.levels
+        width, blocks = architecture.network.width, architecture.network.blocks
+        levels = architecture.network.halvings(size)
         if size % 2**levels:
             raise UsageError(f'the network "residual" halves sizes {levels} times, which {size}x{size} does not allow')
         if width % 8:

@@ -37,7 +37,7 @@ class FlowMatching(Prior):
         self, settings: config.ScorePrior, *, latent_shape: tuple[int, ...], condition: config.Condition | None
     ) -> None:
         super().__init__()
-        self.steps, self.guidance = settings.steps, settings.guidance
+        self.steps, self.guidance, self.guided = settings.steps, settings.guidance, settings.guided
         channels, *sides = latent_shape
         self.map_shape = (channels, *(sides or [1, 1]))
         kernel = 3 if sides else 1
@@ -107,16 +107,21 @@ class FlowMatching(Prior):
         return -(integral + last + volume)
 
     def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
-        """Follow the velocities from t = 1 to 0, two-step Adams-Bashforth."""
+        """Follow the velocities from t = 1 to 0, two-step Adams-Bashforth.
+
+        Guidance is that of Ho & Salimans 2022, between the times that Kynkäänniemi et al. 2024 call an interval.
+        """
         guidance = self.guidance if guidance is None else guidance
         code = self._code(condition)
         bare = self._code(condition, torch.zeros(len(noise), dtype=torch.bool, device=noise.device))
         y = noise.reshape(-1, *self.map_shape)
         before: Tensor | None = None
         for step in range(self.steps):
-            t = torch.full((len(y),), 1 - step / self.steps, device=y.device)
+            time = 1 - step / self.steps
+            t = torch.full((len(y),), time, device=y.device)
             velocity = self._velocity(y, t, code)
-            if guidance != 1.0 and self.code is not None:
+            is_guided = guidance < 1 or (guidance > 1 and self.guided[0] <= time <= self.guided[1])
+            if is_guided and self.code is not None:
                 without = self._velocity(y, t, bare)
                 velocity = without + guidance * (velocity - without)
             slope = velocity if before is None else 1.5 * velocity - 0.5 * before

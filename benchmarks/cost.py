@@ -1,0 +1,130 @@
+"""What a training step costs: time and memory, by network, size of picture, batch and number of pictures.
+
+    python benchmarks/cost.py --recipe scenes --recipe coco-64 --size 64 --size 128 --size 256 --batch-size 32
+
+A row for each combination. Each is measured in a process of its own, on made-up pictures that are mapped from a file,
+as prepared ones are: their bytes decide nothing about speed. The loop is `cvae train`'s without validation and saving.
+Peak memory is all that the process ever held, the interpreter and torch included (0.4 GB); of mapped pictures, pages
+that were read count until the system takes them back.
+"""
+
+import argparse
+import itertools
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ["recipe", "pixels", "batch", "pictures", "parameters", "MFLOP/image", "images/s", "steps/s", "GB at most"]
+CHUNK = 1000  # pictures written at a time
+
+
+def measure(recipe_name: str, size: int, batch_size: int, pictures: int, options: dict[str, Any]) -> list[str]:
+    """One row of the table; meant for a process of its own."""
+    import numpy as np
+    import torch
+
+    from cvae_cli import recipes
+    from cvae_cli.data.batches import Batches
+    from cvae_cli.data.conditions import captions_of
+    from cvae_cli.data.dataset import whole
+    from cvae_cli.device import DTYPES, flops, pick_device
+    from cvae_cli.text.condition import conditioned, settings_of
+    from cvae_cli.text.encoder import find_encoder
+    from cvae_cli.training.fit import build_model
+    from cvae_cli.training.objective import WholeModel
+
+    device = pick_device("auto")
+    recipe = recipes.load(recipe_name, {"data.condition": "static"} | options["set"])
+    pixels = np.lib.format.open_memmap(options["file"], mode="r")
+    captions = captions_of([[f"number {index % 100}"] for index in range(pictures)])
+    data = conditioned(whole("made up", "train", pixels, captions, "none"), find_encoder("static"))
+    model = build_model(recipe, data.name, data.image_shape, settings_of(data)).to(device)
+    objective = WholeModel(model)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
+    batches = Batches(data, batch_size=batch_size, device=device)
+    dtype = DTYPES[options["precision"]]
+    images, condition = next(batches.epoch(0))
+    operations = flops(model.elbo, images[:1], condition[:1])
+
+    objective.train_mode()
+    taken, began = 0, time.perf_counter()
+    steps = itertools.chain.from_iterable(batches.epoch(epoch) for epoch in itertools.count())
+    for images, condition in steps:
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            loss = objective.total(objective.losses(images, condition), beta=1.0).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        loss.item()  # waits for a GPU
+        taken += 1
+        if taken == options["warm_up"]:
+            began = time.perf_counter()
+        elif taken > options["warm_up"] and time.perf_counter() - began > options["seconds"]:
+            break
+    steps_per_second = (taken - options["warm_up"]) / (time.perf_counter() - began)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
+    if device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated() / 1e9
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    numbers = [parameters / 1e6, operations / 1e6, steps_per_second * batch_size, steps_per_second, memory]
+    shown = [f"{numbers[0]:.1f} M", *(f"{number:.3g}" for number in numbers[1:])]
+    return [recipe_name, str(size), str(batch_size), f"{pictures:,}", *shown]
+
+
+def make_pictures(path: Path, size: int, n: int) -> None:
+    """Noise in a mapped file, `(n, size, size, 3)`, written some at a time."""
+    import numpy as np
+
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, size, size, 3))
+    random = np.random.default_rng(0)
+    for start in range(0, n, CHUNK):
+        part = pixels[start : start + CHUNK]
+        part[:] = random.integers(0, 256, part.shape, np.uint8)
+    pixels.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", action="append", help="for photographs; may be repeated, as all that follow")
+    parser.add_argument("--size", type=int, action="append", help="pixels a side")
+    parser.add_argument("--batch-size", type=int, action="append")
+    parser.add_argument("--pictures", type=int, action="append", help="in the data set")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for `cvae train`")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--seconds", type=float, default=20, help="for each row")
+    parser.add_argument("--warm-up", type=int, default=2, help="steps before the clock starts")
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # a row, in a process of its own
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(**json.loads(options.one))))
+        return
+    from cvae_cli.recipes import parse_change
+
+    changes = dict(parse_change(change) for change in options.set)
+    print(*COLUMNS, sep="\t", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for size, n in itertools.product(options.size or [64], options.pictures or [1000]):
+            file = Path(folder) / f"{size}-{n}.npy"
+            make_pictures(file, size, n)
+            for recipe, batch_size in itertools.product(options.recipe or ["scenes"], options.batch_size or [64]):
+                row = {"recipe_name": recipe, "size": size, "batch_size": batch_size, "pictures": n}
+                row["options"] = {
+                    "file": str(file),
+                    "set": changes,
+                    "precision": options.precision,
+                    "seconds": options.seconds,
+                    "warm_up": options.warm_up,
+                }
+                command = [sys.executable, __file__, "--one", json.dumps(row)]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                print(*json.loads(done.stdout), sep="\t", flush=True)
+            file.unlink()
+
+
+if __name__ == "__main__":
+    main()

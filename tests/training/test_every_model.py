@@ -1,0 +1,272 @@
+"""What training promises of every network and every prior: it repeats, goes on, serves, keeps nothing that exploded."""
+
+import json
+import math
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers import CAPTIONS, VARIANTS, data_for, same
+from test_fit import CPU, Recorder, weights
+
+from cvae_cli import CVAE, recipes
+from cvae_cli.data import Dataset
+from cvae_cli.data.batches import Batch, Batches
+from cvae_cli.download import sha256
+from cvae_cli.errors import DivergedError, InterruptedRunError
+from cvae_cli.models.pretrained import WEIGHTS, named_tensors
+from cvae_cli.pixels import to_float
+from cvae_cli.training import progress
+from cvae_cli.training.fit import fit
+from cvae_cli.training.progress import Progress
+from cvae_cli.training.run import Run
+
+PRIOR = "architecture.prior"
+SETTINGS = {
+    "training.epochs": 2,
+    "training.batch_size": 16,  # three steps an epoch
+    "training.schedule": "one-cycle",
+    "training.ema_decay": 0.9,
+    "training.gradient_clip": 10.0,
+    "data.flip": True,
+}
+FAR_TOO_FAST = {"training.learning_rate": 100.0, "training.schedule": "constant"}
+CAREFUL = {"training.learning_rate": 1e-3, "training.schedule": "constant"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """The last training of a variant: that of the whole model, or of its score prior."""
+
+    variant: str
+    train: Dataset
+    valid: Dataset
+    first: Path
+    """Where the training before it stands, if there is one."""
+
+    @property
+    def has_second(self) -> bool:
+        return VARIANTS[self.variant].get(PRIOR, {}).get("kind") == "score"
+
+    def begin(self, folder: Path, changes: dict[str, Any] | None = None, *, first: Path | None = None) -> Run:
+        """A run with nothing done yet; `first` instead of the shared training before it."""
+        recipe = _recipe(self.variant)
+        if self.has_second:
+            model = Run(first or self.first).best_model
+            following = recipe.next_stage(model, sha256(model / WEIGHTS))
+            assert following is not None
+            recipe = following
+        run = Run(folder)
+        run.create(recipe, force=False)
+        run.write_recipe(run.recipe(SETTINGS | (changes or {})))
+        return run
+
+    def fit(
+        self, run: Run, listener: Recorder | None = None, *, resume: bool = False, changes: dict[str, Any] | None = None
+    ) -> Recorder:
+        listener = listener or Recorder()
+        data = self.train, self.valid
+        fit(run, run.recipe(changes), *data, device=CPU, resume=resume, listener=listener)
+        return listener
+
+
+def _recipe(variant: str, changes: dict[str, Any] | None = None) -> recipes.Recipe:
+    settings = SETTINGS | VARIANTS[variant] | (changes or {})
+    if settings.get(PRIOR, {}).get("kind") != "score":
+        return recipes.load("fashion-concat", settings)
+    settings["then.prior"] = settings.pop(PRIOR)
+    return recipes.load("fashion-concat", settings, prior="score")
+
+
+def _train_first(folder: Path, training: Training, seed: int = 0) -> Path:
+    """The training that a score prior's is preceded by: the same model with the standard prior."""
+    run = Run(folder)
+    run.create(_recipe(training.variant, {"training.epochs": 1, "training.seed": seed}), force=False)
+    training.fit(run)
+    return folder
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def training(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    folder = tmp_path_factory.mktemp(request.param)
+    data = data_for(request.param, 48)
+    training = Training(request.param, data, data.limit(12), folder / "first")
+    if training.has_second:
+        _train_first(training.first, training)
+    return training
+
+
+@pytest.fixture(scope="module")
+def whole(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run, to be looked at only."""
+    run = training.begin(tmp_path_factory.mktemp("whole") / "run")
+    training.fit(run)
+    return run
+
+
+# ---- it repeats ------------------------------------------------------------------------------------------------
+
+
+def test_the_seed_decides_every_bit(training: Training, whole: Run, tmp_path: Path) -> None:
+    trained = []
+    for seed in (0, 1):
+        first = _train_first(tmp_path / f"first-{seed}", training, seed) if training.has_second else None
+        run = training.begin(tmp_path / str(seed), {"training.seed": seed}, first=first)
+        torch.rand(17)  # whatever else this process draws
+        training.fit(run)
+        trained.append(weights(run))
+    assert trained[0] == weights(whole)
+    assert trained[1]["best"] != trained[0]["best"]
+    assert trained[1]["last"] != trained[0]["last"]
+
+
+# ---- it goes on ------------------------------------------------------------------------------------------------
+
+
+class Stopper(Recorder):
+    """Presses Ctrl-C, or pulls the plug, after a batch of an epoch."""
+
+    def __init__(self, epoch: int, batch: int, *, plug: bool = False) -> None:
+        super().__init__()
+        self.moment, self.plug = (epoch, batch), plug
+
+    def progress(self, progress: Progress) -> None:
+        super().progress(progress)
+        if (progress.epoch, progress.batch) == self.moment:
+            if self.plug:
+                raise ConnectionError("pulled the plug")
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_run_broken_within_its_epochs_ends_with_the_same_bits(
+    training: Training, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_REPORT_EVERY", 0.0)  # after each step
+    run = training.begin(tmp_path / "run")
+    with pytest.raises(InterruptedRunError, match="after step 2;"):
+        training.fit(run, Stopper(1, 2))
+    with pytest.raises(ConnectionError):
+        training.fit(run, Stopper(2, 2, plug=True), resume=True)
+    with pytest.raises(InterruptedRunError, match="after step 4;"):
+        training.fit(run, Stopper(2, 1), resume=True)
+    assert weights(run) != weights(whole)
+    training.fit(run, resume=True)
+    assert weights(run) == weights(whole)
+
+
+# ---- it serves -------------------------------------------------------------------------------------------------
+
+
+def test_a_trained_model_serves_and_a_second_load_draws_the_same(training: Training, whole: Run) -> None:
+    once, again = CVAE.from_pretrained(whole.best_model), CVAE.from_pretrained(whole.folder)
+    images = to_float(torch.from_numpy(training.valid.images))
+    condition = torch.from_numpy(training.valid.conditions.draw(np.arange(12)))
+    prompt = CAPTIONS[0][0] if training.variant.startswith(("photo", "captioned")) else "dress"
+
+    many, few = once.generate(prompt, n=18, seed=5), again.generate(prompt, n=2, seed=5)  # more than a chunk, and less
+    assert all(same(a, b) for a, b in zip(many, few, strict=False))
+    assert len({picture.tobytes() for picture in many}) > 1
+    assert torch.equal(once.sample(condition.repeat_interleave(2, 0))[:3], again.sample(condition[[0, 0, 1]]))
+    assert torch.equal(again.sample(condition[2:3], indices=[4]), once.sample(condition.repeat_interleave(2, 0))[4:5])
+
+    shown = once.reconstruct(images, condition)
+    assert shown.shape == images.shape
+    assert torch.equal(shown, again.reconstruct(images, condition))
+    noise = torch.randn(12, *once.latent_shape)
+    bound = once.elbo(images, condition, noise=noise).negative_elbo
+    assert bound.isfinite().all()
+    assert torch.equal(bound, again.elbo(images, condition, noise=noise).negative_elbo)
+
+
+# ---- it does not keep what exploded ----------------------------------------------------------------------------
+
+
+class Witness(Recorder):
+    """Knows what stood on disk at each epoch's end."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+        self.kept: list[dict[str, bytes]] = []
+
+    def epoch_done(self, result: Any) -> None:
+        super().epoch_done(result)
+        self.kept.append(kept(self.run))
+
+
+def kept(run: Run) -> dict[str, bytes]:
+    """What a run can go on from and draw with."""
+    return weights(run) | {"state": run.state_file.read_bytes()}
+
+
+def plant_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one number of a picture, or of a latent, in the second batch of the second epoch be NaN."""
+    serve = Batches.epoch
+
+    def serve_nan(self: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for index, (pictures, condition) in enumerate(serve(self, epoch, start), start):
+            if (epoch, index) == (1, 1):
+                pictures = pictures.clone()
+                pictures[(3, *[0] * (pictures.ndim - 1))] = math.nan
+            yield pictures, condition
+
+    monkeypatch.setattr(Batches, "epoch", serve_nan)
+
+
+def assert_sound(model: CVAE) -> None:
+    assert all(tensor.isfinite().all() for tensor in named_tensors(model).values())
+
+
+def last_bound(run: Run) -> float:
+    """-ELBO on the pictures held back, in nats, after a run's last epoch."""
+    return float(json.loads(run.metrics_file.read_text().splitlines()[-1])["valid"]["negative_elbo"])
+
+
+def test_nan_in_a_batch_ends_the_training_and_spoils_nothing(
+    training: Training, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = training.begin(tmp_path / "run")
+    witness = Witness(run)
+    with monkeypatch.context() as patched:
+        plant_nan(patched)
+        with pytest.raises(DivergedError, match=r"finite.*epoch 2") as caught:
+            training.fit(run, witness)
+    assert caught.value.exit_code == 6
+    assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
+    assert [kept(run)] == witness.kept
+    assert_sound(CVAE.from_pretrained(run.folder))
+    training.fit(run, resume=True)  # the picture is whole again
+    assert weights(run) == weights(whole)
+
+
+def test_far_too_large_a_learning_rate_ends_the_training_and_can_be_lowered(
+    training: Training, whole: Run, tmp_path: Path
+) -> None:
+    run = training.begin(tmp_path / "run", FAR_TOO_FAST | {"training.epochs": 3})
+    with pytest.raises(DivergedError) as caught:
+        training.fit(run)
+    assert caught.value.exit_code == 6
+    assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
+    after = training.fit(run, resume=True, changes=CAREFUL).results[-1]
+    assert after.epoch == 3
+    assert after.valid < 2 * last_bound(whole)
+    assert_sound(CVAE.from_pretrained(run.folder))
+
+
+def test_a_good_run_survives_far_too_large_a_learning_rate(training: Training, whole: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(whole.folder, tmp_path / "run"))
+    before = kept(run)
+    with pytest.raises(DivergedError) as caught:
+        training.fit(run, resume=True, changes=FAR_TOO_FAST | {"training.epochs": 5})
+    assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
+    assert kept(run) == before
+    assert_sound(CVAE.from_pretrained(run.folder))
+    after = training.fit(run, resume=True, changes=CAREFUL | {"training.epochs": 3}).results[-1]
+    assert after.epoch == 3
+    assert after.valid < 2 * last_bound(whole)
