@@ -67,15 +67,10 @@ class FlowMatching(Prior):
         """Squared error of the velocity, a mean over the latent's numbers, at one random time for each latent."""
         y = self._standardised(z)
         noise = torch.randn_like(y)
-        t = torch.randn(
-            len(y), device=y.device
-        ).sigmoid()  # the middle times, where there is most to decide, more often
+        # the middle times, where there is most to decide, more often (Esser et al. 2024)
+        t = torch.randn(len(y), device=y.device).sigmoid()
         kept = torch.rand(len(y), device=y.device) >= _DROPPED
-        return (
-            (self._velocity(_between(y, noise, t), t, self._code(condition, kept)) - (noise - y))
-            .square()
-            .mean((1, 2, 3))
-        )
+        return self._error(y, noise, t, self._code(condition, kept)) / y[0].numel()
 
     def check_guidance(self, guidance: float | None) -> None:
         """Any guidance will do."""
