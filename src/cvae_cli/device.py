@@ -3,7 +3,6 @@
 import torch
 
 from cvae_cli.errors import UsageError
-from cvae_cli.recipes import Precision
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -30,14 +29,8 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def pick_precision(name: Precision, device: torch.device) -> Precision:
-    """The precision of the arithmetic inside the networks: `auto` is bf16 on a GPU that has it, else fp32."""
-    if name != "auto":
-        return name
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+DTYPES = {"auto": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16}
+"""Of the arithmetic inside the networks; what `auto` means is decided before a run begins (`training/precision.py`)."""
 
 
 def flops(forward: "torch.nn.Module | object", *inputs: torch.Tensor) -> int:

@@ -167,13 +167,13 @@ def _train(
     place = pick_device(device)
     with options.getting_ready(recipe.data.name) as (report, steps):
         data, valid = load_data(recipe, place, report=report, steps=steps, notice=console.note)
-    recipe = _decided(recipe, place)
+    recipe = _decided(recipe, data, place)
     with run.lock():
         if not resume:
             run.create(recipe, force=force)
         position = _fit(run, recipe, data, valid, place, resume=resume)
         if (following := recipe.next_stage(run.best_model.resolve(), sha256(run.best_model / WEIGHTS))) is not None:
-            run, recipe = run.next_stage, _decided(following, place)
+            run, recipe = run.next_stage, _decided(following, data, place)
             # a prior that was fitted to an earlier version of the model is of no use to it
             resume = run.recipe_file.exists() and run.recipe().start_sha256 == recipe.start_sha256
             if not resume:
@@ -188,11 +188,14 @@ def _train(
     return None
 
 
-def _decided(recipe: "Recipe", device: "torch.device") -> "Recipe":
+def _decided(recipe: "Recipe", data: "Dataset", device: "torch.device") -> "Recipe":
     """What "auto" means is decided once: a run that goes on elsewhere keeps its precision."""
-    from cvae_cli.device import pick_precision
+    from cvae_cli.training.precision import decide
 
-    settings = recipe.training.model_copy(update={"precision": pick_precision(recipe.training.precision, device)})
+    precision, reason = decide(recipe, data, device)
+    if reason:
+        console.note(f"precision: {precision} ({reason})")
+    settings = recipe.training.model_copy(update={"precision": precision})
     return recipe.model_copy(update={"training": settings})
 
 

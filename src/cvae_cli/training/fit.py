@@ -8,7 +8,7 @@ from torch import Tensor
 from cvae_cli.config import Condition, ImageShape, ModelConfig
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.device import DTYPES, pick_precision
+from cvae_cli.device import DTYPES
 from cvae_cli.errors import DivergedError, InterruptedRunError, UsageError
 from cvae_cli.evaluation.bound import bound_on
 from cvae_cli.models.cvae import CVAE, Bound
@@ -111,7 +111,7 @@ def fit(
     if resume:
         run.write_recipe(recipe)
     steps = settings.epochs * len(batches)
-    dtype = DTYPES[pick_precision(settings.precision, device)]
+    dtype = DTYPES[settings.precision]
     exact = torch.float32 if device.type == "mps" else torch.float64
     clock = Clock(position, images_per_step=batches.batch_size, steps=steps)
 
