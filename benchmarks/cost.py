@@ -35,7 +35,7 @@ def measure(recipe_name: str, size: int, batch_size: int, pictures: int, options
     from cvae_cli.device import DTYPES, flops, pick_device
     from cvae_cli.text.condition import conditioned, settings_of
     from cvae_cli.text.encoder import find_encoder
-    from cvae_cli.training.fit import build_model
+    from cvae_cli.training.build import build_model
     from cvae_cli.training.objective import WholeModel
 
     device = pick_device("auto")

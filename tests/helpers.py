@@ -12,7 +12,7 @@ from cvae_cli.data.dataset import whole
 from cvae_cli.models import CVAE
 from cvae_cli.text.condition import conditioned, settings_of
 from cvae_cli.text.encoder import find_encoder
-from cvae_cli.training.fit import build_model
+from cvae_cli.training.build import build_model
 
 RESIDUAL = {
     "architecture.network": {"kind": "residual", "width": 16, "blocks": 1},

@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cvae_cli import __version__, console
+from cvae_cli import __version__, console, launch
 from cvae_cli.commands import download_weights, evaluate, generate, reconstruct, train
 from cvae_cli.errors import CvaeError, ExitCode, OutOfMemoryError, UsageError
 
@@ -58,6 +58,8 @@ def cvae(
 
 def main() -> NoReturn:
     """Run `cvae`; every way it can end is here."""
+    if (verdict := launch.verdict()) is not None:
+        sys.exit(verdict)
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
@@ -70,6 +72,7 @@ def main() -> NoReturn:
         known = _as_cvae_error(error)
         console.error(known)
         code = known.exit_code
+    launch.leave_verdict(code or ExitCode.OK)
     sys.exit(code or ExitCode.OK)
 
 

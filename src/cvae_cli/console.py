@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cvae_cli.errors import CvaeError
+from cvae_cli import launch
+from cvae_cli.errors import CvaeError, ExitCode
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,6 +24,7 @@ _PLAIN_EVERY = 5.0  # seconds between progress lines where no bar can be drawn
 
 _json = False
 _quiet = False
+_is_first = launch.place()[0] == 0  # of several processes that share a job only the first speaks
 debug = False
 """Whether tracebacks are wanted."""
 
@@ -54,7 +56,7 @@ def width() -> int:
 
 def note(text: str) -> None:
     """Something good to know, on stderr."""
-    if not _quiet:
+    if not _quiet and _is_first:
         print(text, file=sys.stderr, flush=True)
 
 
@@ -66,7 +68,8 @@ def hint(text: str) -> None:
 
 def warn(text: str) -> None:
     """Something that may surprise, on stderr, `--quiet` or not."""
-    print(f"cvae: warning: {text}", file=sys.stderr, flush=True)
+    if _is_first:
+        print(f"cvae: warning: {text}", file=sys.stderr, flush=True)
 
 
 def error(error: CvaeError) -> None:
@@ -74,11 +77,14 @@ def error(error: CvaeError) -> None:
     lines = [f"cvae: {error.message}"]
     if error.hint:
         lines += ["      " + line for line in error.hint.splitlines()]
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    if _is_first or error.exit_code == ExitCode.OUT_OF_MEMORY:
+        print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def result(data: Any, text: str | None) -> None:
     """A command's result: `data` with `--json`, else `text` where there is something to say."""
+    if not _is_first:
+        return
     if _json:
         print(json.dumps(data, indent=2, ensure_ascii=False), flush=True)
     elif text is not None:
@@ -106,7 +112,7 @@ def table(
         footer: shown below on a terminal.
         plain: the lines of a pipe, when they differ from `rows`.
     """
-    if _json:
+    if _json or not _is_first:
         return result(data, None)
     if not sys.stdout.isatty():
         return print("\n".join("\t".join(row) for row in (rows if plain is None else plain)), flush=True)
@@ -135,8 +141,8 @@ def progress(what: str, *columns: Any) -> "Iterator[Tracker]":
         what: the bar's name.
         columns: Rich columns to show behind the bar, by default the part done and the time left.
     """
-    if _quiet or not sys.stderr.isatty():
-        yield Tracker(what, None, silent=_quiet or _json)
+    if _quiet or not _is_first or not sys.stderr.isatty():
+        yield Tracker(what, None, silent=_quiet or _json or not _is_first)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -30,7 +30,7 @@ _DESCRIPTIONS = {
     ExitCode.MISSING: "missing data or weights: not on this machine, and not to be had right now",
     ExitCode.CORRUPT: "corrupt: a file that is damaged, of the wrong kind, or fails its checksum",
     ExitCode.OUT_OF_MEMORY: "out of memory",
-    ExitCode.DIVERGED: "training diverged: the loss is no longer a finite number",
+    ExitCode.DIVERGED: "training diverged: the loss has exploded, or is no longer a finite number",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
@@ -76,7 +76,7 @@ class OutOfMemoryError(CvaeError):
 
 
 class DivergedError(CvaeError):
-    """A loss that is no longer a finite number."""
+    """A loss that has exploded, or is no longer a finite number."""
 
     exit_code = ExitCode.DIVERGED
 

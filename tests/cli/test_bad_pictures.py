@@ -22,7 +22,7 @@ from tiny_clip import save_tiny_clip
 from cvae_cli import recipes
 from cvae_cli.text.condition import conditioned, settings_of
 from cvae_cli.text.encoder import find_encoder
-from cvae_cli.training.fit import build_model
+from cvae_cli.training.build import build_model
 
 Refused = Callable[..., str]
 

@@ -15,7 +15,7 @@ from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.run import evaluate
 from cvae_cli.text.condition import settings_of
-from cvae_cli.training.fit import build_model
+from cvae_cli.training.build import build_model
 
 
 def write_archive(folder: Path, records: dict[str, bytes]) -> Path:

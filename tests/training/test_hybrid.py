@@ -12,7 +12,8 @@ from cvae_cli import CVAE, recipes
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import read_config
 from cvae_cli.recipes import TrainingSettings
-from cvae_cli.training.fit import build_objective, fit
+from cvae_cli.training.build import build_objective
+from cvae_cli.training.fit import fit
 from cvae_cli.training.hybrid import Hybrid
 
 TERMS = {"training.perceptual": 1.0, "training.adversarial": 0.1}

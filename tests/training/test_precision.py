@@ -21,12 +21,12 @@ def test_what_is_asked_for_is_done() -> None:
     assert decide(recipe("bf16"), data_for(VARIANT), CPU) == ("bf16", "")
 
 
-def test_short_steps_stay_in_full_precision_without_a_race() -> None:
-    assert decide(recipe(), data_for(VARIANT), CPU) == ("fp32", "steps are short")
+def test_a_small_network_stays_in_full_precision_without_a_race() -> None:
+    assert decide(recipe(), data_for(VARIANT), CPU) == ("fp32", "")
 
 
-def test_long_steps_are_timed_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_QUICK", 0.0)
+def test_a_large_one_is_timed_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_LITTLE", 0)
     chosen, reason = decide(recipe(), data_for(VARIANT), CPU)
     assert chosen in {"fp32", "bf16"}
     assert reason.startswith("bf16 is ")
@@ -34,5 +34,6 @@ def test_long_steps_are_timed_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("seconds", "chosen"), [(0.05, "bf16"), (0.08, "bf16"), (0.09, "fp32"), (0.3, "fp32")])
 def test_less_precision_must_be_worth_it(monkeypatch: pytest.MonkeyPatch, seconds: float, chosen: Precision) -> None:
+    monkeypatch.setattr(precision, "_LITTLE", 0)
     monkeypatch.setattr(precision, "_time", lambda *_: {"fp32": 0.1, "bf16": seconds})
     assert decide(recipe(), data_for(VARIANT), CPU) == (chosen, f"bf16 is {0.1 / seconds:.1f} times as fast here")

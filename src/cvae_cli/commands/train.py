@@ -1,11 +1,13 @@
 """`cvae train`: fit a model by a recipe."""
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cvae_cli import console
+from cvae_cli import console, launch
 from cvae_cli.commands import options
 from cvae_cli.errors import UsageError
 
@@ -81,6 +83,10 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, and the settings, and stop.")
     ] = False,
+    gpus: Annotated[
+        int | None,
+        typer.Option(help="As many processes share each batch, a GPU each; what torchrun would start.", min=1),
+    ] = None,
     device: options.Device = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -90,6 +96,9 @@ def train(
     console.configure(json=json, quiet=quiet, debug=debug)
     if list_:
         return _list()
+    if gpus is not None and gpus > 1 and launch.place() == (0, 1) and not dry_run:
+        launch.check(gpus, device)
+        raise typer.Exit(launch.launch(gpus, sys.argv[1:]))
     name = None
     if recipe is not None and recipe.startswith("folder:"):
         if data is not None:
@@ -144,13 +153,16 @@ def _train(
     folder: Path, recipe: "Recipe | None", changes: dict[str, Any], *, device: str, force: bool, dry_run: bool
 ) -> None:
     """Start a run of `recipe` in `folder`, or without a recipe go on with the run that is there."""
+    from cvae_cli import processes
     from cvae_cli.training.run import Run
 
     run = Run(folder)
+    if processes.was_restarted() and run.recipe_file.exists():
+        recipe = None
     resume = recipe is None
     if recipe is None:
         recipe = run.recipe(changes)
-    else:
+    elif processes.expected().is_first:
         run.check_new(force=force)
     if dry_run:
         from cvae_cli import recipes
@@ -164,20 +176,24 @@ def _train(
     from cvae_cli.models.pretrained import WEIGHTS
     from cvae_cli.training.prepare import load_data
 
-    place = pick_device(device)
+    place = pick_device(processes.own_device(device))
     with options.getting_ready(recipe.data.name) as (report, steps):
         data, valid = load_data(recipe, place, report=report, steps=steps, notice=console.note)
-    recipe = _decided(recipe, data, place)
-    with run.lock():
-        if not resume:
+    with processes.joined(place) as team, run.lock() if team.is_first else contextlib.nullcontext():
+        recipe = team.told_by_first(_decided(recipe, data, place) if team.is_first else recipe)
+        if not resume and team.is_first:
             run.create(recipe, force=force)
+        team.wait()
         position = _fit(run, recipe, data, valid, place, resume=resume)
+        team.wait()
         if (following := recipe.next_stage(run.best_model.resolve(), sha256(run.best_model / WEIGHTS))) is not None:
-            run, recipe = run.next_stage, _decided(following, data, place)
+            run, recipe = run.next_stage, following
             # a prior that was fitted to an earlier version of the model is of no use to it
             resume = run.recipe_file.exists() and run.recipe().start_sha256 == recipe.start_sha256
-            if not resume:
+            team.wait()
+            if not resume and team.is_first:
                 run.create(recipe, force=True)
+            team.wait()
             position = _fit(run, run.recipe(), data, valid, place, resume=resume)
     last = position.history[-1]
     console.hint(f"measure it:  cvae evaluate --model {folder}")
@@ -215,7 +231,8 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
 
     from cvae_cli.device import flops
     from cvae_cli.text.condition import settings_of
-    from cvae_cli.training.fit import build_model, passes
+    from cvae_cli.training.build import build_model
+    from cvae_cli.training.fit import passes
 
     model = build_model(recipe, data.name, data.image_shape, settings_of(data)).eval()
     shape = data.image_shape

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.errors import UsageError
 from cvae_cli.pixels import to_float
+from cvae_cli.processes import ALONE, World
 
 Batch = tuple[Tensor, Tensor]
 """Pictures, float `(b, c, h, w)`, and their conditions, a row a picture."""
@@ -24,6 +26,7 @@ class Batches:
     Args:
         flip: mirror each picture with probability 1/2 when training.
         passes: how often an epoch goes through the data set.
+        world: the processes that share each batch of an epoch, in equal parts; the order is the same for all.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class Batches:
         seed: int = 0,
         flip: bool = False,
         passes: int = 1,
+        world: World = ALONE,
     ) -> None:
         self.dataset = dataset
         self.device = device
@@ -42,6 +46,12 @@ class Batches:
         self.seed = seed
         self.flip = flip
         self.passes = passes
+        self.world = world
+        if self.batch_size % world.size:
+            raise UsageError(
+                f"a batch of {self.batch_size} cannot be divided among {world.size} processes",
+                hint=f"for example  --batch-size {max(1, self.batch_size // world.size) * world.size}",
+            )
         self._resident = _brought(dataset, device) if _fits(dataset, device) else None
 
     def __len__(self) -> int:
@@ -56,7 +66,7 @@ class Batches:
         mirrored = random.random(len(order)) < 0.5
         chance = random.random(len(order))
         for index in range(start, len(self)):
-            batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+            batch = np.arange(index * self.batch_size, (index + 1) * self.batch_size)[self.world.rows(self.batch_size)]
             chosen = order[batch]
             yield self._pictures(chosen, mirrored[batch] & self.flip), self._conditions(chosen, chance[batch])
 

@@ -65,10 +65,10 @@ class Gaussian(Likelihood):
 
     def distortion(self, output: Images, images: Images) -> Float[Tensor, " b"]:
         squared = (self.mean(output) - images).square()
+        variance = self.variance.clone()
         if self.training:
             with torch.no_grad():
                 self.variance.lerp_(squared.mean().clamp_min(self._LEAST).float(), self._MOMENTUM)
-        variance = self.variance.clone()
         return (0.5 * (squared / variance + variance.log() + math.log(2 * math.pi))).flatten(1).sum(1)
 
 

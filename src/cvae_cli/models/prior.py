@@ -12,6 +12,9 @@ from cvae_cli import config
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.network import Latents
+from cvae_cli.randomness import Draw
+
+_ALONE = Draw()
 
 
 class Prior(nn.Module, ABC):
@@ -46,8 +49,12 @@ class Prior(nn.Module, ABC):
                 hint="fit one:  cvae train --prior score --model MODEL",
             )
 
-    def loss(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
-        """What is minimised when the prior alone is fitted to latents; -log p(z | c), in nats, or a stand-in for it."""
+    def loss(self, z: Latents, condition: Condition, draw: Draw = _ALONE) -> Float[Tensor, " b"]:
+        """What is minimised when the prior alone is fitted to latents; -log p(z | c), in nats, or a stand-in for it.
+
+        Args:
+            draw: whatever random numbers that takes.
+        """
         return -self.log_prob(z, condition)
 
     @torch.no_grad()

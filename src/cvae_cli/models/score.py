@@ -13,11 +13,13 @@ from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import Prior
 from cvae_cli.models.residual import Block
+from cvae_cli.randomness import Draw
 
 _TIMES = 64  # waves that tell the network the time
 _DROPPED = 0.1  # of the conditions in training: what is learned without one gives guidance (Ho & Salimans 2022)
 _EARLIEST = 0.01  # time at which the bound takes a latent as good as bare
 _STRATA = 8  # times at which the bound is looked at
+_ALONE = Draw()
 
 
 class FlowMatching(Prior):
@@ -63,13 +65,13 @@ class FlowMatching(Prior):
         self.shift.copy_(y.mean((0, 2, 3))[:, None, None])
         self.scale.copy_(y.std((0, 2, 3), unbiased=False).clamp_min(1e-4)[:, None, None])
 
-    def loss(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+    def loss(self, z: Latents, condition: Condition, draw: Draw = _ALONE) -> Float[Tensor, " b"]:
         """Squared error of the velocity, a mean over the latent's numbers, at one random time for each latent."""
         y = self._standardised(z)
-        noise = torch.randn_like(y)
+        noise = draw.normal(*y.shape, device=y.device)
         # the middle times, where there is most to decide, more often (Esser et al. 2024)
-        t = torch.randn(len(y), device=y.device).sigmoid()
-        kept = torch.rand(len(y), device=y.device) >= _DROPPED
+        t = draw.normal(len(y), device=y.device).sigmoid()
+        kept = draw.uniform(len(y), device=y.device) >= _DROPPED
         return self._error(y, noise, t, self._code(condition, kept)) / y[0].numel()
 
     def check_guidance(self, guidance: float | None) -> None:

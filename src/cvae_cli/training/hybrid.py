@@ -10,6 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.processes import world
 from cvae_cli.recipes import TrainingSettings
 from cvae_cli.training.checkpoint import optimizer_slots, optimizer_tensors
 from cvae_cli.training.objective import WholeModel
@@ -66,7 +67,7 @@ class Hybrid(WholeModel):
         )
 
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
-        bound = self.model.elbo(images, condition)
+        bound = self._bound(images, condition)
         assert bound.output is not None
         rebuilt = self.model.likelihood.mean(bound.output)
         self._learn(images, rebuilt.detach())
@@ -83,6 +84,10 @@ class Hybrid(WholeModel):
         return torch.cat(
             [self.of_bound(bound), torch.stack([size * terms[name] for name in self.weights], dim=1)], dim=1
         )
+
+    def _measured(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
+        bound = self.of_bound(self._bound(images, condition))
+        return F.pad(bound, (0, len(self.weights)))
 
     def total(self, losses: Float[Tensor, "b losses"], beta: float) -> Float[Tensor, " b"]:
         of_bound, terms = losses.split([losses.shape[1] - len(self.weights), len(self.weights)], dim=1)
@@ -105,4 +110,5 @@ class Hybrid(WholeModel):
         loss = F.relu(1 - real).mean() + F.relu(1 + drawn).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        world().average_(each.grad for each in self.discriminator.parameters() if each.grad is not None)
         self.optimizer.step()

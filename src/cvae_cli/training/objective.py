@@ -1,5 +1,6 @@
 """What a training minimises: the bound of a whole model, or how badly a prior fits a finished one."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,9 +16,13 @@ from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import StandardNormal
+from cvae_cli.randomness import Draw
 from cvae_cli.training.latents import LatentBatches
 
 _CALIBRATION = 64  # batches whose latents tell a prior their scale
+_MOST = 5000.0
+"""Nats for each number of a picture or of a latent, or the squared error of a velocity: a healthy training begins below
+5, and one that was briefly too fast has come back from 2,500."""
 
 
 class Objective(ABC):
@@ -25,9 +30,13 @@ class Objective(ABC):
 
     Attributes:
         names: what they are.
+        most: a loss beyond which training has exploded, whatever comes back from there.
+        draw: where the random numbers of a step come from.
     """
 
     names: tuple[str, ...]
+    most: float
+    draw = Draw()
 
     def __init__(self, model: CVAE) -> None:
         self.model = model
@@ -55,6 +64,18 @@ class Objective(ABC):
             beta: the weight of the rate, where there is one.
         """
         return losses.sum(1)
+
+    @torch.no_grad()
+    def now(self, images: Tensor, condition: Condition) -> float:
+        """The loss of a batch with the weights as they are; nothing learns or takes note of it."""
+        self.model.eval()
+        loss = self.total(self._measured(images, condition), beta=1.0).mean().item()
+        self.train_mode()
+        return loss
+
+    def _measured(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
+        """Losses by which the model alone can be judged."""
+        return self.losses(images, condition)
 
     def prepare(self, batches: Batches) -> None:  # noqa: B027, most have nothing to prepare
         """Called once, before the first step."""
@@ -86,6 +107,8 @@ class WholeModel(Objective):
 
     def __init__(self, model: CVAE, free_bits: float = 0.0) -> None:
         super().__init__(model)
+        shape = model.config.image
+        self.most = _MOST * shape.channels * shape.size**2
         self.free_bits = free_bits
         if not model.prior.has_density:
             raise UsageError(
@@ -103,7 +126,11 @@ class WholeModel(Objective):
         self.model.train()
 
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
-        return self.of_bound(self.model.elbo(images, condition))
+        return self.of_bound(self._bound(images, condition))
+
+    def _bound(self, images: Tensor, condition: Condition) -> Bound:
+        noise = self.draw.normal(len(images), *self.model.latent_shape, device=images.device)
+        return self.model.elbo(images, condition, noise=noise)
 
     def of_bound(self, bound: Bound) -> Float[Tensor, "b losses"]:
         """The losses that a bound holds."""
@@ -126,6 +153,10 @@ class PriorAlone(Objective):
 
     names: tuple[str, ...] = ("prior loss",)
 
+    def __init__(self, model: CVAE) -> None:
+        super().__init__(model)
+        self.most = _MOST * (math.prod(model.latent_shape) if model.prior.has_density else 1)
+
     def parameters(self) -> Iterable[nn.Parameter]:
         self.model.requires_grad_(False)
         self.model.prior.requires_grad_(True)
@@ -139,14 +170,13 @@ class PriorAlone(Objective):
         return LatentBatches(self.model, dataset, **settings)
 
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
-        return self.model.prior.loss(_drawn(images), condition)[:, None]
+        return self.model.prior.loss(self._latents(images), condition, self.draw)[:, None]
+
+    def _latents(self, moments: Float[Tensor, "b 2 *d"]) -> Latents:
+        """A latent for each mean and deviation."""
+        mean, deviation = moments.unbind(1)
+        return mean + deviation * self.draw.normal(*mean.shape, device=mean.device)
 
     def prepare(self, batches: Batches) -> None:
-        seen = [_drawn(moments) for (moments, _), _ in zip(batches.epoch(0), range(_CALIBRATION), strict=False)]
+        seen = [self._latents(moments) for (moments, _), _ in zip(batches.epoch(0), range(_CALIBRATION), strict=False)]
         self.model.prior.calibrate(torch.cat(seen))
-
-
-def _drawn(moments: Float[Tensor, "b 2 *d"]) -> Latents:
-    """A latent for each mean and deviation."""
-    mean, deviation = moments.unbind(1)
-    return mean + deviation * torch.randn_like(mean)

@@ -11,7 +11,7 @@ from cvae_cli.errors import UsageError
 from cvae_cli.recipes import Recipe
 from cvae_cli.text.condition import conditioned
 from cvae_cli.text.encoder import TextEncoder, find_encoder
-from cvae_cli.training.fit import build_model, build_objective
+from cvae_cli.training.build import build_model, build_objective
 
 _ANY_CLASSES = LabelCondition(classes=(LabelClass(name="any", words=("any",)),))
 

@@ -1,0 +1,79 @@
+"""The losses of an epoch as they add up, and the moment from which they mean nothing any more."""
+
+import math
+import shlex
+
+import torch
+from torch import Tensor
+
+from cvae_cli.errors import DivergedError
+from cvae_cli.processes import World
+from cvae_cli.training.checkpoint import Position
+from cvae_cli.training.objective import Objective
+from cvae_cli.training.run import Run
+
+_CAREFUL = 1e-3  # a learning rate that every recipe survives
+
+
+class Tally:
+    """Sums of losses over the pictures of an epoch, kept on the device: no step waits for them.
+
+    Args:
+        batch_size: of the batch that all processes share.
+    """
+
+    def __init__(
+        self, run: Run, objective: Objective, position: Position, *, batch_size: int, device: torch.device, world: World
+    ) -> None:
+        self._run, self._objective, self._position, self._world = run, objective, position, world
+        self._batch_size = batch_size
+        self._exact = torch.float32 if device.type == "mps" else torch.float64
+        self._sums = torch.zeros(len(objective.names), dtype=self._exact, device=device)
+        self._worst = torch.zeros((), device=device)
+
+    def begin(self) -> None:
+        """Start an epoch, or go on with the one that the position is in."""
+        self._sums.zero_()
+        if self._position.sums and self._world.is_first:
+            self._sums += torch.tensor(self._position.sums, dtype=self._exact).to(self._sums.device)
+
+    def add(self, losses: Tensor, total: Tensor) -> None:
+        """Take in the losses of a batch, `(b, losses)`, and what was minimised."""
+        self._sums += losses.detach().sum(0).to(self._exact)
+        self._worst = torch.maximum(self._worst, total.detach())
+
+    def sums(self) -> list[float]:
+        """Each loss summed over the epoch so far, of all processes."""
+        return self._world.sum(self._sums).tolist()  # type: ignore[no-any-return]
+
+    def means(self, sums: list[float] | None = None) -> dict[str, float]:
+        """Each loss an image, over the epoch so far.
+
+        Args:
+            sums: of all processes; what this one has seen stands for all when absent.
+
+        Raises:
+            DivergedError: they are no numbers, or one was beyond all bounds.
+        """
+        self.check(self._worst.item())
+        sums = sums or [self._world.size * each for each in self._sums.tolist()]
+        means = [each / (self._position.batch * self._batch_size) for each in sums]
+        self.check(sum(means))
+        return dict(zip(self._objective.names, means, strict=True))
+
+    def check(self, loss: float) -> None:
+        """Raise a DivergedError where training has exploded.
+
+        A model that was thrown far away may come back to a finite loss, or seem to, and be of no use.
+        """
+        if loss <= self._objective.most:  # never true of what is no number
+            return
+        position, rate = self._position, self._run.recipe().training.learning_rate
+        where = f"(epoch {position.epoch + 1}, step {position.step:,})"
+        what = f"has exploded to {loss:.3g}" if math.isfinite(loss) else "is no longer a finite number"
+        raise DivergedError(
+            f"the loss {what} {where}",
+            hint="the last good state is kept; go on from it more carefully, for example:\n"
+            f"cvae train --resume {shlex.quote(str(self._run.folder))} --lr {min(rate / 10, _CAREFUL):g} "
+            "--set training.gradient_clip=100",
+        )

@@ -1,0 +1,114 @@
+"""One training shared by several processes: real ones, started by torchrun or by `--gpus`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import FASHION, Command
+
+TRAIN = ["fashion-concat", "--data-dir", str(FASHION), "--batch-size", "32", "--epochs", "2", "--limit", "300"]
+TWO = ["--gpus", "2", "--device", "cpu"]
+MAP = ["--set", "architecture.network={kind='residual', width=16, blocks=1, latent='map'}",
+       "--set", "architecture.likelihood={kind='gaussian'}", "--latent-dim", "3",
+       "--set", "training.ema_decay=0.9", "--set", "data.flip=true", "--set", "then.training.epochs=2",
+       "--set", "then.training.batch_size=32", "--prior", "score", "--set", "then.prior.width=16"]  # fmt: skip
+
+
+def curve(run: Path) -> list[float]:
+    """All that was noted of each epoch."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [value for line in lines for part in ("train", "valid") for value in line[part].values()]
+
+
+@pytest.mark.parametrize("more", [[], MAP], ids=["article", "map and score prior"])
+def test_two_processes_learn_what_one_learns(cvae: Command, tmp_path: Path, more: list[str]) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert cvae("train", *TRAIN, *more, "--out", one).returncode == 0
+    done = cvae("train", *TRAIN, *more, "--out", two, *TWO)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert done.stderr.count("epoch  2/2") == 1 + bool(more)
+    assert curve(two) == pytest.approx(curve(one), rel=1e-4)
+    if more:
+        assert curve(two / "prior") == pytest.approx(curve(one / "prior"), rel=1e-3)
+    assert cvae("generate", "dress", "--model", two, "-o", "dress.png").returncode == 0
+
+
+def children(process: int) -> list[int]:
+    """The processes that another has started."""
+    text = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(each) for each in text.split()]
+
+
+def started(executable: str, environment: dict[str, str], run: Path) -> subprocess.Popen[str]:
+    """A long training by two processes, which has saved its first epoch."""
+    command = [executable, "train", *TRAIN, "--epochs", "40", "--out", str(run), *TWO]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while not (run / "metrics.jsonl").exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.skipif(
+    not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="asks Linux who is whose child"
+)
+def test_a_process_that_dies_is_started_again_and_all_go_on(
+    executable: str, clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with started(executable, clean_environment, run) as process:
+        os.kill(children(process.pid)[-1], signal.SIGKILL)
+        assert process.wait(timeout=300) == 0
+    epochs = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, 41))
+
+
+def test_an_interrupt_saves_and_one_process_can_go_on(
+    executable: str, clean_environment: dict[str, str], cvae: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with started(executable, clean_environment, run) as process:
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert stderr.count(f"cvae train --resume {run}") == 1
+    assert "Traceback" not in stderr
+    assert cvae("train", "--resume", run).returncode == 0
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--batch-size", "33"], 2, "a batch of 33 cannot be divided among 2 processes"),
+        (["--lr", "100"], 6, "the loss "),
+        (["--data-dir", "nowhere"], 3, "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_said_once(cvae: Command, arguments: list[str], code: int, says: str) -> None:
+    done = cvae("train", *TRAIN, *arguments, *TWO)
+    assert done.returncode == code
+    errors = [line for line in done.stderr.splitlines() if line.startswith("cvae: ")]
+    assert len(errors) == 1
+    assert says in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_more_gpus_than_there_are_are_refused(cvae: Command) -> None:
+    done = cvae("train", *TRAIN, "--gpus", "99")
+    assert done.returncode == 2
+    assert done.stderr.startswith("cvae: --gpus 99: this machine has ")
+
+
+def test_torchrun_does_the_same(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "cvae_cli", "train", *TRAIN, "--out", str(tmp_path / "run"), "--device", "cpu"]
+    done = subprocess.run(command, env=clean_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{tmp_path / 'run' / 'model'}\n"
