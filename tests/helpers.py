@@ -31,6 +31,14 @@ MAP = {
 
 SCORE = {"architecture.prior": {"kind": "score", "width": 16, "blocks": 1, "condition_width": 8, "steps": 3}}
 
+DENSE = {
+    "architecture.network": {"kind": "dense", "width": 32, "layers": 2},
+    "architecture.likelihood": {"kind": "gaussian"},
+    "architecture.prior": {"kind": "flow", "layers": 2, "width": 16},
+    "architecture.latent_dim": 6,
+}
+"""Changes to a recipe that give a small fully connected model."""
+
 PHOTO = {
     "architecture.network": {"kind": "article", "condition_width": 24},
     "architecture.latent_dim": 12,
@@ -53,6 +61,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "map-flow": {**MAP, "architecture.prior": RESIDUAL["architecture.prior"]},
     "map-score": {**MAP, **SCORE, "architecture.conditioning": "modulate"},
     "vector-score": {**RESIDUAL, **SCORE, "architecture.conditioning": "concat"},
+    "dense-none": {**DENSE, "architecture.conditioning": "none"},
+    "dense-concat": {**DENSE, "architecture.conditioning": "concat"},
+    "dense-add": {**DENSE, "architecture.conditioning": "add"},
+    "dense-modulate": {**DENSE, "architecture.conditioning": "modulate"},
     "photo-none": {**PHOTO, "architecture.conditioning": "none"},
     "photo-concat": {**PHOTO, "architecture.conditioning": "concat"},
     "photo-add": {**PHOTO, "architecture.conditioning": "add"},

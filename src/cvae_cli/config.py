@@ -100,6 +100,16 @@ class ResidualNetwork(Settings):
         return self.levels or times
 
 
+class DenseNetwork(Settings):
+    """Fully connected layers, for small pictures in a hurry."""
+
+    kind: Literal["dense"] = "dense"
+    width: Width = 512
+    """Features of a hidden layer."""
+    layers: Depth = 2
+    """Hidden layers, in the encoder and again in the decoder."""
+
+
 class BernoulliLikelihood(Settings):
     """Cross-entropy of grey values in [0, 1], as the article has it."""
 
@@ -159,7 +169,7 @@ Prior = Annotated[StandardPrior | FlowPrior | ScorePrior, Field(discriminator="k
 class Architecture(Settings):
     """How a model is built, whatever its data."""
 
-    network: Annotated[ArticleNetwork | ResidualNetwork, Field(discriminator="kind")] = ArticleNetwork()
+    network: Annotated[ArticleNetwork | ResidualNetwork | DenseNetwork, Field(discriminator="kind")] = ArticleNetwork()
     conditioning: Conditioning = "concat"
     latent_dim: Width = 128
     """Numbers in a latent; of a map, at each position."""

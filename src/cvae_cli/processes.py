@@ -3,13 +3,15 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from cvae_cli import launch
 from cvae_cli.errors import UsageError
@@ -52,6 +54,10 @@ class World:
             distributed.all_gather_object(values, value)
         return values  # type: ignore[return-value]
 
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """The rows that all processes have, in the processes' order, on the CPU."""
+        return torch.cat(self.all_of(torch.cat([part.cpu() for part in parts])))
+
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes."""
         if self.size > 1:
@@ -85,7 +91,11 @@ def expected() -> World:
 
 def was_restarted() -> bool:
     """Whether torchrun has started this process again, after one of them had died."""
-    return expected().size > 1 and int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return expected().size > 1 and _restarts() > 0
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 def own_device(name: str) -> str:
@@ -109,7 +119,11 @@ def joined(device: torch.device) -> Iterator[World]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1x1 gradients, and harmless
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
+    # torchrun keeps its store when it starts everything again, and in it the addresses of processes that are gone
+    store = PrefixStore(f"start {_restarts()}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
     try:
         yield world()
     finally:

@@ -10,7 +10,7 @@ from conftest import FASHION, Command
 SMALL = ["--data-dir", str(FASHION), "--limit", "100", "--epochs", "1", "--batch-size", "16"]
 CONSTANT = ["--set", "training.schedule=constant"]
 RESIDUAL = ["--set", "architecture.network={kind='residual', width=16, blocks=1}",
-            "--set", "architecture.prior={kind='flow', layers=3, width=32}"]  # fmt: skip
+            "--set", "architecture.prior={kind='flow', layers=3, width=32}", "--prior", "none"]  # fmt: skip
 MAP = ["--set", "architecture.network={kind='residual', width=16, blocks=1, latent='map'}",
        "--set", "architecture.likelihood={kind='gaussian'}", "--latent-dim", "3"]  # fmt: skip
 SCORE = ["--prior", "score", "--set", "architecture.prior.width=16", "--set", "architecture.prior.blocks=1"]

@@ -69,6 +69,7 @@ def evaluate(
         ),
     ] = None,
     data_dir: options.DataDir = None,
+    gpus: options.Gpus = None,
     device: options.Device = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -76,12 +77,14 @@ def evaluate(
 ) -> None:
     """Measure models: reconstructions, the bound, and samples."""
     console.configure(json=json, quiet=quiet, debug=debug)
+    options.share_work(gpus, device)
     from cvae_cli.evaluation import metrics
 
     chosen = [metrics.get(name) for name in dict.fromkeys(names or [])]
 
     import torch
 
+    from cvae_cli import processes
     from cvae_cli.data import check_name, evaluation_split, load_dataset
     from cvae_cli.device import pick_device
     from cvae_cli.evaluation.features import FRECHET_DISTANCES
@@ -90,7 +93,7 @@ def evaluate(
     from cvae_cli.models import CVAE
     from cvae_cli.text.condition import conditioned_like
 
-    place = pick_device(device)
+    place = pick_device(processes.own_device(device))
     wanted = list(dict.fromkeys(models or [options.DEFAULT_MODEL]))
     networks = [CVAE.from_pretrained(each, device=place) for each in wanted]
     labels = _distinct(wanted)
@@ -132,18 +135,19 @@ def evaluate(
         _say_circularity(network, features)
     settings = Settings(seed=seed, temperature=temperature, guidance=guidance, k=k, reconstruction=reconstruction)
     scores = []
-    for label, network, seen in zip(labels, networks, datasets, strict=True):
-        with console.progress(label) as tracker:
-            scores.append(
-                measure(
-                    network,
-                    seen,
-                    chosen,
-                    features=features,
-                    settings=settings,
-                    steps=lambda what, here, total: tracker.update(here, total, what=f"{label}: {what}"),  # noqa: B023
+    with processes.joined(place):
+        for label, network, seen in zip(labels, networks, datasets, strict=True):
+            with console.progress(label) as tracker:
+                scores.append(
+                    measure(
+                        network,
+                        seen,
+                        chosen,
+                        features=features,
+                        settings=settings,
+                        steps=lambda what, here, total: tracker.update(here, total, what=f"{label}: {what}"),  # noqa: B023
+                    )
                 )
-            )
     console.table(
         {
             "models": [

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cvae_cli import console
+from cvae_cli import console, launch
 from cvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,18 @@ DataDir = Annotated[
     Path | None, typer.Option(help="A folder with the data set's published files, instead of the cache.")
 ]
 
+Gpus = Annotated[
+    int | None, typer.Option(help="So many processes share the work, a GPU each, as torchrun would start them.", min=1)
+]
+
 DEFAULT_MODEL = "scenes"
+
+
+def share_work(gpus: int | None, device: str) -> None:
+    """Where several processes are asked for, start them and end with them; each of them passes here and goes on."""
+    if gpus is not None and gpus > 1 and launch.place() == (0, 1):
+        launch.check(gpus, device)
+        raise typer.Exit(launch.launch(gpus, sys.argv[1:]))
 
 
 def free_name(stem: str) -> Path:

@@ -1,14 +1,14 @@
 """`cvae train`: fit a model by a recipe."""
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cvae_cli import console, launch
+from cvae_cli import console
 from cvae_cli.commands import options
+from cvae_cli.commands.training_display import TrainingDisplay
 from cvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cvae_cli.data import Dataset
     from cvae_cli.recipes import Recipe
     from cvae_cli.training.checkpoint import Position
-    from cvae_cli.training.progress import EpochResult, Progress
     from cvae_cli.training.run import Run
 
 EPILOG = """\b
@@ -83,10 +82,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, and the settings, and stop.")
     ] = False,
-    gpus: Annotated[
-        int | None,
-        typer.Option(help="As many processes share each batch, a GPU each; what torchrun would start.", min=1),
-    ] = None,
+    gpus: options.Gpus = None,
     device: options.Device = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -96,9 +92,8 @@ def train(
     console.configure(json=json, quiet=quiet, debug=debug)
     if list_:
         return _list()
-    if gpus is not None and gpus > 1 and launch.place() == (0, 1) and not dry_run:
-        launch.check(gpus, device)
-        raise typer.Exit(launch.launch(gpus, sys.argv[1:]))
+    if not dry_run:
+        options.share_work(gpus, device)
     name = None
     if recipe is not None and recipe.startswith("folder:"):
         if data is not None:
@@ -221,7 +216,7 @@ def _fit(
     from cvae_cli.training.fit import fit
 
     console.note(_headline(recipe, data, valid, device, run.folder))
-    with _listening() as listener:
+    with TrainingDisplay() as listener:
         return fit(run, recipe, data, valid, device=device, resume=resume, listener=listener)
 
 
@@ -261,46 +256,3 @@ def _list() -> None:
 
 def _epochs(recipe: "Recipe") -> str:
     return f"{recipe.training.epochs}" + (f" + {recipe.then.training.epochs}" if recipe.then else "")
-
-
-class _listening:
-    """Shows on the console how training goes."""
-
-    def __init__(self) -> None:
-        self._display = console.progress("training", *_columns())
-
-    def __enter__(self) -> "_listening":
-        self._tracker = self._display.__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._display.__exit__(*exception)
-
-    def progress(self, progress: "Progress") -> None:
-        minutes, seconds = divmod(round(progress.seconds_left), 60)
-        self._tracker.update(
-            progress.batch,
-            progress.batches,
-            f"{progress.images_per_second:,.0f} img/s · {_losses(progress.losses, 1)} · {minutes}:{seconds:02} left",
-            what=f"epoch {progress.epoch:>2}/{progress.epochs}",
-        )
-
-    def epoch_done(self, result: "EpochResult") -> None:
-        self._tracker.line(
-            f"epoch {result.epoch:>2}/{result.epochs}  {_losses(result.losses, 2)} · valid {result.valid:.2f}"
-            f"{' *' if result.is_best else ''} · {result.seconds:,.0f} s"
-        )
-
-
-def _losses(losses: dict[str, float], digits: int) -> str:
-    """The losses for a line of text: rate and distortion as the bound that they add up to."""
-    if losses.keys() == {"rate", "distortion"}:
-        parts = ", ".join(f"{name} {value:.{digits}f}" for name, value in losses.items())
-        return f"-ELBO {sum(losses.values()):.{digits}f} ({parts})"
-    return " · ".join(f"{name} {value:.4f}" for name, value in losses.items())
-
-
-def _columns() -> list[Any]:
-    from rich.progress import TextColumn
-
-    return [TextColumn("{task.fields[text]}")]

@@ -70,10 +70,11 @@ class Batches:
             chosen = order[batch]
             yield self._pictures(chosen, mirrored[batch] & self.flip), self._conditions(chosen, chance[batch])
 
-    def in_order(self) -> Iterator[Batch]:
-        """Every picture once, in the data set's order, with its first caption."""
-        for start in range(0, len(self.dataset), self.batch_size):
-            chosen = np.arange(start, min(start + self.batch_size, len(self.dataset)))
+    def in_order(self, part: slice = slice(None)) -> Iterator[Batch]:
+        """Every picture of a part of the data set once, in its order, with its first caption."""
+        rows = range(*part.indices(len(self.dataset)))
+        for start in range(0, len(rows), self.batch_size):
+            chosen = np.array(rows[start : start + self.batch_size])
             yield self._pictures(chosen, np.zeros(len(chosen), bool)), self._conditions(chosen, None)
 
     def _conditions(self, chosen: NDArray[np.int64], chance: NDArray[np.float64] | None) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from cvae_cli.data.batches import Batches
 from cvae_cli.errors import UsageError
 from cvae_cli.models.cvae import CVAE, Bound
+from cvae_cli.processes import world
 from cvae_cli.randomness import noise
 
 Steps = Callable[[str, int, int], None]
@@ -20,19 +21,22 @@ _ACTIVE = 0.01  # variance of a latent's posterior mean over the data, from whic
 def bound_on(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
     """Rate and distortion of each picture, `(n,)` float64 in nats, from one sample of the posterior.
 
-    Picture i is given the noise of `(seed, i)`, so that two models, or one twice, are measured alike.
+    Picture i is given the noise of `(seed, i)`, so that two models, or one twice, are measured alike. Several processes
+    share the work, and each has the whole result.
     """
     model.eval()
     rates: list[Float[Tensor, " b"]] = []
     distortions: list[Float[Tensor, " b"]] = []
-    first = 0
-    for images, condition in batches.in_order():
+    team = world()
+    part = team.rows(len(batches.dataset))
+    first = part.start
+    for images, condition in batches.in_order(part):
         epsilon = noise(seed, range(first, first + len(images)), model.latent_shape).to(model.device)
         bound = model.elbo(images, condition, noise=epsilon)
         rates.append(bound.rate)
         distortions.append(bound.distortion)
         first += len(images)
-    return Bound(rate=torch.cat(rates).cpu().double(), distortion=torch.cat(distortions).cpu().double())
+    return Bound(rate=team.joined(rates).double(), distortion=team.joined(distortions).double())
 
 
 def require_density(model: CVAE) -> None:
@@ -58,8 +62,10 @@ def importance_bound_on(
     require_density(model)
     model.eval()
     bounds = []
-    first = 0
-    for images, condition in batches.in_order():
+    team = world()
+    part = team.rows(len(batches.dataset))
+    first = part.start
+    for images, condition in batches.in_order(part):
         posterior = model.posterior(images, condition)
         weights = []
         for j in range(k):
@@ -69,8 +75,8 @@ def importance_bound_on(
             weights.append(model.prior.log_prob(z, condition) - posterior.log_prob(z) - distortion)
         bounds.append(math.log(k) - torch.stack(weights).cpu().double().logsumexp(0))
         first += len(images)
-        steps("importance-weighted bound", first, len(batches.dataset))
-    return torch.cat(bounds)
+        steps("importance-weighted bound", first - part.start, part.stop - part.start)
+    return team.joined(bounds)
 
 
 @torch.inference_mode()
@@ -80,5 +86,7 @@ def active_units(model: CVAE, batches: Batches) -> int:
     Burda, Grosse & Salakhutdinov 2016, section 5.2, with their threshold of 0.01 on the variance.
     """
     model.eval()
-    means = [model.posterior(*batch).mean.flatten(1).cpu() for batch in batches.in_order()]
-    return int((torch.cat(means).double().var(0, unbiased=False) > _ACTIVE).sum())
+    team = world()
+    part = team.rows(len(batches.dataset))
+    means = [model.posterior(*batch).mean.flatten(1) for batch in batches.in_order(part)]
+    return int((team.joined(means).double().var(0, unbiased=False) > _ACTIVE).sum())

@@ -25,6 +25,7 @@ from cvae_cli.evaluation.judges import Agreement, CaptionMatch, Frechet, Judge, 
 from cvae_cli.evaluation.metrics import Metric
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pixels import to_uint8
+from cvae_cli.processes import world
 from cvae_cli.randomness import noise
 
 _BATCH = 128
@@ -113,9 +114,11 @@ def evaluate(
     """Measure a model on a data set.
 
     Samples are drawn for the data set's own conditions, one a picture (of several captions the first), and rounded to
-    8 bits before they are measured.
+    8 bits before they are measured. Several processes share the pictures, and each has the scores of all.
     """
     check(chosen, model, dataset)
+    if len(dataset) < world().size:
+        raise UsageError(f"{len(dataset)} pictures are too few for {world().size} processes")
     model.eval()
     values: dict[str, float | None] = {}
     details: dict[str, float | None] = {}
@@ -140,8 +143,10 @@ def _reconstruction_scores(
 ) -> dict[str, float]:
     functions = {"mse": metrics.squared_error, "ssim": metrics.ssim, "psnr": metrics.psnr}
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    done = 0
-    for images, condition in batches.in_order():
+    team = world()
+    part = team.rows(len(batches.dataset))
+    done = part.start
+    for images, condition in batches.in_order(part):
         epsilon = None
         if settings.reconstruction == "sample":
             indices = range(done, done + len(images))
@@ -150,8 +155,8 @@ def _reconstruction_scores(
         for name in names:
             parts[name].append(functions[name](images, reconstructions))
         done += len(images)
-        steps("reconstructions", done, len(batches.dataset))
-    return {name: torch.cat(part).cpu().double().mean().item() for name, part in parts.items()}
+        steps("reconstructions", done - part.start, part.stop - part.start)
+    return {name: team.joined(values).double().mean().item() for name, values in parts.items()}
 
 
 def _bound_scores(
@@ -184,8 +189,9 @@ def _sample_scores(
 ) -> dict[str, float]:
     place = _judging_device(model.device)
     judges = _judges(chosen, features, place)
-    for start in range(0, len(dataset), _BATCH):
-        rows = np.arange(start, min(start + _BATCH, len(dataset)))
+    part = world().rows(len(dataset))
+    for start in range(part.start, part.stop, _BATCH):
+        rows = np.arange(start, min(start + _BATCH, part.stop))
         asked = torch.from_numpy(dataset.conditions.draw(rows))
         drawn = model.sample(
             asked.to(model.device),
@@ -198,7 +204,7 @@ def _sample_scores(
         texts = [dataset.conditions.text(row) for row in rows.tolist()]
         for judge in judges:
             judge.see(_three_channels(to_uint8(drawn)).to(place), _three_channels(real).to(place), texts)
-        steps("samples", start + len(rows), len(dataset))
+        steps("samples", start + len(rows) - part.start, part.stop - part.start)
     return {name: value for judge in judges for name, value in judge.scores().items()}
 
 

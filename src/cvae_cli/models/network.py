@@ -45,3 +45,7 @@ def build_network(settings: config.ModelConfig) -> Network:
             from cvae_cli.models.residual import ResidualNetwork
 
             return ResidualNetwork(settings)
+        case config.DenseNetwork():
+            from cvae_cli.models.dense import DenseNetwork
+
+            return DenseNetwork(settings)

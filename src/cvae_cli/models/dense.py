@@ -1,0 +1,52 @@
+"""Fully connected layers: the fewest operations for a small picture, each of them in a large product."""
+
+import itertools
+import math
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cvae_cli import config
+from cvae_cli.models.condition import Condition, Join, as_vector
+from cvae_cli.models.network import Network
+
+_LABEL_WIDTH = 32
+
+
+class DenseNetwork(Network):
+    """Pixels to latents and back through hidden layers of one width; the condition joins the pixels, and z."""
+
+    def __init__(self, settings: config.ModelConfig) -> None:
+        super().__init__()
+        architecture, image = settings.architecture, settings.image
+        assert isinstance(architecture.network, config.DenseNetwork)
+        method, latent_dim, width = architecture.conditioning, architecture.latent_dim, architecture.network.width
+        layers = architecture.network.layers
+        self.latent_shape = (latent_dim,)
+        self.image_shape = (image.channels, image.size, image.size)
+        pixels = math.prod(self.image_shape)
+        appended = as_vector(settings.condition, _LABEL_WIDTH) if method == "concat" else None
+        self.join_pixels = Join(method, settings.condition, width=pixels, vector=appended)
+        self.encoder = _hidden(self.join_pixels.out_width, width, layers)
+        self.moments = nn.Linear(width, 2 * latent_dim)
+        self.join_z = Join(method, settings.condition, width=latent_dim, vector=appended)
+        self.decoder = _hidden(self.join_z.out_width, width, layers)
+        self.write = nn.Linear(width, pixels)
+
+    def encode(
+        self, images: Float[Tensor, "b c h w"], condition: Condition
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        features = self.encoder(self.join_pixels(images.flatten(1), condition))  # (b, width)
+        mean, log_variance = self.moments(features).chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
+        features = self.decoder(self.join_z(z, condition))  # (b, width)
+        return self.write(features).unflatten(1, self.image_shape)  # type: ignore[no-any-return]
+
+
+def _hidden(inputs: int, width: int, layers: int) -> nn.Sequential:
+    """`layers` linear layers of one width, a SiLU after each."""
+    widths = [inputs, *[width] * layers]
+    pairs = itertools.pairwise(widths)
+    return nn.Sequential(*(part for pair in pairs for part in (nn.Linear(*pair), nn.SiLU())))
