@@ -83,7 +83,6 @@ def fit(
     )
     if not goes_on:
         objective.prepare(batches)
-        team.average_(statistics(model))
         ema = EMA(model, settings.ema_decay)
     steps = settings.epochs * len(batches)
     dtype = DTYPES[settings.precision]

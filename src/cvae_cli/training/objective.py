@@ -16,6 +16,7 @@ from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import StandardNormal
+from cvae_cli.processes import world
 from cvae_cli.randomness import Draw
 from cvae_cli.training.latents import LatentBatches
 
@@ -179,4 +180,4 @@ class PriorAlone(Objective):
 
     def prepare(self, batches: Batches) -> None:
         seen = [self._latents(moments) for (moments, _), _ in zip(batches.epoch(0), range(_CALIBRATION), strict=False)]
-        self.model.prior.calibrate(torch.cat(seen))
+        self.model.prior.calibrate(world().joined(seen).to(self.model.device))
