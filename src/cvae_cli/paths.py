@@ -88,8 +88,19 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none (see `replacing`)."""
-    with replacing(path) as draft:
+    with naming(path), replacing(path) as draft:
         draft.write_bytes(content)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError of the block say which file it is about, which that of a failing write does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_text(path: Path, content: str) -> None:

@@ -1,6 +1,7 @@
-"""Pictures as files: grids, PNG text, previews for a terminal, and opening whatever a user has."""
+"""Pictures as files: grids, PNG and WebP with a text, previews for a terminal, and opening whatever a user has."""
 
 import io
+import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -60,6 +61,16 @@ def png_bytes(picture: Image.Image, text: dict[str, str] | None = None) -> bytes
         info.add_itxt(key, value.replace("\0", " ").encode(errors="replace").decode())  # arguments may not be UTF-8
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def webp_bytes(picture: Image.Image, text: dict[str, str] | None = None) -> bytes:
+    """The picture as lossless WebP, with `text` as JSON in its Exif image description."""
+    exif = Image.Exif()
+    exif[Base.ImageDescription] = json.dumps(text or {})
+    buffer = io.BytesIO()
+    # as fast as PNG; Pillow's defaults take four times as long, for hardly fewer bytes
+    picture.save(buffer, "WEBP", lossless=True, quality=20, method=1, exif=exif)
     return buffer.getvalue()
 
 

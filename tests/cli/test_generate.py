@@ -81,7 +81,7 @@ def test_prompts_come_from_a_file_or_stdin(generate: Command, tmp_path: Path, so
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["prompts"] == ["a dress", "two BAGS", "sneaker"]
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.png"))
     assert names == [
         "1-a-dress.png",
         "2-a-dress.png",

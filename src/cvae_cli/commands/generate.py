@@ -1,23 +1,21 @@
 """`cvae generate`: pictures from prompts."""
 
-import re
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cvae_cli import __version__, console
 from cvae_cli.commands import options
-from cvae_cli.errors import CorruptError, MissingError, UsageError
+from cvae_cli.errors import UsageError
 from cvae_cli.paths import check_writable, write_bytes
+from cvae_cli.prompts import Prompts, slug
 
 if TYPE_CHECKING:
-    from PIL import Image
-    from torch import Tensor
-
+    from cvae_cli.bulk.draw import Job
     from cvae_cli.models import CVAE
 
 EPILOG = """\b
@@ -26,13 +24,16 @@ Examples:
   cvae generate "snow" "a beach" "grass" -n 8 -o weather.png
   cvae generate dress sneaker "ankle boots" --model fashion
   cvae generate --from prompts.txt -n 4 --separate -o pictures/
+  cvae generate --from prompts.jsonl -n 100 --format webdataset -o shards/
   cvae generate "a man on a bike" -o - | display
 The same prompt, seed and model give the same picture, whatever -n.
 """
 
 _MOST_IN_GRID = 10_000  # pictures; beyond it a grid is no picture any more
 _CLOTHES = "fashion"
-_BLOCK = 256  # pictures held in memory at a time
+_MOST_NAMED = 1000  # files in the result; beyond it only the manifest names them
+_MOST_WARNINGS = 20  # about prompts
+_LOOKED_AT = 100  # prompts, for whether another model suits them better
 
 
 def generate(
@@ -40,7 +41,7 @@ def generate(
     n: Annotated[int, typer.Option("-n", help="Pictures for each prompt.", min=1)] = 1,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--out", help="PNG file, - for stdout, or with --separate a folder.", metavar="PATH"),
+        typer.Option("-o", "--out", help="PNG file, - for stdout, or with --format a folder.", metavar="PATH"),
     ] = None,
     model: Annotated[
         str, typer.Option(help="A bundled name, a folder, or org/name on the Hub.")
@@ -49,10 +50,22 @@ def generate(
     temperature: options.Temperature = 1.0,
     guidance: options.Guidance = None,
     columns: Annotated[int | None, typer.Option(help="Pictures in a row of the grid.", min=1)] = None,
-    separate: Annotated[bool, typer.Option("--separate", help="A file for each picture, in the folder of -o.")] = False,
+    format_: Annotated[
+        Literal["png", "webp", "webdataset"] | None,
+        typer.Option(
+            "--format",
+            help="Write into the folder of -o: a png or webp for each picture, or tar files of 1,000 (webdataset). "
+            "The same command goes on where it was stopped.",
+        ),
+    ] = None,
+    separate: Annotated[bool, typer.Option("--separate", help="The same as --format png.")] = False,
     from_: Annotated[
         str | None,
-        typer.Option("--from", help="A file with a prompt a line, or - for stdin.", metavar="FILE"),
+        typer.Option(
+            "--from",
+            help='A file with a prompt a line, in a .jsonl as {"prompt": ...}, or - for stdin.',
+            metavar="FILE",
+        ),
     ] = None,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -62,45 +75,55 @@ def generate(
     """Draw pictures for prompts: one grid, or a file each."""
     console.configure(json=json, quiet=quiet, debug=debug)
     started = time.perf_counter()
-    wanted = [*(prompts or []), *(_read_prompts(from_) if from_ else [])]
-    if not wanted:
+    wanted = Prompts(prompts or [], from_)
+    if not wanted.count:
         raise UsageError("say what to draw", hint='for example:  cvae generate "two dogs on a beach"')
-    if separate and output in {None, "-"}:
-        raise UsageError("--separate needs a folder:  -o DIR")
-    if not separate and len(wanted) * n > _MOST_IN_GRID:
+    format_ = format_ or ("png" if separate else None)
+    if format_ and output in {None, "-"}:
+        raise UsageError(f"{'--separate' if separate else '--format'} needs a folder:  -o DIR")
+    if not format_ and wanted.count * n > _MOST_IN_GRID:
         raise UsageError(
-            f"{len(wanted) * n:,} pictures do not fit one grid", hint="write a file each:  --separate -o DIR"
+            f"{wanted.count * n:,} pictures do not fit one grid", hint="write a file each:  --format png -o DIR"
         )
     if output not in {None, "-"}:
-        check_writable(Path(str(output)), folder=separate)
+        check_writable(Path(str(output)), folder=bool(format_))
 
+    from cvae_cli.bulk.blocks import in_blocks, understand
     from cvae_cli.device import pick_device
     from cvae_cli.models import CVAE
+    from cvae_cli.models.pretrained import digest, find
 
-    network = CVAE.from_pretrained(model, device=pick_device(device))
+    place = pick_device(device)
+    source = find(model)
+    network = CVAE.from_pretrained(source, device=place)
     network.prior.check_guidance(guidance)
-    conditions = network.condition(wanted, notice=console.warn)  # every prompt is understood before one is drawn
-    if model == options.DEFAULT_MODEL:
-        _point_to_clothes(wanted)
-    settings = {"seed": seed, "temperature": temperature, "guidance": guidance}
-    drawn = _draw(network, conditions, n, settings)
+    sampling = {"seed": seed, "temperature": temperature, "guidance": guidance}
     facts = {
         "model": network.config.name,
-        "seed": str(seed),
-        "temperature": str(temperature),
-        **({} if guidance is None else {"guidance": str(guidance)}),
+        **{name: str(value) for name, value in sampling.items() if value is not None},
         "software": f"cvae-cli {__version__}",
     }
-    if separate:
-        return _write_files(drawn, wanted, n, Path(str(output)), facts)
+    if format_:
+        if model == options.DEFAULT_MODEL:
+            _point_to_clothes([prompt.text for prompt in islice(wanted, _LOOKED_AT)])
+        from cvae_cli.bulk.draw import Job
+
+        job = Job(Path(str(output)), format_, n=n, sampling=sampling, facts=facts, weights=digest(source))
+        return _write_files(network, wanted, job)
 
     from cvae_cli.pictures import grid, png_bytes
 
-    sheet = grid(list(drawn), columns=columns or (n if len(wanted) > 1 else None))
-    content = png_bytes(sheet, {"prompt": "\n".join(wanted), "pictures": str(n), **facts})
+    asked = list(wanted)
+    texts = [prompt.text for prompt in asked]
+    conditions = understand(network, asked, console.warn)  # every prompt is understood before one is drawn
+    if model == options.DEFAULT_MODEL:
+        _point_to_clothes(texts)
+    drawn = list(chain.from_iterable(in_blocks(network, conditions, n, sampling)))
+    sheet = grid(drawn, columns=columns or (n if len(texts) > 1 else None))
+    content = png_bytes(sheet, {"prompt": "\n".join(texts), "pictures": str(n), **facts})
     if output == "-":
         return console.result_bytes(content)
-    path = Path(output) if output else options.free_name(_slug(wanted[0]))
+    path = Path(output) if output else options.free_name(slug(texts[0]))
     write_bytes(path, content)
     size = network.config.image.size
     caption = f"{path}   {facts['model']} · seed {seed} · {size}x{size} · {time.perf_counter() - started:.1f} s"
@@ -109,7 +132,7 @@ def generate(
 
         console.result(None, preview(sheet, width=console.width()))
     text = (caption if console.is_terminal() else str(path)) if output is None else None
-    console.result({"file": str(path), "prompts": wanted, "pictures": n, **facts}, text)
+    console.result({"file": str(path), "prompts": texts, "pictures": n, **facts}, text)
     return None
 
 
@@ -125,58 +148,32 @@ def _point_to_clothes(prompts: list[str]) -> None:
         console.note(f"for clothes there is a model of their own:  --model {_CLOTHES}")
 
 
-def _draw(network: "CVAE", conditions: "Tensor", n: int, settings: dict[str, Any]) -> "Iterator[Image.Image]":
-    """`n` pictures for each prompt, prompt by prompt; only a block of them is in memory at a time."""
-    from cvae_cli.pictures import to_pil
+def _write_files(network: "CVAE", prompts: Prompts, job: "Job") -> None:
+    from cvae_cli.bulk.draw import draw_files
+    from cvae_cli.bulk.manifest import files_in
 
-    total = len(conditions) * n
-    for start in range(0, total, _BLOCK):
-        numbers = range(start, min(start + _BLOCK, total))
-        prompts, indices = zip(*(divmod(number, n) for number in numbers), strict=True)
-        images = network.sample(conditions[list(prompts)], indices=indices, **settings)
-        yield from to_pil(images)
-
-
-def _write_files(
-    drawn: "Iterator[Image.Image]",
-    wanted: list[str],
-    n: int,
-    folder: Path,
-    facts: dict[str, str],
-) -> None:
-    from cvae_cli.pictures import save_png
-
-    total = len(wanted) * n
-    digits = len(str(total))
-    files = []
     with console.progress("drawing") as tracker:
-        for number, picture in enumerate(drawn):
-            prompt, index = divmod(number, n)
-            path = folder / f"{number + 1:0{digits}}-{_slug(wanted[prompt])}.png"
-            save_png(picture, path, {"prompt": wanted[prompt], "sample": str(index), **facts})
-            files.append(str(path))
-            tracker.update(number + 1, total)
-    console.result({"files": files, "prompts": wanted, **facts}, None)
-    console.hint(f"{total:,} pictures in {folder}")
+        drawn = draw_files(network, prompts, job, notice=_few_warnings(), progress=tracker.update)
+    total = prompts.count * job.n
+    named = {}
+    if total <= _MOST_NAMED:
+        named["files"] = [str(job.folder / name) for name in files_in(job.folder)]
+        named["prompts"] = [prompt.text for prompt in prompts]
+    console.result({"folder": str(job.folder), "pictures": total, **named, **job.facts}, None)
+    if drawn:
+        console.hint(f"{total:,} pictures in {job.folder}")
+    else:
+        console.note(f"all {total:,} pictures are in {job.folder} already")
 
 
-def _read_prompts(name: str) -> list[str]:
-    """The lines of a file, or of stdin for `-`; empty ones are skipped."""
-    try:
-        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except FileNotFoundError as error:
-        raise MissingError(f"no file {name}") from error
-    except OSError as error:
-        raise UsageError(f"cannot read {name}: {(error.strerror or str(error)).lower()}") from error
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise CorruptError(f"{name} is not text in UTF-8") from error
-    if not (prompts := [line.strip() for line in lines if line.strip()]):
-        raise UsageError(f"{name} has no prompt in it", hint="--from takes a file with a prompt a line")
-    return prompts
+def _few_warnings() -> Callable[[str], None]:
+    """Warn of each thing once, and of a few things only: there may be a million prompts."""
+    said: set[str] = set()
 
+    def warn(text: str) -> None:
+        if text in said or len(said) > _MOST_WARNINGS:
+            return
+        said.add(text)
+        console.warn(text if len(said) <= _MOST_WARNINGS else "more warnings about prompts are left out")
 
-def _slug(prompt: str) -> str:
-    """The prompt as part of a file name: lower-case words joined by hyphens, at most 40 characters."""
-    return re.sub(r"[^\w]+", "-", prompt.casefold()).strip("-_")[:40].rstrip("-") or "picture"
+    return warn

@@ -1,5 +1,6 @@
 """A model as a folder: `config.json`, `model.safetensors`, `README.md`. Nothing is ever unpickled."""
 
+import hashlib
 import json
 import os
 import re
@@ -112,6 +113,12 @@ def read_config(folder: Path) -> ModelConfig:
         return build(ModelConfig, values)
     except SettingsError as error:
         raise CorruptError(f"{path}: {error}") from error
+
+
+def digest(folder: Path) -> str:
+    """The SHA-256 of the weights in a model folder."""
+    with (folder / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.device import DTYPES
 from cvae_cli.errors import InterruptedRunError, UsageError
 from cvae_cli.evaluation.bound import bound_on
+from cvae_cli.interrupt import deferred_interrupt
 from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.pretrained import save
 from cvae_cli.processes import world
@@ -21,7 +22,6 @@ from cvae_cli.training.build import build_model, build_objective, shared, start_
 from cvae_cli.training.card import model_card
 from cvae_cli.training.checkpoint import Position, load_state, save_state
 from cvae_cli.training.ema import EMA
-from cvae_cli.training.interrupt import deferred_interrupt
 from cvae_cli.training.overview import overview
 from cvae_cli.training.progress import Clock, EpochResult, Listener
 from cvae_cli.training.run import Run

@@ -1,0 +1,136 @@
+"""What `cvae generate` costs: its start, pictures a second in bulk, and memory by the number of pictures.
+
+    python benchmarks/generate.py [--part start|speed|memory] [--rounds 5] [--pictures 256] [--large]
+
+start: one picture by the installed command, beside a Python that only imports what it needs. The rounds alternate, and
+the best of each counts; the last column is how many times as long as the imports.
+
+speed: pictures a second, into PNG files, in one process after the model is loaded; the best of the alternated rounds.
+"a batch of 1" is the plain loop: condition, prior and decoder called for a prompt at a time, and `Image.save`.
+"generate" is the same loop with `CVAE.generate`, whose picture is the command's to the bit, at the price of a whole
+chunk. "bulk" is what `cvae generate --format png` does.
+
+memory: all that the command ever held, the interpreter and torch included, with a prompt a picture.
+"""
+
+import argparse
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cvae_cli import CVAE
+
+CVAE_COMMAND = str(Path(sys.executable).with_name("cvae"))
+PARTS = ["start", "speed", "memory"]
+PROMPTS = {
+    "fashion": ["a dress", "sneakers", "a bag", "two ankle boots", "a coat"],
+    "scenes": ["two dogs on a beach", "snow", "a man on a bike", "a plate of food", "a city at night"],
+}
+
+
+def start(rounds: int) -> None:
+    """Time the command and the imports in turn."""
+    commands = {
+        "import torch, PIL.Image": [sys.executable, "-c", "import torch, PIL.Image"],
+        "cvae generate": [CVAE_COMMAND, "generate", "two dogs on a beach", "-o", "x.png"],
+    }
+    best = dict.fromkeys(commands, float("inf"))
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds + 1):
+            for name, command in commands.items():
+                began = time.perf_counter()
+                subprocess.run(command, cwd=folder, check=True)
+                if number:  # the first round warms the file cache
+                    best[name] = min(best[name], time.perf_counter() - began)
+    print("start", "seconds", "times the imports", sep="\t")
+    for name, seconds in best.items():
+        print(name, f"{seconds:.2f}", f"{seconds / best['import torch, PIL.Image']:.2f}", sep="\t", flush=True)
+
+
+def speed(rounds: int, pictures: int) -> None:
+    """Draw as many pictures in each way, a prompt a picture."""
+    from cvae_cli import CVAE
+
+    print("model", "a batch of 1", "generate", "bulk", "bulk / batch of 1", sep="\t")
+    for name, some in PROMPTS.items():
+        ways = ways_to_draw(CVAE.from_pretrained(name), list(itertools.islice(itertools.cycle(some), pictures)))
+        best = [0.0] * len(ways)
+        for number, (column, way) in itertools.product(range(rounds + 1), enumerate(ways)):
+            with tempfile.TemporaryDirectory() as folder:
+                began = time.perf_counter()
+                way(Path(folder))
+                if number:  # the first round warms up
+                    best[column] = max(best[column], pictures / (time.perf_counter() - began))
+        print(name, *(f"{value:.1f}" for value in best), f"{best[2] / best[0]:.1f}", sep="\t", flush=True)
+
+
+def ways_to_draw(model: "CVAE", prompts: list[str]) -> list[Callable[[Path], None]]:
+    """The three ways, each given the folder for its files."""
+    import torch
+
+    from cvae_cli import randomness
+    from cvae_cli.bulk.draw import Job, draw_files
+    from cvae_cli.pictures import to_pil
+    from cvae_cli.prompts import Prompts
+
+    @torch.inference_mode()
+    def batch_of_one(folder: Path) -> None:
+        for number, prompt in enumerate(prompts):
+            condition = model.condition([prompt])
+            z = model.prior.from_noise(randomness.noise(0, [0], model.latent_shape), condition)
+            to_pil(model.decode(z, condition))[0].save(folder / f"{number}.png")
+
+    def generate(folder: Path) -> None:
+        for number, prompt in enumerate(prompts):
+            model.generate(prompt)[0].save(folder / f"{number}.png")
+
+    def bulk(folder: Path) -> None:
+        sampling = {"seed": 0, "temperature": 1.0, "guidance": None}
+        draw_files(model, Prompts(prompts), Job(folder, "png", n=1, sampling=sampling, facts={}, weights=""))
+
+    return [batch_of_one, generate, bulk]
+
+
+def memory(counts: list[int]) -> None:
+    """Peak memory of the command."""
+    print("pictures", "format", "seconds", "peak memory, MB", sep="\t")
+    for format, count in itertools.product(["png", "webdataset"], counts):
+        with tempfile.TemporaryDirectory() as folder:
+            prompts = itertools.islice(itertools.cycle(PROMPTS["fashion"]), count)
+            Path(folder, "prompts.txt").write_text("".join(f"{prompt}\n" for prompt in prompts))
+            command = [CVAE_COMMAND, "generate", "--model", "fashion", "--from", "prompts.txt", "--quiet"]
+            began = time.perf_counter()
+            process = subprocess.Popen([*command, "--format", format, "-o", "out"], cwd=folder)
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            assert process.returncode == 0
+            peak = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+            print(f"{count:,}", format, f"{time.perf_counter() - began:.0f}", f"{peak:.0f}", sep="\t", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", action="append", choices=PARTS, help="may be repeated; all unless given")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pictures", type=int, default=256, help="in each way and round of speed")
+    parser.add_argument("--large", action="store_true", help="memory of 100,000 pictures, too")
+    options = parser.parse_args()
+    for part in options.part or PARTS:
+        match part:
+            case "start":
+                start(options.rounds)
+            case "speed":
+                speed(options.rounds, options.pictures)
+            case "memory":
+                memory([1000, 10_000, *([100_000] if options.large else [])])
+
+
+if __name__ == "__main__":
+    main()

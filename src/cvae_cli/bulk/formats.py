@@ -1,0 +1,89 @@
+"""Pictures as files: one for each, or shards as WebDataset reads them."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+
+from PIL import Image
+
+from cvae_cli.bulk.manifest import Finished, Line
+from cvae_cli.paths import naming, replacing, write_bytes
+from cvae_cli.pictures import png_bytes, webp_bytes
+from cvae_cli.prompts import slug
+
+FILES: dict[str, Callable[[Image.Image, dict[str, str]], bytes]] = {"png": png_bytes, "webp": webp_bytes}
+"""The formats of one picture a file."""
+
+_SHARD = 1000  # pictures in a tar file, at most
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to be written.
+
+    Attributes:
+        name: its number among all that are asked for, from 1, with leading zeros.
+        sample: its number among those of its prompt, from 0.
+        facts: how it was drawn.
+    """
+
+    image: Image.Image
+    name: str
+    prompt: str
+    sample: int
+    facts: dict[str, str]
+
+    @property
+    def text(self) -> dict[str, str]:
+        """What its file says about it."""
+        return {"prompt": self.prompt, "sample": str(self.sample), **self.facts}
+
+
+def write_file(picture: Picture, folder: Path, suffix: str) -> Line:
+    """Write a picture with its text into a file of its own."""
+    name = f"{picture.name}-{slug(picture.prompt)}.{suffix}"
+    write_bytes(folder / name, FILES[suffix](picture.image, picture.text))
+    return {"file": name, "prompt": picture.prompt, "sample": picture.sample}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A picture as it goes into a shard."""
+
+    name: str
+    prompt: str
+    sample: int
+    files: dict[str, bytes]  # by suffix
+
+
+def encode_member(picture: Picture) -> Member:
+    """A picture as PNG, beside it the prompt and its text."""
+    prompt = picture.prompt.encode(errors="replace")  # an argument may not be UTF-8
+    files = {"png": png_bytes(picture.image), "txt": prompt, "json": json.dumps(picture.text).encode()}
+    return Member(picture.name, picture.prompt, picture.sample, files)
+
+
+def write_shards(members: Iterator[Member], folder: Path, finished: Finished, total: int) -> Iterator[Line]:
+    """Write tar files behind those that are finished: 000000.tar and so on, each whole or not at all.
+
+    Args:
+        total: pictures, the finished ones among them.
+    """
+    left = total - finished.pictures
+    for number in count(finished.files):
+        if not left:
+            return
+        size = min(left, _SHARD)
+        path = folder / f"{number:06}.tar"
+        with naming(path), replacing(path) as draft, tarfile.open(draft, "w") as tar:
+            for member in islice(members, size):
+                for suffix, content in member.files.items():
+                    header = tarfile.TarInfo(f"{member.name}.{suffix}")  # of no time and no user: always the same
+                    header.size = len(content)
+                    tar.addfile(header, io.BytesIO(content))
+        yield {"file": path.name, "pictures": size, "prompt": member.prompt, "sample": member.sample}
+        left -= size
