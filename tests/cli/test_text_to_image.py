@@ -26,10 +26,13 @@ Train = Callable[..., subprocess.CompletedProcess[str]]
 
 SMALL = [
     *("--set", "architecture.network.width=8", "--set", "architecture.latent_dim=8"),
-    *("--prior", "none"),
+    *("--prior", "none", "--set", "data.epoch_size=1"),
 ]
 """Changes to the recipe for folders that make it quick."""
-STATIC = ["train", "folder:pictures", "--size", "32", "--condition", "static", "--epochs", "4", "--batch-size", "4"]
+STATIC = [
+    *("train", "folder:pictures", "--size", "32", "--condition", "static", "--epochs", "4", "--batch-size", "4"),
+    *("--set", "data.epoch_size=1"),
+]
 WATCH = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
