@@ -28,7 +28,7 @@ Refused = Callable[..., str]
 
 SMALL = [
     *("--size", "16", "--epochs", "1", "--set", "architecture.network.width=8"),
-    *("--set", "architecture.latent_dim=4", "--prior", "none", "--set", "data.epoch_size=1"),
+    *("--set", "architecture.latent_dim=4", "--prior", "none", "--set", "data.epoch_size=1", "--precision", "fp32"),
 ]
 """Changes to the recipe for folders that make it quick."""
 PREPARED = {"index.json", "pixels.bin"}

@@ -26,7 +26,7 @@ Train = Callable[..., subprocess.CompletedProcess[str]]
 
 SMALL = [
     *("--set", "architecture.network.width=8", "--set", "architecture.latent_dim=8"),
-    *("--prior", "none", "--set", "data.epoch_size=1"),
+    *("--prior", "none", "--set", "data.epoch_size=1", "--precision", "fp32"),
 ]
 """Changes to the recipe for folders that make it quick."""
 STATIC = [
