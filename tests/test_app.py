@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cvae_cli import launch
 from cvae_cli.app import _as_cvae_error
 from cvae_cli.errors import CvaeError, ExitCode
 
@@ -57,3 +58,15 @@ def test_debug_shows_where_an_error_came_from(
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert done.stderr.splitlines()[-2].startswith('cvae: no recipe "nonsense"')
+
+
+@pytest.mark.parametrize(("rank", "size"), [("", "abc"), ("x", "2"), ("", "2"), ("-1", "4"), ("0", "1")])
+def test_an_environment_that_is_not_torchruns_means_one_process(
+    monkeypatch: pytest.MonkeyPatch, rank: str, size: str
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    assert launch.place() == (0, 1)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert launch.place() == (1, 2)

@@ -14,8 +14,10 @@ _VERDICT = "CVAE_VERDICT"  # names the file in which a process leaves an exit co
 
 def place() -> tuple[int, int]:
     """Which process this is, from 0, and of how many, as torchrun's environment says; alone it is 0 of 1."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    return (int(os.environ.get("RANK", "0")), size) if size > 1 else (0, 1)
+    rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    if not (rank.isdecimal() and size.isdecimal() and int(size) > 1):  # whatever else they mean, it is not torchrun's
+        return 0, 1
+    return int(rank), int(size)
 
 
 def verdict() -> int | None:
