@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -14,7 +14,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from cvae_cli import launch
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import CvaeError, UsageError
 
 T = TypeVar("T")
 _PATIENCE = timedelta(hours=2)  # one process may prepare a whole data set while the others wait
@@ -53,6 +53,21 @@ class World:
         if self.size > 1:
             distributed.all_gather_object(values, value)
         return values  # type: ignore[return-value]
+
+    def agreed(self, work: Callable[[], T]) -> list[T]:
+        """What `work` gives in each process, in their order; an error that a user should read is raised in all."""
+        result: tuple[T | None, Exception | None]
+        try:
+            result = work(), None
+        except (CvaeError, OSError) as error:
+            if self.size == 1:
+                raise
+            result = None, error
+        results = self.all_of(result)
+        for _, failure in results:
+            if failure is not None:
+                raise failure
+        return [value for value, _ in results]  # type: ignore[misc]
 
     def joined(self, parts: Sequence[Tensor]) -> Tensor:
         """The rows that all processes have, in the processes' order, on the CPU."""

@@ -52,6 +52,9 @@ class TrainingSettings(Settings):
     """Over how many epochs the weight of the rate grows from 0 to `beta`."""
     ema_decay: float = Field(0.0, ge=0, lt=1)
     """Decay of the moving average of the weights that becomes the model; 0 takes the weights as they are."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights become the model: the best by its bound on the pictures kept back, or the last. After few
+    pictures a prior overfits by that bound long before its samples are at their best."""
     gradient_clip: NonNegativeFloat = 0.0
     """Largest norm of a gradient; 0 leaves gradients alone."""
     skip_above: NonNegativeFloat = 0.0

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import FASHION, Command
 
-TRAIN = ["fashion-concat", "--data-dir", str(FASHION), "--batch-size", "32", "--epochs", "2", "--limit", "300"]
+TRAIN = ["fashion-concat", "--data-dir", str(FASHION), "--batch-size", "32", "--epochs", "2", "--limit", "300",
+         "--precision", "fp32"]  # fmt: skip
 TWO = ["--gpus", "2", "--device", "cpu"]
 MAP = ["--set", "architecture.network={kind='residual', width=16, blocks=1, latent='map'}",
        "--set", "architecture.likelihood={kind='gaussian'}", "--latent-dim", "3",
@@ -113,6 +114,81 @@ def test_torchrun_does_the_same(clean_environment: dict[str, str], tmp_path: Pat
     done = subprocess.run(command, env=clean_environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'run' / 'model'}\n"
+
+
+def drawn(folder: Path) -> dict[str, bytes]:
+    """The files in a folder but hidden ones."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize(("format", "n"), [("png", 3), ("webdataset", 7)])
+def test_two_processes_draw_what_one_draws(cvae: Command, tmp_path: Path, format: str, n: int) -> None:
+    lines = [json.dumps({"prompt": f"a dress, number {number}"}) for number in range(389)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
+    arguments = ["generate", "sneaker", "--model", "fashion", "--from", "prompts.jsonl", "-n", str(n), "--json"]
+    arguments += ["--format", format, "-o"]
+    assert cvae(*arguments, "one").returncode == 0
+    done = cvae(*arguments, "two", *TWO)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pictures"] == 390 * n
+    assert "Traceback" not in done.stderr
+    assert drawn(tmp_path / "two") == drawn(tmp_path / "one")
+    again = cvae(*arguments, "two", *TWO)
+    assert (again.returncode, again.stderr) == (0, f"all {390 * n:,} pictures are in two already\n")
+
+
+@pytest.mark.skipif(
+    not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="asks Linux who is whose child"
+)
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_drawing_goes_on_where_it_was_stopped(
+    executable: str, clean_environment: dict[str, str], cvae: Command, tmp_path: Path, stop: signal.Signals
+) -> None:
+    arguments = ["generate", "dress", "bag", "--model", "fashion", "-n", "2000", "--format", "png", "-o"]
+    folder = tmp_path / "two"
+    process = subprocess.Popen(
+        [executable, *arguments, str(folder), *TWO], env=clean_environment, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        while len(list(folder.glob("*.png"))) < 1300:  # in the second round
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.05)
+        finished = (folder / "manifest.jsonl").read_text()
+        if stop == signal.SIGKILL:
+            os.kill(children(process.pid)[-1], stop)
+            assert process.wait(timeout=300) == 0  # all were started again
+        else:
+            process.send_signal(stop)
+            _, stderr = process.communicate(timeout=300)
+            assert process.returncode == 130
+            assert "Traceback" not in stderr
+            assert re.search(r"stopped after [\d,]+ of 4,000 pictures; the same command goes on", stderr)
+            assert cvae(*arguments, folder).returncode == 0  # alone
+    assert (folder / "manifest.jsonl").read_text().startswith(finished)
+    assert cvae(*arguments, "one").returncode == 0
+    assert drawn(folder) == drawn(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["bag"], 2, "several processes draw into a folder"),
+        (["--from", "-", "--format", "png", "-o", "x"], 2, "several processes cannot read one stdin"),
+        (["bag", "--from", "last.txt", "--format", "png", "-o", "x"], 2, "last.txt, line 600: "),
+        (["bag", "--from", "nowhere", "--format", "png", "-o", "x"], 3, "nowhere"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_once(
+    cvae: Command, tmp_path: Path, arguments: list[str], code: int, says: str
+) -> None:
+    (tmp_path / "last.txt").write_text("dress\n" * 599 + "volcano\n")
+    done = cvae("generate", "--model", "fashion", *arguments, *TWO)
+    assert done.returncode == code
+    errors = [line for line in done.stderr.splitlines() if line.startswith("cvae: ")]
+    assert len(errors) == 1
+    assert says in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()
 
 
 def test_two_processes_measure_what_one_measures(cvae: Command, run_folder: Path) -> None:

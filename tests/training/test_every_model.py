@@ -58,7 +58,7 @@ class Training:
         """A run with nothing done yet; `first` instead of the shared training before it."""
         recipe = _recipe(self.variant)
         if self.has_second:
-            model = Run(first or self.first).best_model
+            model = Run(first or self.first).kept_model
             following = recipe.next_stage(model, sha256(model / WEIGHTS))
             assert following is not None
             recipe = following
@@ -164,7 +164,7 @@ def test_a_run_broken_within_its_epochs_ends_with_the_same_bits(
 
 
 def test_a_trained_model_serves_and_a_second_load_draws_the_same(training: Training, whole: Run) -> None:
-    once, again = CVAE.from_pretrained(whole.best_model), CVAE.from_pretrained(whole.folder)
+    once, again = CVAE.from_pretrained(whole.kept_model), CVAE.from_pretrained(whole.folder)
     shown = training.train.limit(12)
     images = to_float(torch.from_numpy(shown.images))
     condition = torch.from_numpy(shown.conditions.draw(np.arange(12)))
@@ -205,7 +205,7 @@ class Witness(Recorder):
 
 def kept(run: Run) -> dict[str, str]:
     """Digests of what a run can go on from and draw with."""
-    folders = {"best": run.best_model, "last": run.last_model}
+    folders = {"best": run.kept_model, "last": run.last_model}
     return {name: sha256(folder / WEIGHTS) for name, folder in folders.items()} | {"state": sha256(run.state_file)}
 
 

@@ -47,7 +47,7 @@ def data(variant: str = "article-concat") -> tuple[Dataset, Dataset]:
 
 
 def weights(run: Run) -> dict[str, bytes]:
-    folders = {"best": run.best_model, "last": run.last_model}
+    folders = {"kept": run.kept_model, "last": run.last_model}
     return {name: (folder / "model.safetensors").read_bytes() for name, folder in folders.items()}
 
 
@@ -93,6 +93,16 @@ def test_average_of_the_weights_becomes_the_model(tmp_path: Path) -> None:
         fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
     plain, averaged = (CVAE.from_pretrained(run.folder) for run in runs)
     assert not same(plain.network.mean.weight.detach(), averaged.network.mean.weight.detach())
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_model_is_the_epoch_that_was_asked_for(tmp_path: Path, keep: str) -> None:
+    changes = {"training.keep": keep, "training.epochs": 12, "training.learning_rate": 0.01, "data.epoch_size": 64}
+    run, recorder = start(tmp_path / "run", changes), Recorder()
+    few = data_for("article-concat", 16)
+    fit(run, run.recipe(), few, data()[1], device=CPU, resume=False, listener=recorder)
+    assert not recorder.results[-1].is_best  # overfitted
+    assert (weights(run)["kept"] == weights(run)["last"]) == (keep == "last")
 
 
 def test_diverging_training_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:

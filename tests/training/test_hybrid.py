@@ -71,20 +71,20 @@ def test_a_hybrid_says_so_and_stays_one_with_another_prior(tmp_path: Path) -> No
     fit(first, first.recipe(), *data("map-modulate"), device=CPU, resume=False, listener=Recorder())
     model = CVAE.from_pretrained(first.folder)
     assert model.config.hybrid
-    assert "hybrid: the bound and a discriminator (perceptual 1, adversarial 0.1)" in card(first.best_model)
+    assert "hybrid: the bound and a discriminator (perceptual 1, adversarial 0.1)" in card(first.kept_model)
     prior = {f"architecture.prior.{key}": value for key, value in SCORE["architecture.prior"].items()}
-    recipe = recipes.for_prior(str(first.best_model), model.config, "score", {**prior, "training.epochs": 1})
+    recipe = recipes.for_prior(str(first.kept_model), model.config, "score", {**prior, "training.epochs": 1})
     second = start(tmp_path / "second", {}, "map-modulate")
     fit(second, recipe, *data("map-modulate"), device=CPU, resume=False, listener=Recorder())
-    assert read_config(second.best_model).hybrid
-    assert "hybrid" in card(second.best_model)
+    assert read_config(second.kept_model).hybrid
+    assert "hybrid" in card(second.kept_model)
 
 
 def test_a_pure_model_says_that(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
     fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
-    assert not read_config(run.best_model).hybrid
-    assert "| learned by | the bound alone |" in card(run.best_model)
+    assert not read_config(run.kept_model).hybrid
+    assert "| learned by | the bound alone |" in card(run.kept_model)
 
 
 def test_a_prior_alone_cannot_be_a_hybrid() -> None:

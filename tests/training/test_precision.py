@@ -1,5 +1,8 @@
 """What `--precision auto` decides."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import VARIANTS, data_for
@@ -13,6 +16,11 @@ CPU = torch.device("cpu")
 VARIANT = "map-modulate"
 
 
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CVAE_HOME", str(tmp_path))
+
+
 def recipe(asked: str = "auto") -> Recipe:
     return recipes.load("fashion-concat", VARIANTS[VARIANT] | {"training.precision": asked})
 
@@ -22,7 +30,8 @@ def test_what_is_asked_for_is_done() -> None:
 
 
 def test_a_small_network_stays_in_full_precision_without_a_race() -> None:
-    assert decide(recipe(), data_for(VARIANT), CPU) == ("fp32", "")
+    small = recipes.load("fashion-concat", VARIANTS["dense-concat"])
+    assert decide(small, data_for("dense-concat"), CPU) == ("fp32", "")
 
 
 def test_a_large_one_is_timed_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +46,33 @@ def test_less_precision_must_be_worth_it(monkeypatch: pytest.MonkeyPatch, second
     monkeypatch.setattr(precision, "_LITTLE", 0)
     monkeypatch.setattr(precision, "_time", lambda *_: {"fp32": 0.1, "bf16": seconds})
     assert decide(recipe(), data_for(VARIANT), CPU) == (chosen, f"bf16 is {0.1 / seconds:.1f} times as fast here")
+
+
+@pytest.mark.parametrize(
+    ("happens", "chosen"),
+    [
+        (lambda file: None, "bf16"),
+        (lambda file: file.write_text("{"), "fp32"),
+        (lambda file: file.write_text("[]"), "fp32"),
+        (lambda file: file.write_bytes(b"\xff"), "fp32"),
+        (lambda file: (file.unlink(), file.mkdir()), "fp32"),
+    ],
+    ids=["whole", "torn", "of another kind", "no text", "a folder"],
+)
+def test_what_was_measured_is_remembered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, happens: Callable[[Path], object], chosen: Precision
+) -> None:
+    monkeypatch.setattr(precision, "_LITTLE", 0)
+    monkeypatch.setattr(precision, "_time", lambda *_: {"fp32": 0.2, "bf16": 0.1})
+    assert decide(recipe(), data_for(VARIANT), CPU)[0] == "bf16"
+    happens(tmp_path / "precision.json")
+    monkeypatch.setattr(precision, "_time", lambda *_: {"fp32": 0.1, "bf16": 0.1})
+    assert decide(recipe(), data_for(VARIANT), CPU)[0] == chosen
+
+
+def test_another_batch_size_is_another_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_LITTLE", 0)
+    for seconds, batch_size, chosen in [(0.1, 16, "fp32"), (0.05, 32, "bf16"), (0.05, 16, "fp32")]:
+        monkeypatch.setattr(precision, "_time", lambda *_, each=seconds: {"fp32": 0.1, "bf16": each})
+        asked = recipes.load("fashion-concat", VARIANTS[VARIANT] | {"training.batch_size": batch_size})
+        assert decide(asked, data_for(VARIANT), CPU)[0] == chosen

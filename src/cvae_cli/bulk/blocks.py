@@ -30,10 +30,9 @@ def understand(network: CVAE, prompts: Sequence[Prompt], notice: Notice = lambda
 
 
 def in_blocks(
-    network: CVAE, conditions: Condition, n: int, sampling: dict[str, Any], *, first: int = 0
+    network: CVAE, conditions: Condition, n: int, sampling: dict[str, Any], wanted: range
 ) -> Iterator[list[Image.Image]]:
-    """`n` pictures for each condition, condition by condition, some at a time; those before `first` are left out."""
-    total = len(conditions) * n
-    for start in range(first, total, _DRAWN):
-        rows, samples = zip(*(divmod(number, n) for number in range(start, min(start + _DRAWN, total))), strict=True)
+    """Some at a time, the `wanted` of all pictures: `n` for each condition, condition by condition."""
+    for start in range(0, len(wanted), _DRAWN):
+        rows, samples = zip(*(divmod(number, n) for number in wanted[start : start + _DRAWN]), strict=True)
         yield to_pil(network.sample(conditions[list(rows)], indices=samples, **sampling))

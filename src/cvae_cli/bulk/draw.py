@@ -1,13 +1,13 @@
-"""Prompts to pictures to files: drawn in blocks, encoded by several workers, recorded in order.
+"""Prompts to pictures to files: drawn part by part, encoded by several workers, recorded in order.
 
 Of prompts, conditions and pictures only what is being worked on is in memory. Workers are threads: Pillow compresses
-without holding the interpreter's lock.
+without holding the interpreter's lock. Several processes draw a part each at a time, and the first one records them.
 """
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -16,19 +16,19 @@ from typing import Any, TypeVar
 
 from cvae_cli.bulk import manifest
 from cvae_cli.bulk.blocks import in_blocks, understand
-from cvae_cli.bulk.formats import FILES, Picture, encode_member, write_file, write_shards
+from cvae_cli.bulk.formats import FILES, SHARD, Picture, encode_member, write_file, write_shard
 from cvae_cli.bulk.manifest import Finished, Line
 from cvae_cli.errors import CvaeError, InterruptedRunError, UsageError, quoted
 from cvae_cli.interrupt import deferred_interrupt
 from cvae_cli.models import CVAE
-from cvae_cli.models.condition import Condition
+from cvae_cli.processes import World, world
 from cvae_cli.prompts import Prompt, Prompts
 from cvae_cli.text.encoder import Notice
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_UNDERSTOOD = 1024  # prompts turned into conditions at a time; so many are understood before anything is drawn
+_PART = 512  # pictures of a part, where each has a file of its own; a shard is a part
 _WAITING = 128  # pictures that wait for a worker, or for an earlier one to be finished
 _WORKERS = 8  # on few cores, too: mostly they wait until the disk has a file
 _GOES_ON = "the same command goes on"
@@ -54,6 +54,19 @@ class Job:
     weights: str
 
 
+@dataclass(frozen=True)
+class Part:
+    """Consecutive pictures of a job, numbered from 0, and their prompts: the first one's and so on.
+
+    Attributes:
+        number: of the part, from 0, among those that this call draws.
+    """
+
+    number: int
+    pictures: range
+    prompts: Sequence[Prompt]
+
+
 def draw_files(
     network: CVAE,
     prompts: Prompts,
@@ -64,7 +77,8 @@ def draw_files(
 ) -> int:
     """Draw pictures for each prompt into files, going on where an earlier call was stopped.
 
-    Picture i of a prompt is `network.sample(condition, indices=[i], **job.sampling)`, to the bit.
+    Picture i of a prompt is `network.sample(condition, indices=[i], **job.sampling)`, to the bit, however many
+    processes draw.
 
     Args:
         notice: see `CVAE.condition`.
@@ -79,22 +93,33 @@ def draw_files(
         InterruptedRunError: Ctrl-C.
         OSError: the disk is full, or fails.
     """
-    n, folder, total = job.n, job.folder, prompts.count * job.n
-    settings = {"model": network.config.name, "weights": job.weights, **job.sampling, "n": n, "format": job.format}
+    folder, total, team = job.folder, prompts.count * job.n, world()
+    settings = {"model": network.config.name, "weights": job.weights, **job.sampling, "n": job.n, "format": job.format}
     finished = manifest.read(folder, settings)
-    unfinished = _unfinished(prompts, finished, job)
+    _check_goes_on(prompts, finished, job)
     if finished.pictures == total:
         return 0
-    understood = _understood(network, unfinished, notice)
-    understood = chain([next(understood)], understood)  # before the folder is touched
+    parts = _parts(prompts, range(finished.pictures, total), job, team)
+    first = next(parts)
+    team.agreed(lambda: understand(network, first.prompts))  # before the folder is touched
     done = finished.pictures
-    with manifest.appending(folder, finished, settings) as append, deferred_interrupt() as interrupted:
-        pictures = _drawn(network, understood, job, interrupted, done=done, total=total)
+    with ExitStack() as stack:
+        append = stack.enter_context(manifest.appending(folder, finished, settings)) if team.is_first else _forget
+        team.wait()  # for the folder
+        drawing = _Drawing(
+            network,
+            job,
+            total,
+            digits=len(str(total)) if job.format in FILES else 9,
+            pool=stack.enter_context(ThreadPoolExecutor(_WORKERS)),
+            interrupted=stack.enter_context(deferred_interrupt()),
+            notice=notice,
+            progress=lambda here: progress(here, total),
+        )
         try:
-            with closing(_files(pictures, job, finished, total, progress)) as lines:
-                for line in lines:
-                    append(line)
-                    done += line.get("pictures", 1)
+            for line in _lines(chain([first], parts), partial(drawing.files, shards=finished.files), team):
+                append(line)
+                done += line.get("pictures", 1)
         except InterruptedRunError as error:
             if done < total:
                 raise InterruptedRunError(
@@ -104,16 +129,20 @@ def draw_files(
             if done:
                 error.hint = f"{error.hint or ''}\n{done:,} pictures are finished; {_GOES_ON}".strip()
             raise
+        team.wait()  # for the manifest
     return total - finished.pictures
 
 
-def _unfinished(prompts: Prompts, finished: Finished, job: Job) -> Iterator[Prompt]:
-    """The prompts from that on whose pictures are not all finished."""
-    stream = iter(prompts)
+def _forget(line: Line) -> None:
+    """Of several processes only the first one keeps the manifest."""
+
+
+def _check_goes_on(prompts: Prompts, finished: Finished, job: Job) -> None:
+    """Raise a UsageError where the last finished picture is not the one that the prompts ask for there."""
     if finished.last is None:
-        return stream
+        return
     position, sample = divmod(finished.pictures - 1, job.n)
-    prompt = next(islice(stream, position, None), None)
+    prompt = next(islice(prompts, position, None), None)
     path = job.folder / manifest.NAME
     if prompt is None or (prompt.text, sample) != (finished.last["prompt"], finished.last["sample"]):
         asked = "nothing" if prompt is None else quoted(prompt.text)
@@ -122,75 +151,99 @@ def _unfinished(prompts: Prompts, finished: Finished, job: Job) -> Iterator[Prom
             f"and the prompts now ask for {asked} there",
             hint=f"give the same prompts, draw into another folder, or remove {path} to begin anew",
         )
-    return stream if sample == job.n - 1 else chain([prompt], stream)
 
 
-def _understood(
-    network: CVAE, prompts: Iterator[Prompt], notice: Notice
-) -> Iterator[tuple[Sequence[Prompt], Condition]]:
-    while block := list(islice(prompts, _UNDERSTOOD)):
-        yield block, understand(network, block, notice)
+def _parts(prompts: Prompts, pictures: range, job: Job, team: World) -> Iterator[Part]:
+    """The parts of this process, one in each round; in the last round it may be empty."""
+    size = _PART if job.format in FILES else SHARD
+    stream, row, last = iter(prompts), 0, None  # `last` is the prompt before number `row`
+    rounds = -(-len(pictures) // (size * team.size))
+    for number in range(team.rank, rounds * team.size, team.size):
+        mine = pictures[number * size : (number + 1) * size]
+        chosen: list[Prompt] = []
+        if mine:
+            start, stop = mine[0] // job.n, mine[-1] // job.n + 1
+            chosen = [last] if last is not None and start < row else []
+            chosen += islice(stream, max(start - row, 0), stop - row)
+            row, last = stop, chosen[-1]
+        yield Part(number, mine, chosen)
 
 
-def _drawn(
-    network: CVAE,
-    understood: Iterable[tuple[Sequence[Prompt], Condition]],
-    job: Job,
-    interrupted: Callable[[], bool],
-    *,
-    done: int,
-    total: int,
-) -> Iterator[Picture]:
-    """The pictures that are not `done`."""
-    digits = len(str(total)) if job.format in FILES else 9
-    first = done % job.n  # in the block
-    for prompts, conditions in understood:
-        position = first
-        for images in in_blocks(network, conditions, job.n, job.sampling, first=first):
-            for image in images:
-                row, sample = divmod(position, job.n)
-                position, done = position + 1, done + 1
-                yield Picture(image, f"{done:0{digits}}", prompts[row].text, sample, job.facts)
-            if interrupted():
+def _lines(parts: Iterable[Part], files: Callable[[Part], Iterable[Line]], team: World) -> Iterator[Line]:
+    """What the manifest says of the files of all processes, in order."""
+    for part in parts:
+        if team.size == 1:
+            yield from files(part)  # each as soon as it is finished
+        else:
+            for lines in team.agreed(lambda: list(files(part))):  # noqa: B023
+                yield from lines
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How a part becomes files."""
+
+    network: CVAE
+    job: Job
+    total: int
+    digits: int
+    pool: ThreadPoolExecutor
+    interrupted: Callable[[], bool]
+    notice: Notice
+    progress: Callable[[int], None]
+
+    def files(self, part: Part, shards: int) -> Iterator[Line]:
+        """Write the pictures of a part, and give a line for the manifest for each file.
+
+        Args:
+            shards: how many there are of earlier calls.
+        """
+        if not part.pictures:
+            return
+        pictures, folder, format = self._drawn(part), self.job.folder, self.job.format
+        if format in FILES:
+            with closing(self._in_order(partial(write_file, folder=folder, suffix=format), pictures, part)) as lines:
+                yield from lines
+        else:
+            with closing(self._in_order(encode_member, pictures, part)) as members:
+                yield write_shard(members, folder / f"{shards + part.number:06}.tar")
+
+    def _drawn(self, part: Part) -> Iterator[Picture]:
+        conditions = understand(self.network, part.prompts, self.notice)
+        n, numbers = self.job.n, iter(part.pictures)
+        offset = part.pictures[0] // n * n  # number of the first prompt's first picture
+        wanted = range(part.pictures[0] - offset, part.pictures[-1] + 1 - offset)
+        for images in in_blocks(self.network, conditions, n, self.job.sampling, wanted):
+            for image, number in zip(images, numbers, strict=False):
+                row, sample = divmod(number - offset, n)
+                yield Picture(image, f"{number + 1:0{self.digits}}", part.prompts[row].text, sample, self.job.facts)
+            if self.interrupted():
                 raise InterruptedRunError("stopped")
-        first = 0
 
+    def _in_order(
+        self, work: Callable[[Picture], Result], pictures: Iterator[Picture], part: Part
+    ) -> Generator[Result, None, None]:
+        """What workers make of the pictures, in their order; where these end with a CvaeError, that comes last."""
+        mistakes: list[CvaeError] = []
+        waiting: deque[Future[Result]] = deque()
+        finished = iter(part.pictures)
 
-def _files(
-    pictures: Iterator[Picture], job: Job, finished: Finished, total: int, progress: Callable[[int, int], None]
-) -> Generator[Line, None, None]:
-    """Write the pictures, and give a line for the manifest for each file."""
+        def begun() -> Iterator[Picture]:
+            try:
+                yield from pictures
+            except CvaeError as error:
+                mistakes.append(error)
 
-    def counted(results: Iterable[Result]) -> Iterator[Result]:
-        for here, result in enumerate(results, finished.pictures + 1):
-            progress(here, total)
-            yield result
+        def next_one() -> Result:
+            result = waiting.popleft().result()
+            self.progress(next(finished) + 1)
+            return result
 
-    if job.format in FILES:
-        with closing(_in_order(partial(write_file, folder=job.folder, suffix=job.format), pictures)) as lines:
-            yield from counted(lines)
-    else:
-        with closing(_in_order(encode_member, pictures)) as members:
-            yield from write_shards(counted(members), job.folder, finished, total)
-
-
-def _in_order(work: Callable[[Item], Result], items: Iterator[Item]) -> Generator[Result, None, None]:
-    """What workers make of the items, in their order; where these end with a CvaeError, that comes last."""
-    mistakes: list[CvaeError] = []
-
-    def begun() -> Iterator[Item]:
-        try:
-            yield from items
-        except CvaeError as error:
-            mistakes.append(error)
-
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for item in begun():
-            waiting.append(pool.submit(work, item))
+        for picture in begun():
+            waiting.append(self.pool.submit(work, picture))
             while waiting and (len(waiting) > _WAITING or waiting[0].done()):
-                yield waiting.popleft().result()
+                yield next_one()
         while waiting:
-            yield waiting.popleft().result()
-    if mistakes:
-        raise mistakes[0]
+            yield next_one()
+        if mistakes:
+            raise mistakes[0]

@@ -3,14 +3,13 @@
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import count, islice
 from pathlib import Path
 
 from PIL import Image
 
-from cvae_cli.bulk.manifest import Finished, Line
+from cvae_cli.bulk.manifest import Line
 from cvae_cli.paths import naming, replacing, write_bytes
 from cvae_cli.pictures import png_bytes, webp_bytes
 from cvae_cli.prompts import slug
@@ -18,7 +17,7 @@ from cvae_cli.prompts import slug
 FILES: dict[str, Callable[[Image.Image, dict[str, str]], bytes]] = {"png": png_bytes, "webp": webp_bytes}
 """The formats of one picture a file."""
 
-_SHARD = 1000  # pictures in a tar file, at most
+SHARD = 1000  # pictures in a tar file, at most
 
 
 @dataclass(frozen=True)
@@ -67,23 +66,14 @@ def encode_member(picture: Picture) -> Member:
     return Member(picture.name, picture.prompt, picture.sample, files)
 
 
-def write_shards(members: Iterator[Member], folder: Path, finished: Finished, total: int) -> Iterator[Line]:
-    """Write tar files behind those that are finished: 000000.tar and so on, each whole or not at all.
-
-    Args:
-        total: pictures, the finished ones among them.
-    """
-    left = total - finished.pictures
-    for number in count(finished.files):
-        if not left:
-            return
-        size = min(left, _SHARD)
-        path = folder / f"{number:06}.tar"
-        with naming(path), replacing(path) as draft, tarfile.open(draft, "w") as tar:
-            for member in islice(members, size):
-                for suffix, content in member.files.items():
-                    header = tarfile.TarInfo(f"{member.name}.{suffix}")  # of no time and no user: always the same
-                    header.size = len(content)
-                    tar.addfile(header, io.BytesIO(content))
-        yield {"file": path.name, "pictures": size, "prompt": member.prompt, "sample": member.sample}
-        left -= size
+def write_shard(members: Iterable[Member], path: Path) -> Line:
+    """Write a tar file, whole or not at all."""
+    pictures = 0
+    with naming(path), replacing(path) as draft, tarfile.open(draft, "w") as tar:
+        for member in members:
+            pictures += 1
+            for suffix, content in member.files.items():
+                header = tarfile.TarInfo(f"{member.name}.{suffix}")  # of no time and no user: always the same
+                header.size = len(content)
+                tar.addfile(header, io.BytesIO(content))
+    return {"file": path.name, "pictures": pictures, "prompt": member.prompt, "sample": member.sample}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cvae_cli import __version__, console
+from cvae_cli import __version__, console, launch
 from cvae_cli.commands import options
 from cvae_cli.errors import UsageError
 from cvae_cli.paths import check_writable, write_bytes
@@ -67,6 +67,7 @@ def generate(
             metavar="FILE",
         ),
     ] = None,
+    gpus: options.Gpus = None,
     device: options.Device = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -75,10 +76,13 @@ def generate(
     """Draw pictures for prompts: one grid, or a file each."""
     console.configure(json=json, quiet=quiet, debug=debug)
     started = time.perf_counter()
+    format_ = format_ or ("png" if separate else None)
+    if (gpus or 1) > 1 or launch.place() != (0, 1):
+        _check_can_be_shared(format_, from_)
+    options.share_work(gpus, device)
     wanted = Prompts(prompts or [], from_)
     if not wanted.count:
         raise UsageError("say what to draw", hint='for example:  cvae generate "two dogs on a beach"')
-    format_ = format_ or ("png" if separate else None)
     if format_ and output in {None, "-"}:
         raise UsageError(f"{'--separate' if separate else '--format'} needs a folder:  -o DIR")
     if not format_ and wanted.count * n > _MOST_IN_GRID:
@@ -93,6 +97,10 @@ def generate(
     from cvae_cli.models import CVAE
     from cvae_cli.models.pretrained import digest, find
 
+    if format_:
+        from cvae_cli import processes  # torch.distributed takes a while to import
+
+        device = processes.own_device(device)
     place = pick_device(device)
     source = find(model)
     network = CVAE.from_pretrained(source, device=place)
@@ -109,7 +117,8 @@ def generate(
         from cvae_cli.bulk.draw import Job
 
         job = Job(Path(str(output)), format_, n=n, sampling=sampling, facts=facts, weights=digest(source))
-        return _write_files(network, wanted, job)
+        with processes.joined(place):
+            return _write_files(network, wanted, job)
 
     from cvae_cli.pictures import grid, png_bytes
 
@@ -118,7 +127,7 @@ def generate(
     conditions = understand(network, asked, console.warn)  # every prompt is understood before one is drawn
     if model == options.DEFAULT_MODEL:
         _point_to_clothes(texts)
-    drawn = list(chain.from_iterable(in_blocks(network, conditions, n, sampling)))
+    drawn = list(chain.from_iterable(in_blocks(network, conditions, n, sampling, range(len(texts) * n))))
     sheet = grid(drawn, columns=columns or (n if len(texts) > 1 else None))
     content = png_bytes(sheet, {"prompt": "\n".join(texts), "pictures": str(n), **facts})
     if output == "-":
@@ -134,6 +143,13 @@ def generate(
     text = (caption if console.is_terminal() else str(path)) if output is None else None
     console.result({"file": str(path), "prompts": texts, "pictures": n, **facts}, text)
     return None
+
+
+def _check_can_be_shared(format: str | None, file: str | None) -> None:
+    if not format:
+        raise UsageError("several processes draw into a folder", hint="say where to:  --format png -o DIR")
+    if file == "-":
+        raise UsageError("several processes cannot read one stdin", hint="write the prompts to a file for --from")
 
 
 def _point_to_clothes(prompts: list[str]) -> None:

@@ -181,7 +181,7 @@ def _train(
         team.wait()
         position = _fit(run, recipe, data, valid, place, resume=resume)
         team.wait()
-        if (following := recipe.next_stage(run.best_model.resolve(), sha256(run.best_model / WEIGHTS))) is not None:
+        if (following := recipe.next_stage(run.kept_model.resolve(), sha256(run.kept_model / WEIGHTS))) is not None:
             run, recipe = run.next_stage, following
             # a prior that was fitted to an earlier version of the model is of no use to it
             resume = run.recipe_file.exists() and run.recipe().start_sha256 == recipe.start_sha256
@@ -193,8 +193,8 @@ def _train(
     last = position.history[-1]
     console.hint(f"measure it:  cvae evaluate --model {folder}")
     console.result(
-        {"run": str(folder), "model": str(run.best_model), "best_negative_elbo": position.best, "last": last},
-        str(run.best_model),
+        {"run": str(folder), "model": str(run.kept_model), "best_negative_elbo": position.best, "last": last},
+        str(run.kept_model),
     )
     return None
 

@@ -138,7 +138,8 @@ def fit(
                 result = _end_epoch(position, settings.epochs, means, on_valid, clock.seconds())
                 if team.is_first:
                     card = model_card(recipe, model, train, position)
-                    for folder in [run.last_model, *([run.best_model] if result.is_best else [])]:
+                    is_kept = result.is_best or settings.keep == "last"
+                    for folder in [run.last_model, *([run.kept_model] if is_kept else [])]:
                         save(model, folder, card=card)
                     overview(model, valid, run.samples_file(position.epoch))
                     run.write_metrics(position.history)

@@ -1,5 +1,12 @@
-"""What `--precision auto` means: decided once for a run, on a CPU by a few steps in each precision."""
+"""What `--precision auto` means: decided once for a run, on a CPU by a few steps in each precision.
 
+What was measured is remembered, so that the same command means the same on the same machine.
+"""
+
+import contextlib
+import hashlib
+import json
+import platform
 import time
 
 import torch
@@ -7,14 +14,17 @@ import torch
 from cvae_cli.data.batches import Batch, Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.device import DTYPES, flops
+from cvae_cli.errors import UsageError
+from cvae_cli.paths import cache_dir, write_text
 from cvae_cli.recipes import Precision, Recipe
 from cvae_cli.text.condition import settings_of
 from cvae_cli.training.build import build_model, build_objective
 from cvae_cli.training.objective import Objective
 
+_MEMORY = "precision.json"
 _PICTURES = 64  # at most, in a step that is timed
 _TIMES = 2
-_LITTLE = 30e6  # operations an image: with fewer there is nothing to gain, and the choice would be the clock's noise
+_LITTLE = 5e6  # operations an image: with fewer, turning weights into bf16 costs what it gains
 _FASTER = 1.2  # times, for less precision to be worth it
 
 
@@ -35,10 +45,45 @@ def decide(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precis
     batches = objective.batches(few, batch_size=len(few), device=device)
     if flops(model.elbo, *next(Batches(few, batch_size=1, device=device).in_order())) < _LITTLE:
         return "fp32", ""
-    seconds = _time(objective, next(batches.epoch(0)))
-    ratio = seconds["fp32"] / seconds["bf16"]
+    question = _question(recipe, train)
+    known = _remembered()
+    if question not in known:
+        seconds = _time(objective, next(batches.epoch(0)))
+        known[question] = round(seconds["fp32"] / seconds["bf16"], 2)
+        _remember(known)
+    ratio = known[question]
     faster = ratio >= _FASTER
     return ("bf16" if faster else "fp32"), f"bf16 is {ratio:.1f} times as fast here"
+
+
+def _question(recipe: Recipe, train: Dataset) -> str:
+    """What decides how long a step takes."""
+    parts = [
+        recipe.architecture.model_dump_json(),
+        repr(train.image_shape),
+        recipe.training.batch_size,
+        torch.__version__,
+        torch.get_num_threads(),
+        platform.machine(),
+        platform.processor(),
+    ]
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def _remembered() -> dict[str, float]:
+    """How many times as fast bf16 was, by question; nothing where that cannot be read."""
+    try:
+        known = json.loads((cache_dir() / _MEMORY).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict) or not all(isinstance(ratio, float) for ratio in known.values()):
+        return {}
+    return known
+
+
+def _remember(known: dict[str, float]) -> None:
+    with contextlib.suppress(UsageError, OSError):  # measuring again does no harm
+        write_text(cache_dir() / _MEMORY, json.dumps(known, indent=1))
 
 
 def _time(objective: Objective, batch: Batch) -> dict[Precision, float]:

@@ -22,8 +22,8 @@ class Run:
     """The files of a run.
 
     `recipe.toml` (the effective settings), `metrics.jsonl` (a line an epoch), `samples/` (a picture an epoch),
-    `state/` (what going on needs), `model/` (the best epoch by validation), `last/` (the last epoch), and `prior/`, a
-    run again, where a prior is fitted afterwards.
+    `state/` (what going on needs), `model/` (the epoch that `training.keep` chose), `last/` (the last epoch), and
+    `prior/`, a run again, where a prior is fitted afterwards.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class Run:
         return self.folder / "state" / "training.safetensors"
 
     @property
-    def best_model(self) -> Path:
+    def kept_model(self) -> Path:
         return self.folder / "model"
 
     @property
