@@ -16,8 +16,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+
+from cvae_cli import CVAE, recipes
+from cvae_cli.config import LabelClass
+from cvae_cli.data import Dataset
+from cvae_cli.data.batches import Batches
+from cvae_cli.data.conditions import Labels, captions_of
+from cvae_cli.data.dataset import whole
+from cvae_cli.device import DTYPES, flops, pick_device
+from cvae_cli.recipes import parse_change
+from cvae_cli.text.condition import conditioned, settings_of
+from cvae_cli.text.encoder import find_encoder
+from cvae_cli.training.build import build_model
+from cvae_cli.training.objective import WholeModel
 
 COLUMNS = ["recipe", "pixels", "batch", "pictures", "parameters", "MFLOP/image", "images/s", "steps/s", "GB at most"]
 CHUNK = 1000  # pictures written at a time
@@ -25,62 +42,80 @@ CHUNK = 1000  # pictures written at a time
 
 def measure(recipe_name: str, size: int, batch_size: int, pictures: int, options: dict[str, Any]) -> list[str]:
     """One row of the table; meant for a process of its own."""
-    import numpy as np
-    import torch
-
-    from cvae_cli import recipes
-    from cvae_cli.data.batches import Batches
-    from cvae_cli.data.conditions import captions_of
-    from cvae_cli.data.dataset import whole
-    from cvae_cli.device import DTYPES, flops, pick_device
-    from cvae_cli.text.condition import conditioned, settings_of
-    from cvae_cli.text.encoder import find_encoder
-    from cvae_cli.training.build import build_model
-    from cvae_cli.training.objective import WholeModel
-
     device = pick_device("auto")
     recipe = recipes.load(recipe_name, {"data.condition": "static"} | options["set"])
-    pixels = np.lib.format.open_memmap(options["file"], mode="r")
-    captions = captions_of([[f"number {index % 100}"] for index in range(pictures)])
-    data = conditioned(whole("made up", "train", pixels, captions, "none"), find_encoder("static"))
+    data = made_up(Path(options["file"]))
     model = build_model(recipe, data.name, data.image_shape, settings_of(data)).to(device)
-    objective = WholeModel(model)
-    optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
     batches = Batches(data, batch_size=batch_size, device=device)
-    dtype = DTYPES[options["precision"]]
     images, condition = next(batches.epoch(0))
     operations = flops(model.elbo, images[:1], condition[:1])
-
-    objective.train_mode()
-    taken, began = 0, time.perf_counter()
-    steps = itertools.chain.from_iterable(batches.epoch(epoch) for epoch in itertools.count())
-    for images, condition in steps:
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            loss = objective.total(objective.losses(images, condition), beta=1.0).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        loss.item()  # waits for a GPU
-        taken += 1
-        if taken == options["warm_up"]:
-            began = time.perf_counter()
-        elif taken > options["warm_up"] and time.perf_counter() - began > options["seconds"]:
-            break
-    steps_per_second = (taken - options["warm_up"]) / (time.perf_counter() - began)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
-    if device.type == "cuda":
-        memory = torch.cuda.max_memory_allocated() / 1e9
+    speed = steps_a_second(steps(model, batches, options["precision"]), options["seconds"], options["warm_up"])
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    numbers = [parameters / 1e6, operations / 1e6, steps_per_second * batch_size, steps_per_second, memory]
-    shown = [f"{numbers[0]:.1f} M", *(f"{number:.3g}" for number in numbers[1:])]
-    return [recipe_name, str(size), str(batch_size), f"{pictures:,}", *shown]
+    numbers = [operations / 1e6, speed * batch_size, speed, peak_memory()]
+    return [
+        recipe_name,
+        str(size),
+        str(batch_size),
+        f"{pictures:,}",
+        f"{parameters / 1e6:.1f} M",
+        *(f"{number:.3g}" for number in numbers),
+    ]
 
 
-def make_pictures(path: Path, size: int, n: int) -> None:
-    """Noise in a mapped file, `(n, size, size, 3)`, written some at a time."""
-    import numpy as np
+def made_up(file: Path) -> Dataset:
+    """The pictures of a file with captions, or classes where they are grey."""
+    pixels = np.lib.format.open_memmap(file, mode="r")
+    numbers = np.arange(len(pixels))
+    if pixels.shape[-1] == 1:
+        classes = tuple(LabelClass(name=f"class {number}") for number in range(10))
+        return whole("made up", "train", pixels, Labels(numbers % 10, classes), "none")
+    captions = captions_of([[f"number {number % 100}"] for number in numbers])
+    return conditioned(whole("made up", "train", pixels, captions, "none"), find_encoder("static"))
 
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, size, size, 3))
+
+def steps(model: CVAE, batches: Batches, precision: str) -> Iterator[None]:
+    """The loop of `cvae train` without validation and saving, a step for each time that is asked for."""
+    objective = WholeModel(model)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
+    device, dtype = model.device, DTYPES[precision]
+    objective.train_mode()
+    for epoch in itertools.count():
+        for images, condition in batches.epoch(epoch):
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                loss = objective.total(objective.losses(images, condition), beta=1.0).mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            yield
+
+
+def steps_a_second(steps: Iterator[Any], seconds: float, warm_up: int) -> float:
+    """How many steps are taken in a second, after some to warm up."""
+
+    def wait() -> float:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    for _ in range(warm_up):
+        next(steps)
+    began, taken = wait(), 0
+    while time.perf_counter() - began < seconds:
+        next(steps)
+        taken += 1
+    return taken / (wait() - began)
+
+
+def peak_memory() -> float:
+    """The most that this process ever held, in GB; of a GPU's memory where there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
+
+
+def make_pictures(path: Path, size: int, n: int, channels: int = 3) -> None:
+    """Noise in a mapped file, `(n, size, size, channels)`, written some at a time."""
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, size, size, channels))
     random = np.random.default_rng(0)
     for start in range(0, n, CHUNK):
         part = pixels[start : start + CHUNK]
@@ -103,8 +138,6 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(**json.loads(options.one))))
         return
-    from cvae_cli.recipes import parse_change
-
     changes = dict(parse_change(change) for change in options.set)
     print(*COLUMNS, sep="\t", flush=True)
     with tempfile.TemporaryDirectory() as folder:

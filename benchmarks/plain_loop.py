@@ -9,38 +9,29 @@ reads, so that both are measured alike.
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from cvae_cli import CVAE, recipes
-from cvae_cli.data import load_dataset
+from cvae_cli.data import Dataset, load_dataset
 from cvae_cli.text.condition import settings_of
 from cvae_cli.training.build import build_model
 
 BATCH, RATE = 128, 1e-3
 
 
-def train(epochs: int, data_dir: Path | None, *, steps: int | None = None) -> tuple[CVAE, float]:
-    """The trained model, and the seconds it took, reading the pictures included.
-
-    Args:
-        steps: stop after so many, for a measurement of speed.
-    """
-    began = time.perf_counter()
-    data = load_dataset("fashion-mnist", "train", data_dir=data_dir)
-    images = torch.from_numpy(data.images).permute(0, 3, 1, 2).float() / 255
-    labels = torch.from_numpy(data.conditions.draw(data.rows))
-    loader = DataLoader(TensorDataset(images, labels), batch_size=BATCH, shuffle=True)
-    model = build_model(recipes.load("fashion-concat"), data.name, data.image_shape, settings_of(data)).train()
-    network = model.network
+def steps(network: nn.Module, loader: DataLoader[tuple[Tensor, ...]]) -> Iterator[float]:
+    """Train for ever, a step for each loss that is asked for: -ELBO an image."""
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
-    taken = 0
-    for epoch in range(epochs):
-        total = 0.0
-        for x, y in loader:
+    device = next(network.parameters()).device
+    while True:
+        for images, conditions in loader:
+            x, y = images.to(device), conditions.to(device)
             mean, log_variance = network.encode(x, y)
             z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
             output = network.decode(z, y)
@@ -50,11 +41,26 @@ def train(epochs: int, data_dir: Path | None, *, steps: int | None = None) -> tu
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total += loss.item() * len(x)
-            taken += 1
-            if taken == steps:
-                return model, time.perf_counter() - began
-        print(f"epoch {epoch + 1}: -ELBO {total / len(data):.2f}, {time.perf_counter() - began:.0f} s", flush=True)
+            yield loss.item()
+
+
+def loader_of(data: Dataset, batch_size: int = BATCH) -> DataLoader[tuple[Tensor, ...]]:
+    """A data set as most loops have it: floats in memory, a shuffling DataLoader."""
+    images = torch.from_numpy(data.images).permute(0, 3, 1, 2).float() / 255
+    conditions = torch.from_numpy(data.conditions.draw(data.rows))
+    return DataLoader(TensorDataset(images, conditions), batch_size=batch_size, shuffle=True, drop_last=True)
+
+
+def train(epochs: int, data_dir: Path | None) -> tuple[CVAE, float]:
+    """The trained model, and the seconds it took, reading the pictures included."""
+    began = time.perf_counter()
+    data = load_dataset("fashion-mnist", "train", data_dir=data_dir)
+    loader = loader_of(data)
+    model = build_model(recipes.load("fashion-concat"), data.name, data.image_shape, settings_of(data)).train()
+    losses = steps(model.network, loader)
+    for epoch in range(epochs):
+        mean = sum(next(losses) for _ in range(len(loader))) / len(loader)
+        print(f"epoch {epoch + 1}: -ELBO {mean:.2f}, {time.perf_counter() - began:.0f} s", flush=True)
     return model, time.perf_counter() - began
 
 

@@ -45,6 +45,8 @@ class TrainingSettings(Settings):
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "one-cycle"] = "constant"
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    """Decay of Adam's average of squared gradients; a training of few steps learns faster with a shorter memory."""
     weight_decay: NonNegativeFloat = 0.0
     beta: NonNegativeFloat = 1.0
     """Weight of the rate in the loss; 1 is the bound itself."""

@@ -87,6 +87,13 @@ def test_seed_decides_the_weights(tmp_path: Path) -> None:
     assert weights(runs[0]) != weights(runs[1])
 
 
+def test_memory_of_adam_is_a_setting(tmp_path: Path) -> None:
+    runs = [start(tmp_path / str(beta2), {"training.adam_beta2": beta2, "training.epochs": 1}) for beta2 in (0.9, 0.99)]
+    for run in runs:
+        fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    assert weights(runs[0]) != weights(runs[1])
+
+
 def test_average_of_the_weights_becomes_the_model(tmp_path: Path) -> None:
     runs = [start(tmp_path / str(decay), {"training.ema_decay": decay, "training.epochs": 1}) for decay in (0.0, 0.99)]
     for run in runs:

@@ -27,10 +27,10 @@ class DenseNetwork(Network):
         pixels = math.prod(self.image_shape)
         appended = as_vector(settings.condition, _LABEL_WIDTH) if method == "concat" else None
         self.join_pixels = Join(method, settings.condition, width=pixels, vector=appended)
-        self.encoder = _hidden(self.join_pixels.out_width, width, layers)
+        self.encoder = hidden_layers(self.join_pixels.out_width, width, layers)
         self.moments = nn.Linear(width, 2 * latent_dim)
         self.join_z = Join(method, settings.condition, width=latent_dim, vector=appended)
-        self.decoder = _hidden(self.join_z.out_width, width, layers)
+        self.decoder = hidden_layers(self.join_z.out_width, width, layers)
         self.write = nn.Linear(width, pixels)
 
     def encode(
@@ -45,8 +45,12 @@ class DenseNetwork(Network):
         return self.write(features).unflatten(1, self.image_shape)  # type: ignore[no-any-return]
 
 
-def _hidden(inputs: int, width: int, layers: int) -> nn.Sequential:
-    """`layers` linear layers of one width, a SiLU after each."""
-    widths = [inputs, *[width] * layers]
-    pairs = itertools.pairwise(widths)
-    return nn.Sequential(*(part for pair in pairs for part in (nn.Linear(*pair), nn.SiLU())))
+def hidden_layers(inputs: int, width: int, layers: int) -> nn.Sequential:
+    """`layers` linear layers of one width, a SiLU after each; they begin as He et al. 2015 have it: signals keep their size."""
+    parts: list[nn.Module] = []
+    for pair in itertools.pairwise([inputs, *[width] * layers]):
+        linear = nn.Linear(*pair)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)
+        parts += [linear, nn.SiLU()]
+    return nn.Sequential(*parts)

@@ -11,6 +11,7 @@ from torch.distributions import Independent
 from cvae_cli import config
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition, embedding
+from cvae_cli.models.dense import hidden_layers
 from cvae_cli.models.network import Latents
 from cvae_cli.randomness import Draw
 
@@ -140,8 +141,9 @@ class CouplingFlow(Prior):
 
     @staticmethod
     def _affine(network: nn.Module, kept: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-        # in full precision, whatever the network computes in: rounding would not cancel between density and volume
-        log_scale, shift = network(torch.cat([kept, code], dim=1)).float().chunk(2, dim=1)
+        # in full precision: rounding would not cancel between density and volume, and so small a product gains nothing
+        with torch.autocast(kept.device.type, enabled=False):
+            log_scale, shift = network(torch.cat([kept, code], dim=1).float()).chunk(2, dim=1)
         return 2 * (log_scale / 2).tanh(), shift  # a layer scales by at most e^2 either way
 
 
@@ -149,7 +151,7 @@ def _coupling_network(inputs: int, width: int, outputs: int) -> nn.Module:
     last = nn.Linear(width, outputs)
     nn.init.zeros_(last.weight)  # the flow begins as a shuffle: N(0, I)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), last)
+    return nn.Sequential(*hidden_layers(inputs, width, layers=2), last)
 
 
 def _standard_log_prob(z: Latents) -> Float[Tensor, " b"]:

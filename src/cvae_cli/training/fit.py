@@ -59,6 +59,7 @@ def fit(
     optimizer = torch.optim.AdamW(
         objective.parameters(),
         lr=settings.learning_rate,
+        betas=(0.9, settings.adam_beta2),
         weight_decay=settings.weight_decay,
         fused=device.type != "mps",
     )

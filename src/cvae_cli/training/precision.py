@@ -22,9 +22,10 @@ from cvae_cli.training.build import build_model, build_objective
 from cvae_cli.training.objective import Objective
 
 _MEMORY = "precision.json"
-_PICTURES = 64  # at most, in a step that is timed
+_WORK = 16e9  # operations in a forward pass that is timed, at most; but some pictures at least
+_FEWEST = 16
 _TIMES = 2
-_LITTLE = 5e6  # operations an image: with fewer, turning weights into bf16 costs what it gains
+_LITTLE = 1e6  # operations an image: with fewer, turning weights into bf16 costs what it gains
 _FASTER = 1.2  # times, for less precision to be worth it
 
 
@@ -41,10 +42,11 @@ def decide(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precis
         return "fp32", ""
     model = build_model(recipe, train.name, train.image_shape, settings_of(train))
     objective = build_objective(recipe, model)
-    few = train.limit(min(_PICTURES, recipe.training.batch_size))
-    batches = objective.batches(few, batch_size=len(few), device=device)
-    if flops(model.elbo, *next(Batches(few, batch_size=1, device=device).in_order())) < _LITTLE:
+    operations = flops(model.elbo, *next(Batches(train.limit(1), batch_size=1, device=device).in_order()))
+    if operations < _LITTLE:
         return "fp32", ""
+    few = train.limit(min(recipe.training.batch_size, max(_FEWEST, int(_WORK / operations))))
+    batches = objective.batches(few, batch_size=len(few), device=device)
     question = _question(recipe, train)
     known = _remembered()
     if question not in known:
