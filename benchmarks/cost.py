@@ -67,7 +67,7 @@ def made_up(file: Path) -> Dataset:
     pixels = np.lib.format.open_memmap(file, mode="r")
     numbers = np.arange(len(pixels))
     if pixels.shape[-1] == 1:
-        classes = tuple(LabelClass(name=f"class {number}") for number in range(10))
+        classes = tuple(LabelClass(name=f"class {number}", words=(f"kind{number}",)) for number in range(10))
         return whole("made up", "train", pixels, Labels(numbers % 10, classes), "none")
     captions = captions_of([[f"number {number % 100}"] for number in numbers])
     return conditioned(whole("made up", "train", pixels, captions, "none"), find_encoder("static"))

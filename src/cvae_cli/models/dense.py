@@ -46,7 +46,7 @@ class DenseNetwork(Network):
 
 
 def hidden_layers(inputs: int, width: int, layers: int) -> nn.Sequential:
-    """`layers` linear layers of one width and a SiLU after each, begun so that signals keep their size (He et al. 2015)."""
+    """`layers` linear layers of one width and a SiLU after each; signals keep their size at first (He et al. 2015)."""
     parts: list[nn.Module] = []
     for pair in itertools.pairwise([inputs, *[width] * layers]):
         linear = nn.Linear(*pair)
