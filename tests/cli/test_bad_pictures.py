@@ -458,7 +458,9 @@ def test_an_interrupt_while_pictures_are_prepared(
     large(tmp_path / "some", 1500)  # so many that it is not done before the signal comes
     train = ["train", "folder:some", *SMALL, "--size", "128", "--batch-size", "64"]
     with start(executable, clean_environment, home, *train, start_new_session=True) as process:
-        wait_until(lambda: any(home.glob("prepared/*.part/journal.jsonl")), process)
+        wait_until(
+            lambda: any(b"\n" in path.read_bytes() for path in home.glob("prepared/*.part/journal.jsonl")), process
+        )
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the decoding processes, too
         stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")

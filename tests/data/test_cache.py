@@ -284,7 +284,7 @@ def is_running(pid: int) -> bool:
 def test_killed_builds_take_their_processes_along_and_go_on(pictures: Path, home: Path) -> None:
     many(pictures / "test", 400, side=400)
     with start(pictures, 256) as process:
-        wait_until(lambda: any(home.glob("prepared/*.part/journal.jsonl")))
+        wait_until(lambda: any(b"\n" in path.read_bytes() for path in home.glob("prepared/*.part/journal.jsonl")))
         decoders = children(process.pid)
         process.send_signal(signal.SIGKILL)
     assert decoders

@@ -122,7 +122,7 @@ def test_the_seed_decides_every_bit(training: Training, whole: Run, tmp_path: Pa
         training.fit(run)
         trained.append(weights(run))
     assert trained[0] == weights(whole)
-    assert trained[1]["best"] != trained[0]["best"]
+    assert trained[1]["kept"] != trained[0]["kept"]
     assert trained[1]["last"] != trained[0]["last"]
 
 
@@ -205,7 +205,7 @@ class Witness(Recorder):
 
 def kept(run: Run) -> dict[str, str]:
     """Digests of what a run can go on from and draw with."""
-    folders = {"best": run.kept_model, "last": run.last_model}
+    folders = {"kept": run.kept_model, "last": run.last_model}
     return {name: sha256(folder / WEIGHTS) for name, folder in folders.items()} | {"state": sha256(run.state_file)}
 
 
