@@ -455,7 +455,7 @@ def test_two_trainings_prepare_the_same_pictures_once(
 def test_an_interrupt_while_pictures_are_prepared(
     executable: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
 ) -> None:
-    large(tmp_path / "some", 1500)  # so many that it is not done before the signal comes
+    large(tmp_path / "some", 4000)  # so many that it is not done before the signal comes
     train = ["train", "folder:some", *SMALL, "--size", "128", "--batch-size", "64"]
     with start(executable, clean_environment, home, *train, start_new_session=True) as process:
         wait_until(
@@ -468,7 +468,7 @@ def test_an_interrupt_while_pictures_are_prepared(
     assert not (tmp_path / "runs").exists()
     (pixels,) = home.glob("prepared/*.part/pixels.bin")
     done = len(pixels.read_bytes()) // (3 * 128 * 128)
-    assert 0 < done < 1350
+    assert 0 < done < 3600
     with pixels.open("r+b") as file:
         file.write(b"mark")  # it stays where the first pictures are not prepared again
     again = own(*train)
@@ -476,4 +476,4 @@ def test_an_interrupt_while_pictures_are_prepared(
     assert not list(home.rglob("*.part"))
     (pixels,) = home.glob("prepared/*/pixels.bin")
     assert pixels.read_bytes()[:4] == b"mark"
-    assert pixels.stat().st_size == 1350 * 3 * 128 * 128
+    assert pixels.stat().st_size == 3600 * 3 * 128 * 128

@@ -50,24 +50,28 @@ class Tally:
         """Each loss an image, over the epoch so far.
 
         Args:
-            sums: of all processes; what this one has seen stands for all when absent.
+            sums: of all processes, which are here together; what this one has seen stands for all when absent.
 
         Raises:
             DivergedError: they are no numbers, or one was beyond all bounds.
         """
-        self.check(self._worst.item())
+        together = sums is not None or self._world.size == 1
         sums = sums or [self._world.size * each for each in self._sums.tolist()]
         means = [each / (self._position.batch * self._batch_size) for each in sums]
-        self.check(sum(means))
+        if together:
+            self.check(self._worst.item())
+            self.check(sum(means))
         return dict(zip(self._objective.names, means, strict=True))
 
     def check(self, loss: float) -> None:
-        """Raise a DivergedError where training has exploded.
+        """Raise a DivergedError where training has exploded, in all processes if in one; all must be here.
 
         A model that was thrown far away may come back to a finite loss, or seem to, and be of no use.
         """
-        if loss <= self._objective.most:  # never true of what is no number
+        bad = [each for each in self._world.all_of(loss) if not each <= self._objective.most]  # as no number is
+        if not bad:
             return
+        loss = bad[0]
         position, rate = self._position, self._run.recipe().training.learning_rate
         where = f"(epoch {position.epoch + 1}, step {position.step:,})"
         what = f"has exploded to {loss:.3g}" if math.isfinite(loss) else "is no longer a finite number"
