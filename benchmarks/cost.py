@@ -10,15 +10,14 @@ that were read count until the system takes them back.
 
 import argparse
 import itertools
-import json
+import multiprocessing
 import resource
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +34,8 @@ from cvae_cli.text.condition import conditioned, settings_of
 from cvae_cli.text.encoder import find_encoder
 from cvae_cli.training.build import build_model
 from cvae_cli.training.objective import WholeModel
+
+Result = TypeVar("Result")
 
 COLUMNS = ["recipe", "pixels", "batch", "pictures", "parameters", "MFLOP/image", "images/s", "steps/s", "GB at most"]
 CHUNK = 1000  # pictures written at a time
@@ -113,6 +114,12 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
 
 
+def in_own_process(function: Callable[..., Result], **arguments: Any) -> Result:
+    """What a function of a benchmark returns, called in a fresh process: the memory that it holds is its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, **arguments).result()
+
+
 def make_pictures(path: Path, size: int, n: int, channels: int = 3) -> None:
     """Noise in a mapped file, `(n, size, size, channels)`, written some at a time."""
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, size, size, channels))
@@ -133,11 +140,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--seconds", type=float, default=20, help="for each row")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the clock starts")
-    parser.add_argument("--one", help=argparse.SUPPRESS)  # a row, in a process of its own
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(**json.loads(options.one))))
-        return
     changes = dict(parse_change(change) for change in options.set)
     print(*COLUMNS, sep="\t", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -153,9 +156,7 @@ def main() -> None:
                     "seconds": options.seconds,
                     "warm_up": options.warm_up,
                 }
-                command = [sys.executable, __file__, "--one", json.dumps(row)]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                print(*json.loads(done.stdout), sep="\t", flush=True)
+                print(*in_own_process(measure, **row), sep="\t", flush=True)
             file.unlink()
 
 

@@ -11,9 +11,6 @@ reaches (2,048 a side, in fp32): the share of it that each loop gets stands besi
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -82,11 +79,7 @@ def main() -> None:
     parser.add_argument("--recipe", action="append", help=f"may be repeated; {' and '.join(RECIPES)} unless given")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20, help="for each measurement")
-    parser.add_argument("--one", help=argparse.SUPPRESS)  # a measurement, in a process of its own
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(**json.loads(options.one))))
-        return
     best_product = peak()
     print(f"matrix product, fp32\t{best_product / 1e9:.0f} GFLOP/s")
     print(*COLUMNS, sep="\t", flush=True)
@@ -99,8 +92,7 @@ def main() -> None:
             for _ in range(options.rounds):
                 for kind in ("plain", "cvae"):
                     what = {"kind": kind, "recipe_name": name, "file": str(file), "seconds": options.seconds}
-                    command = [sys.executable, __file__, "--one", json.dumps(what)]
-                    done = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+                    done = cost.in_own_process(measure, **what)
                     if kind not in best or done["speed"] > best[kind]["speed"]:
                         best[kind] = done
             plain, ours = best["plain"], best["cvae"]

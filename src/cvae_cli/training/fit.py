@@ -124,11 +124,11 @@ def fit(
                 position.batch += 1
                 tally.add(losses, total)
                 if clock.report_is_due():
-                    listener.progress(clock.progress(position, settings.epochs, len(batches), tally.means()))
+                    listener.progress(clock.progress(position, settings.epochs, len(batches), tally.seen()))
                 if (team.size == 1 or position.step % _ASK_EVERY == 0) and any(team.all_of(interrupted())):
-                    tally.means()
-                    tally.check(objective.now(images, condition))  # the step just taken may have been one too far
                     position.sums = tally.sums()
+                    tally.means(position.sums)
+                    tally.check(objective.now(images, condition))  # the step just taken may have been one too far
                     save_all()
                     raise _stopped(run, position)
 

@@ -46,25 +46,27 @@ class Tally:
         """Each loss summed over the epoch so far, of all processes."""
         return self._world.sum(self._sums).tolist()  # type: ignore[no-any-return]
 
-    def means(self, sums: list[float] | None = None) -> dict[str, float]:
-        """Each loss an image, over the epoch so far.
+    def means(self, sums: list[float]) -> dict[str, float]:
+        """Each loss an image, over the epoch so far. All processes call this together.
 
         Args:
-            sums: of all processes, which are here together; what this one has seen stands for all when absent.
+            sums: of all processes.
 
         Raises:
             DivergedError: they are no numbers, or one was beyond all bounds.
         """
-        together = sums is not None or self._world.size == 1
-        sums = sums or [self._world.size * each for each in self._sums.tolist()]
-        means = [each / (self._position.batch * self._batch_size) for each in sums]
-        if together:
-            self.check(self._worst.item())
-            self.check(sum(means))
-        return dict(zip(self._objective.names, means, strict=True))
+        self.check(self._worst.item())
+        means = self._an_image(sums)
+        self.check(sum(means.values()))
+        return means
+
+    def seen(self) -> dict[str, float]:
+        """The same as far as this process has seen; a lone one has seen all, and raises what `means` raises."""
+        sums = self._sums.tolist()
+        return self.means(sums) if self._world.size == 1 else self._an_image([self._world.size * each for each in sums])
 
     def check(self, loss: float) -> None:
-        """Raise a DivergedError where training has exploded, in all processes if in one; all must be here.
+        """Raise a DivergedError in all processes where training has exploded in one. All of them call this together.
 
         A model that was thrown far away may come back to a finite loss, or seem to, and be of no use.
         """
@@ -81,3 +83,7 @@ class Tally:
             f"cvae train --resume {shlex.quote(str(self._run.folder))} --lr {min(rate / 10, _CAREFUL):g} "
             "--set training.gradient_clip=100",
         )
+
+    def _an_image(self, sums: list[float]) -> dict[str, float]:
+        images = self._position.batch * self._batch_size
+        return {name: each / images for name, each in zip(self._objective.names, sums, strict=True)}
