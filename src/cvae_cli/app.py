@@ -1,7 +1,6 @@
 """The Typer application, and the one table from exceptions to exit codes."""
 
 import errno
-import gc
 import sys
 from typing import Annotated, NoReturn
 
@@ -74,7 +73,6 @@ def main() -> NoReturn:
         console.error(known)
         code = known.exit_code
     launch.leave_verdict(code or ExitCode.OK)
-    gc.freeze()  # or Python would look for garbage among all that torch ever imported, for half a second
     sys.exit(code or ExitCode.OK)
 
 

@@ -69,6 +69,9 @@ class TrainingSettings(Settings):
     adversarial: NonNegativeFloat = 0.0
     """Weight of what a discriminator says of reconstructions; makes a hybrid."""
     precision: Precision = "auto"
+    compile: bool = False
+    """Translate the arithmetic of a step with `torch.compile`, on a GPU into CUDA graphs: the first step takes up to a
+    minute, the others may be faster. A CPU needs a C++ compiler for it."""
     seed: int = Field(0, ge=0, lt=2**32)
 
     @property

@@ -330,7 +330,7 @@ def test_a_full_disk_is_one_line_and_can_be_gone_on_from(
     process = start(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (1, "")
-    assert stderr == f"cvae: file too large: out/{file}\n"
+    assert stderr.splitlines()[-1] == f"cvae: file too large: out/{file}"  # a slow machine shows progress before
     assert not list((tmp_path / "out").glob(".*.tmp"))
     done = bulk(*arguments)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """`cvae generate`: pictures from prompts."""
 
+import gc
 import time
 from collections.abc import Callable
 from itertools import chain, islice
@@ -101,6 +102,7 @@ def generate(
         from cvae_cli import processes  # torch.distributed takes a while to import
 
         device = processes.own_device(device)
+    gc.freeze()  # or Python would end by looking for garbage among all that was imported, for half a second
     place = pick_device(device)
     source = find(model)
     network = CVAE.from_pretrained(source, device=place)

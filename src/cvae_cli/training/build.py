@@ -1,5 +1,8 @@
 """From a recipe to what is trained: its model, and what is minimised."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -74,6 +77,29 @@ def shared(objective: Objective, device: torch.device) -> nn.Module:
     """The losses of an objective, whose gradients are averaged over all processes on the way back."""
     devices = [device] if device.type == "cuda" else None
     return nn.parallel.DistributedDataParallel(_Forward(objective), device_ids=devices)
+
+
+def compiled(losses_of: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
+    """The same losses, translated by `torch.compile` when they are first asked for, with the same random numbers.
+
+    Raises:
+        UsageError: from the losses, where this machine cannot translate them.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # imported where it is used: it takes a second
+
+    options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": device.type == "cuda"}
+    translated = torch.compile(losses_of, dynamic=False, options=options)
+
+    def losses(images: Tensor, condition: Tensor) -> Tensor:
+        try:
+            return translated(images, condition)
+        except TorchDynamoException as error:
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UsageError(
+                f"torch.compile failed: {reason[:200]}", hint="train without it:  --set training.compile=false"
+            ) from error
+
+    return losses
 
 
 def statistics(model: CVAE) -> list[Tensor]:

@@ -18,7 +18,7 @@ from cvae_cli.processes import world
 from cvae_cli.randomness import Draw
 from cvae_cli.recipes import Recipe, TrainingSettings
 from cvae_cli.text.condition import settings_of
-from cvae_cli.training.build import build_model, build_objective, shared, start_from, statistics
+from cvae_cli.training.build import build_model, build_objective, compiled, shared, start_from, statistics
 from cvae_cli.training.card import model_card
 from cvae_cli.training.checkpoint import Position, load_state, save_state
 from cvae_cli.training.ema import EMA
@@ -90,6 +90,8 @@ def fit(
     clock = Clock(position, images_per_step=batches.batch_size, steps=steps)
     tally = Tally(run, objective, position, batch_size=batches.batch_size, device=device, world=team)
     losses_of = shared(objective, device) if team.size > 1 else objective.losses
+    if settings.compile:
+        losses_of = compiled(losses_of, device)
 
     def save_all() -> None:
         position.seconds = clock.seconds()
