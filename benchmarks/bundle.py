@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 from cvae_cli import CVAE
-from cvae_cli.models.pretrained import CARD, find, named_tensors, save
+from cvae_cli.models.pretrained import CARD, find
+from cvae_cli.models.tensors import named_tensors
 from cvae_cli.paths import bundled_dir, write_text
 
 CVAE_COMMAND = str(Path(sys.executable).with_name("cvae"))
@@ -52,7 +53,7 @@ def main() -> None:
     for name, _, text in (fact.partition("=") for fact in options.fact):
         card, found = re.subn(rf"^\| {re.escape(name)} \|.*$", f"| {name} | {text} |", card, flags=re.MULTILINE)
         assert found, f"the card has no {name}"
-    save(model, folder, tensors=rounded, card=card)
+    model.save_pretrained(folder, tensors=rounded, card=card)
 
     place = ["--data-dir", str(options.data_dir)] if options.data_dir else []
     measure = ["--dataset", options.measure] if options.measure else []

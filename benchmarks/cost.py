@@ -22,16 +22,16 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from cvae_cli import CVAE, recipes
-from cvae_cli.config import LabelClass
-from cvae_cli.data import Dataset
+from cvae_cli import CVAE
+from cvae_cli.config import recipe as recipes
+from cvae_cli.config.model import LabelClass
+from cvae_cli.config.recipe import parse_change
 from cvae_cli.data.batches import Batches
-from cvae_cli.data.conditions import Labels, captions_of
-from cvae_cli.data.dataset import whole
-from cvae_cli.device import DTYPES, flops, pick_device
-from cvae_cli.recipes import parse_change
-from cvae_cli.text.condition import conditioned, settings_of
-from cvae_cli.text.encoder import find_encoder
+from cvae_cli.data.conditions import Labels, make_captions
+from cvae_cli.data.dataset import Dataset, dataset_from_pixels
+from cvae_cli.runtime.device import DTYPES, flops, pick_device
+from cvae_cli.text.catalog import load_encoder
+from cvae_cli.text.condition import condition_config, with_conditions
 from cvae_cli.training.build import build_model
 from cvae_cli.training.objective import WholeModel
 
@@ -46,7 +46,7 @@ def measure(recipe_name: str, size: int, batch_size: int, pictures: int, options
     device = pick_device("auto")
     recipe = recipes.load(recipe_name, {"data.condition": "static"} | options["set"])
     data = made_up(Path(options["file"]))
-    model = build_model(recipe, data.name, data.image_shape, settings_of(data)).to(device)
+    model = build_model(recipe, data.name, data.image_shape, condition_config(data)).to(device)
     batches = Batches(data, batch_size=batch_size, device=device)
     images, condition = next(batches.epoch(0))
     operations = flops(model.elbo, images[:1], condition[:1])
@@ -69,9 +69,9 @@ def made_up(file: Path) -> Dataset:
     numbers = np.arange(len(pixels))
     if pixels.shape[-1] == 1:
         classes = tuple(LabelClass(name=f"class {number}", words=(f"kind{number}",)) for number in range(10))
-        return whole("made up", "train", pixels, Labels(numbers % 10, classes), "none")
-    captions = captions_of([[f"number {number % 100}"] for number in numbers])
-    return conditioned(whole("made up", "train", pixels, captions, "none"), find_encoder("static"))
+        return dataset_from_pixels("made up", "train", pixels, Labels(numbers % 10, classes), "none")
+    captions = make_captions([[f"number {number % 100}"] for number in numbers])
+    return with_conditions(dataset_from_pixels("made up", "train", pixels, captions, "none"), load_encoder("static"))
 
 
 def steps(model: CVAE, batches: Batches, precision: str) -> Iterator[None]:

@@ -38,7 +38,7 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cvae_cli.models.pretrained import write_tensors
+from cvae_cli.models.tensors import write_tensors
 from cvae_cli.text.static import PAIR_STEP, TOKENIZER, UNKNOWN, VECTORS, StaticEncoder, spell_out
 
 WIDTH, PAIRS = 256, 64

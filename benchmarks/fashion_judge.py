@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from cvae_cli.data import load_dataset
+from cvae_cli.data.catalog import load_dataset
 from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 
 BATCH = 500

@@ -32,14 +32,15 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from cvae_cli.config import LabelCondition
-from cvae_cli.data import Dataset, evaluation_split, load_dataset
+from cvae_cli.config.model import LabelCondition
+from cvae_cli.data.catalog import evaluation_split, load_dataset
 from cvae_cli.data.conditions import Labels
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.pictures import grid, to_pil
-from cvae_cli.pixels import to_float, to_uint8
-from cvae_cli.text.condition import conditioned_like
+from cvae_cli.pictures.grid import grid, to_pil
+from cvae_cli.pictures.pixels import to_float, to_uint8
+from cvae_cli.text.condition import with_model_conditions
 
 FONT, LINE = ImageFont.load_default(14), 17  # pixels: the size of letters, and from line to line
 TEXT_WIDTH = 130  # pixels, at most, of the text at the left of rows
@@ -91,7 +92,7 @@ def label(text: str, width: int, *, centred: bool) -> Image.Image:
     """A text as a picture of that width."""
     lines = wrapped(text, width)
     picture = Image.new("RGB", (width, LINE * len(lines)), "white")
-    draw = ImageDraw.Draw(picture)
+    draw = ImageDraw.BatchRandom(picture)
     for number, line in enumerate(lines):
         left = (width - FONT.getlength(line)) / 2 if centred else 0
         draw.text((left, LINE * number), line, "black", FONT)
@@ -194,9 +195,9 @@ def draw_neighbours(options: argparse.Namespace) -> None:
     rows = np.arange(len(real))
     if isinstance(real.conditions, Labels):
         _, rows = np.unique(real.conditions.indices, return_index=True)  # the first picture of each class
-    real = conditioned_like(real, model.config.condition)
+    real = with_model_conditions(real, model.config.condition)
     shown, measured = real.take(rows[: options.n]), real.sample(MEASURED, options.seed)
-    conditions = (torch.from_numpy(part.conditions.draw(np.arange(len(part)))) for part in (shown, measured))
+    conditions = (torch.from_numpy(part.conditions.values(np.arange(len(part)))) for part in (shown, measured))
     samples, many = (to_uint8(model.sample(each, seed=options.seed, guidance=guidance)) for each in conditions)
 
     columns = [in_grids(samples, 1, options.scale)]

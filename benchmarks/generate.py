@@ -75,10 +75,10 @@ def ways_to_draw(model: "CVAE", prompts: list[str]) -> list[Callable[[Path], Non
     """The three ways, each given the folder for its files."""
     import torch
 
-    from cvae_cli import randomness
     from cvae_cli.bulk.draw import Job, draw_files
-    from cvae_cli.pictures import to_pil
-    from cvae_cli.prompts import Prompts
+    from cvae_cli.pictures.grid import to_pil
+    from cvae_cli.runtime import randomness
+    from cvae_cli.text.prompts import Prompts
 
     @torch.inference_mode()
     def batch_of_one(folder: Path) -> None:

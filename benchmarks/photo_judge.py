@@ -35,18 +35,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cvae_cli.data import Dataset, evaluation_split, load_dataset
 from cvae_cli.data.batches import Batches
-from cvae_cli.data.conditions import Captions, captions_of
-from cvae_cli.download import sha256
+from cvae_cli.data.catalog import evaluation_split, load_dataset
+from cvae_cli.data.conditions import Captions, make_captions
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation import run
 from cvae_cli.evaluation.clip_score import retrieval
 from cvae_cli.evaluation.judges import GROUP, Frechet
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.pretrained import copy_tensors, named_tensors, write_tensors
-from cvae_cli.pixels import to_uint8
-from cvae_cli.randomness import noise
-from cvae_cli.text.condition import conditioned_like
+from cvae_cli.models.tensors import copy_tensors, named_tensors, write_tensors
+from cvae_cli.pictures.pixels import to_uint8
+from cvae_cli.runtime.randomness import noise
+from cvae_cli.text.condition import with_model_conditions
+from cvae_cli.weights.download import sha256
 
 CPU = torch.device("cpu")
 SIDE, PICTURE_FEATURES = 224, 1280
@@ -227,7 +228,7 @@ def main() -> None:
     train, data = train.sample(TAUGHT, seed=0), data.sample(options.samples or len(data), options.seed)
     captions = train.conditions
     bounds = zip(captions.first, captions.first + captions.count, strict=True)
-    train = replace(train, conditions=captions_of([list(captions.sentences[a:b]) for a, b in bounds]))
+    train = replace(train, conditions=make_captions([list(captions.sentences[a:b]) for a, b in bounds]))
 
     network, teacher = PictureNetwork(), Teacher(find_teacher())
     text_digest = sha256(find_teacher() / "model.safetensors")
@@ -261,7 +262,7 @@ def main() -> None:
     row("model", "what", *both)
     for name in options.model:
         model = CVAE.from_pretrained(name).eval()
-        conditioned = conditioned_like(data, model.config.condition)
+        conditioned = with_model_conditions(data, model.config.condition)
         run.check([], model, conditioned)
         drawn = {
             "samples" if guidance is None else f"samples, guidance {guidance:g}": partial(sample, model, guidance)
@@ -271,7 +272,7 @@ def main() -> None:
         for what, draw in drawn.items():
             features = features_of(model, conditioned, network, partial(draw, options.seed))
             row(name, what, distance(features, real), heads.retrieval(features, asked))
-        taught = conditioned_like(train.sample(len(data), options.seed), model.config.condition)
+        taught = with_model_conditions(train.sample(len(data), options.seed), model.config.condition)
         features = features_of(model, taught, network, partial(rebuild, model, options.seed))
         row(name, "reconstructions of training pictures", distance(features, real), "-")
     row("real", "training pictures", distance(known["pictures"][some], real), "-")

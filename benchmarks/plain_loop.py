@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from cvae_cli import CVAE, recipes
-from cvae_cli.data import Dataset, load_dataset
-from cvae_cli.text.condition import settings_of
+from cvae_cli import CVAE
+from cvae_cli.config import recipe as recipes
+from cvae_cli.data.catalog import load_dataset
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 
 BATCH, RATE = 128, 1e-3
@@ -47,7 +49,7 @@ def steps(network: nn.Module, loader: DataLoader[tuple[Tensor, ...]]) -> Iterato
 def loader_of(data: Dataset, batch_size: int = BATCH) -> DataLoader[tuple[Tensor, ...]]:
     """A data set as most loops have it: floats in memory, a shuffling DataLoader."""
     images = torch.from_numpy(data.images).permute(0, 3, 1, 2).float() / 255
-    conditions = torch.from_numpy(data.conditions.draw(data.rows))
+    conditions = torch.from_numpy(data.conditions.values(data.rows))
     return DataLoader(TensorDataset(images, conditions), batch_size=batch_size, shuffle=True, drop_last=True)
 
 
@@ -56,7 +58,7 @@ def train(epochs: int, data_dir: Path | None) -> tuple[CVAE, float]:
     began = time.perf_counter()
     data = load_dataset("fashion-mnist", "train", data_dir=data_dir)
     loader = loader_of(data)
-    model = build_model(recipes.load("fashion-concat"), data.name, data.image_shape, settings_of(data)).train()
+    model = build_model(recipes.load("fashion-concat"), data.name, data.image_shape, condition_config(data)).train()
     losses = steps(model.network, loader)
     for epoch in range(epochs):
         mean = sum(next(losses) for _ in range(len(loader))) / len(loader)

@@ -23,8 +23,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from cvae_cli.data import load_dataset
 from cvae_cli.data.batches import Batches
+from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.folder import listing
 

@@ -20,10 +20,10 @@ import cost
 import plain_loop
 import torch
 
-from cvae_cli import recipes
+from cvae_cli.config import recipe as recipes
 from cvae_cli.data.batches import Batches
-from cvae_cli.device import flops, pick_device
-from cvae_cli.text.condition import settings_of
+from cvae_cli.runtime.device import flops, pick_device
+from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 from cvae_cli.training.precision import decide
 
@@ -41,7 +41,7 @@ def measure(kind: str, recipe_name: str, file: str, seconds: float) -> dict[str,
     device = pick_device("auto")
     recipe = recipes.load(recipe_name, {"data.condition": "static"} if recipe_name.startswith("coco") else {})
     data, batch_size = cost.made_up(Path(file)), recipe.training.batch_size
-    model = build_model(recipe, data.name, data.image_shape, settings_of(data)).train().to(device)
+    model = build_model(recipe, data.name, data.image_shape, condition_config(data)).train().to(device)
     batches = Batches(data, batch_size=batch_size, device=device)
     images, condition = next(batches.in_order())
     operations = flops(model.elbo, images[:1], condition[:1])

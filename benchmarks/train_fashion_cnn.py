@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from cvae_cli.data import load_dataset
+from cvae_cli.data.catalog import load_dataset
 from cvae_cli.evaluation.fashion_cnn import VERSION, WEIGHTS, FashionCNN
-from cvae_cli.models.pretrained import named_tensors, write_tensors
+from cvae_cli.models.tensors import named_tensors, write_tensors
 
 BATCH = 128
 PEAK_RATE = 0.1

@@ -4,7 +4,7 @@ from jaxtyping import install_import_hook
 
 # Shapes in signatures are checked while tests run; must come before the first import of the package.
 install_import_hook(
-    ["cvae_cli.models", "cvae_cli.text", "cvae_cli.evaluation", "cvae_cli.data", "cvae_cli.randomness"],
+    ["cvae_cli.models", "cvae_cli.text", "cvae_cli.evaluation", "cvae_cli.data", "cvae_cli.runtime.randomness"],
     "beartype.beartype",
 )
 

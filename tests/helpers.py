@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 from conftest import FASHION
 
-from cvae_cli import recipes
-from cvae_cli.data import Dataset, load_dataset
-from cvae_cli.data.conditions import captions_of
-from cvae_cli.data.dataset import whole
-from cvae_cli.models import CVAE
-from cvae_cli.text.condition import conditioned, settings_of
-from cvae_cli.text.encoder import find_encoder
+from cvae_cli.config import recipe as recipes
+from cvae_cli.data.catalog import load_dataset
+from cvae_cli.data.conditions import make_captions
+from cvae_cli.data.dataset import Dataset, dataset_from_pixels
+from cvae_cli.events import Event, Notice, Progress
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.text.catalog import load_encoder
+from cvae_cli.text.condition import condition_config, with_conditions
 from cvae_cli.training.build import build_model
 
 RESIDUAL = {
@@ -83,6 +84,20 @@ CAPTIONS = [
 ]
 
 
+class Listener:
+    """A callback that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.progress: list[tuple[float, float | None]] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self.notices.append(event.text)
+        elif isinstance(event, Progress):
+            self.progress.append((event.done, event.total))
+
+
 def fashion(split: str = "train", n: int = 64) -> Dataset:
     """The first pictures of the small Fashion-MNIST that comes with the tests."""
     return load_dataset("fashion-mnist", split, data_dir=FASHION).limit(n)
@@ -91,8 +106,8 @@ def fashion(split: str = "train", n: int = 64) -> Dataset:
 def captioned(n: int = 64, size: int = 16) -> Dataset:
     """Coloured pictures with captions, which the embedded text encoder has seen."""
     pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
-    captions = captions_of([CAPTIONS[index % len(CAPTIONS)] for index in range(n)])
-    return conditioned(whole("captioned", "train", pixels, captions, "none"), find_encoder("static"))
+    captions = make_captions([CAPTIONS[index % len(CAPTIONS)] for index in range(n)])
+    return with_conditions(dataset_from_pixels("captioned", "train", pixels, captions, "none"), load_encoder("static"))
 
 
 def data_for(variant: str, n: int = 8) -> Dataset:
@@ -106,7 +121,7 @@ def small_model(variant: str = "article-concat") -> CVAE:
 
     data = data_for(variant)
     recipe = recipes.load("fashion-concat", VARIANTS[variant])
-    model = build_model(recipe, data.name, data.image_shape, settings_of(data))
+    model = build_model(recipe, data.name, data.image_shape, condition_config(data))
     torch.manual_seed(1)
     for parameter in model.parameters():
         if not parameter.any():

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from cvae_cli import launch
 from cvae_cli.app import _as_cvae_error
 from cvae_cli.errors import CvaeError, ExitCode
+from cvae_cli.runtime import launch
 
 
 def caught(code: str) -> Exception:
@@ -66,7 +66,7 @@ def test_an_environment_that_is_not_torchruns_means_one_process(
 ) -> None:
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", size)
-    assert launch.place() == (0, 1)
+    assert launch.rank_and_size() == (0, 1)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert launch.place() == (1, 2)
+    assert launch.rank_and_size() == (1, 2)

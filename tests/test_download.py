@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from loopback import DEAD, Cut, Loopback, Page, loopback
 
-from cvae_cli.download import Digest, fetch
 from cvae_cli.errors import CorruptError, MissingError, UsageError
+from cvae_cli.weights.download import Digest, fetch
 
 BODY = random.Random(0).randbytes(1_000_000)
 DIGEST = Digest(algorithm="sha256", hexadecimal=hashlib.sha256(BODY).hexdigest())
-FETCH = "import sys, pathlib; from cvae_cli.download import fetch; print('go', flush=True); "
+FETCH = "import sys, pathlib; from cvae_cli.weights.download import fetch; print('go', flush=True); "
 FETCH += "fetch(sys.argv[1], pathlib.Path(sys.argv[2]))"
 
 
@@ -65,7 +65,7 @@ def test_fetch_writes_the_whole_file_and_reports_its_bytes(server: Loopback, pat
         path,
         digest=DIGEST,
         size=len(BODY),
-        report=lambda here, total: reports.append((here, total)),
+        callback=lambda event: reports.append((event.done, event.total)),
     )
     assert fetched == path
     assert path.read_bytes() == BODY
@@ -84,7 +84,7 @@ def test_the_beginning_of_a_digest_will_do(server: Loopback, path: Path) -> None
 def test_a_body_of_unknown_length_is_fetched(server: Loopback, path: Path) -> None:
     reports: list[tuple[int, int | None]] = []
     url = server.serve("/file", Page(body=BODY, sized=False))
-    fetch(url, path, report=lambda here, total: reports.append((here, total)))
+    fetch(url, path, callback=lambda event: reports.append((event.done, event.total)))
     assert path.read_bytes() == BODY
     assert reports[-1] == (len(BODY), None)
 
@@ -92,7 +92,7 @@ def test_a_body_of_unknown_length_is_fetched(server: Loopback, path: Path) -> No
 def test_a_broken_connection_is_resumed(server: Loopback, path: Path) -> None:
     reports: list[tuple[int, int | None]] = []
     url = server.serve("/file", Page(body=BODY, troubles=[Cut(300_000)]))
-    fetch(url, path, digest=DIGEST, report=lambda here, total: reports.append((here, total)))
+    fetch(url, path, digest=DIGEST, callback=lambda event: reports.append((event.done, event.total)))
     assert path.read_bytes() == BODY
     assert server.asked("/file") == [None, "bytes=300000-"]
     assert reports[-1] == (len(BODY), len(BODY))

@@ -11,7 +11,10 @@ import torch
 from PIL import Image
 
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.pictures import grid, open_picture, png_bytes, preview, save_png, to_pil
+from cvae_cli.pictures.files import png_bytes, save_png
+from cvae_cli.pictures.grid import grid, to_pil
+from cvae_cli.pictures.opening import open_picture
+from cvae_cli.pictures.terminal import preview
 
 RED = (255, 0, 0)
 

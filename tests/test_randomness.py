@@ -2,7 +2,7 @@
 
 import torch
 
-from cvae_cli.randomness import noise
+from cvae_cli.runtime.randomness import noise
 
 
 def test_row_depends_on_seed_and_index_alone() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cvae_cli import recipes
+from cvae_cli.config import recipe as recipes
 from cvae_cli.errors import CorruptError, UsageError
 
 

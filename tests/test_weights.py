@@ -18,10 +18,11 @@ from loopback import COMMIT, DEAD, Cut, Loopback, Page, loopback
 from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from cvae_cli import weights
 from cvae_cli.errors import CorruptError, MissingError, UsageError
 from cvae_cli.evaluation.features import inception_features
-from cvae_cli.weights import REGISTRY, AddressWeights, HubWeights
+from cvae_cli.events import ignore
+from cvae_cli.weights import registry as weights
+from cvae_cli.weights.registry import REGISTRY, AddressWeights, HubWeights
 
 BODY = random.Random(1).randbytes(200_000)
 CLIP = REGISTRY["clip"]
@@ -143,7 +144,7 @@ def test_what_is_missing_names_the_command_that_fetches_it(server: Loopback, mon
 
 DOWNLOAD = """
 import json, sys
-from cvae_cli import weights
+from cvae_cli.weights import registry as weights
 from cvae_cli.errors import CvaeError
 
 body = open(sys.argv[1], "rb").read()
@@ -153,7 +154,7 @@ entry = weights.HubWeights(
 )
 reports = []
 try:
-    found = str(weights.download(entry, lambda here, total: reports.append((here, total))))
+    found = str(weights.download(entry, lambda event: reports.append((event.done, event.total))))
 except CvaeError as error:
     found = None
     print(type(error).__name__, error.message, error.hint, file=sys.stderr)
@@ -423,7 +424,7 @@ def test_inception_gives_the_features_of_torch_fidelity(
 ) -> None:
     torch.save(inception.state_dict(), place)
     entry = register(place, monkeypatch)
-    features = inception_features(torch.device("cpu"), lambda here, total: None)
+    features = inception_features(torch.device("cpu"), ignore)
     pictures = torch.randint(256, (2, 3, 28, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     vectors = features.network(pictures)
     assert vectors.shape == (2, 2048)
@@ -449,7 +450,7 @@ def test_other_files_are_not_taken_for_inception(
         place.write_bytes(body)
         register(place, monkeypatch)
         with pytest.raises(CorruptError, match=r"inception\.pth does not hold the Inception network"):
-            inception_features(torch.device("cpu"), lambda here, total: None)
+            inception_features(torch.device("cpu"), ignore)
 
 
 class Malice:
@@ -473,7 +474,7 @@ def test_a_pickle_that_would_run_code_is_refused(
         torch.save({"layer.weight": Malice(mark)}, place)
     register(place, monkeypatch)
     with pytest.raises(CorruptError, match="does not hold the Inception network"):
-        inception_features(torch.device("cpu"), lambda here, total: None)
+        inception_features(torch.device("cpu"), ignore)
     assert not mark.exists()
     torch.load(place, weights_only=False) if kind == "torch" else pickle.loads(place.read_bytes())
     assert mark.exists()  # it was real

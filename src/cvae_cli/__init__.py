@@ -8,25 +8,31 @@
 The command line, `cvae`, is the same library with options; see `cvae --help`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
-__all__ = ["CVAE", "CvaeError", "__version__"]
+from cvae_cli.version import __version__
 
 if TYPE_CHECKING:
+    from cvae_cli.data.catalog import load_dataset
     from cvae_cli.errors import CvaeError
-    from cvae_cli.models import CVAE
+    from cvae_cli.models.cvae import CVAE
+
+__all__ = ["CVAE", "CvaeError", "__version__", "load_dataset"]
+
+_HOME = {
+    "CVAE": "cvae_cli.models.cvae",
+    "CvaeError": "cvae_cli.errors",
+    "load_dataset": "cvae_cli.data.catalog",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the package must cost nothing: torch comes in with the first thing that needs it.
-    if name == "CVAE":
-        from cvae_cli.models import CVAE
+    # Importing the package must cost nothing: torch is imported with the first thing that needs it.
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
 
-        return CVAE
-    if name == "CvaeError":
-        from cvae_cli.errors import CvaeError
 
-        return CvaeError
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return __all__

@@ -6,9 +6,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cvae_cli import __version__, console, launch
+from cvae_cli import console
 from cvae_cli.commands import download_weights, evaluate, generate, reconstruct, train
 from cvae_cli.errors import CvaeError, ExitCode, OutOfMemoryError, UsageError
+from cvae_cli.runtime import launch
+from cvae_cli.version import __version__
 
 OVERVIEW = """\
 cvae draws, trains and measures conditional variational autoencoders.
@@ -58,8 +60,8 @@ def cvae(
 
 def main() -> NoReturn:
     """Run `cvae`; every way it can end is here."""
-    if (verdict := launch.verdict()) is not None:
-        sys.exit(verdict)
+    if (recorded := launch.recorded_exit_code()) is not None:
+        sys.exit(recorded)
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
@@ -72,7 +74,7 @@ def main() -> NoReturn:
         known = _as_cvae_error(error)
         console.error(known)
         code = known.exit_code
-    launch.leave_verdict(code or ExitCode.OK)
+    launch.record_exit_code(code or ExitCode.OK)
     sys.exit(code or ExitCode.OK)
 
 

@@ -11,20 +11,21 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cvae_cli import launch
 from cvae_cli.errors import CvaeError, ExitCode
+from cvae_cli.events import Callback, Event, Notice, Progress
+from cvae_cli.runtime import launch
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress as RichProgress
 
 _PLAIN_EVERY = 5.0  # seconds between progress lines where no bar can be drawn
 
 _json = False
 _quiet = False
-_is_first = launch.place()[0] == 0  # of several processes that share a job only the first speaks
+_is_first = launch.rank_and_size()[0] == 0  # of several processes that share a job only the first speaks
 debug = False
 """Whether tracebacks are wanted."""
 
@@ -133,59 +134,84 @@ def table(
     return None
 
 
+def show(event: Event) -> None:
+    """Show an event as a line; progress is not worth one."""
+    if isinstance(event, Notice) and event.is_warning:
+        warn(str(event))
+    elif not isinstance(event, Progress):
+        note(str(event))
+
+
 @contextmanager
-def progress(what: str, *columns: Any) -> "Iterator[Tracker]":
-    """A progress display on stderr: a Rich bar on a terminal, else a plain line every few seconds.
+def events(what: str) -> Iterator[Callback]:
+    """Show the events of a long call on stderr: progress as a bar, everything else as lines that stay.
 
     Args:
-        what: the bar's name.
-        columns: Rich columns to show behind the bar, by default the part done and the time left.
+        what: the name of the bar until a task has one.
     """
+    with ExitStack() as stack:
+        bar: Bar | None = None
+
+        def show_all(event: Event) -> None:
+            nonlocal bar
+            if isinstance(event, Progress):
+                bar = bar or stack.enter_context(_bar(what))
+                bar.update(event)
+            elif bar is not None:
+                bar.line(event)
+            else:
+                show(event)
+
+        yield show_all
+
+
+@contextmanager
+def _bar(what: str) -> Iterator["Bar"]:
+    """A Rich bar on a terminal, else a plain line every few seconds."""
     if _quiet or not _is_first or not sys.stderr.isatty():
-        yield Tracker(what, None, silent=_quiet or _json or not _is_first)
+        yield Bar(what, None)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
 
-    behind = columns or (
+    drawn = RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
         TextColumn("{task.fields[text]}"),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
-    )
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        *behind,
         console=Console(stderr=True),
         transient=True,
     )
-    with bar:
-        yield Tracker(what, bar, silent=False)
+    with drawn:
+        yield Bar(what, drawn)
 
 
-class Tracker:
-    """Moves a progress display."""
+class Bar:
+    """Shows the progress of a call."""
 
-    def __init__(self, what: str, bar: "Progress | None", *, silent: bool) -> None:
-        self._what = what
-        self._bar = bar
-        self._silent = silent
-        self._task = bar.add_task(what, total=None, text="") if bar else None
+    def __init__(self, what: str, drawn: "RichProgress | None") -> None:
+        self._drawn = drawn
+        self._task = drawn.add_task(what, total=None, text="") if drawn else None
         self._last = time.monotonic()
 
-    def update(self, here: float, total: float | None, text: str = "", *, what: str | None = None) -> None:
-        """Say how far it is, with a text for the moment."""
-        what = what or self._what
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=here, total=total, description=what, text=text)
-        elif not self._silent and time.monotonic() - self._last >= _PLAIN_EVERY:
+    def update(self, event: Progress) -> None:
+        """Show how far a task is."""
+        if self._drawn is not None and self._task is not None:
+            self._drawn.update(
+                self._task, completed=event.done, total=event.total, description=event.task, text=event.detail
+            )
+        elif not (_quiet or _json) and _is_first and time.monotonic() - self._last >= _PLAIN_EVERY:
             self._last = time.monotonic()
-            share = f" {here / total:.0%}" if total else ""
-            print(f"{what}{share} {text}".rstrip(), file=sys.stderr, flush=True)
+            part = f" {event.done / event.total:.0%}" if event.total else ""
+            print(f"{event.task}{part} {event.detail}".rstrip(), file=sys.stderr, flush=True)
 
-    def line(self, text: str) -> None:
+    def line(self, event: Event) -> None:
         """A line that stays, above the bar."""
-        if self._bar is not None:
-            self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
-        elif not self._silent:
-            print(text, file=sys.stderr, flush=True)
+        if self._drawn is None:
+            show(event)
+        else:
+            is_warning = isinstance(event, Notice) and event.is_warning
+            text = f"cvae: warning: {event}" if is_warning else str(event)
+            self._drawn.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -32,7 +32,7 @@ def bundled_dir() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a name beside `path` to write to, and rename it to `path` when the block ends well.
 
     A reader sees the old file or the new one, never a part; a crash leaves the old one. Parent folders are made; a
@@ -49,7 +49,7 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.touch()
         mode = draft.stat().st_mode
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
     try:
         yield draft
         with draft.open("rb+") as file:
@@ -83,17 +83,17 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         if not os.access(nearest, os.W_OK):
             raise PermissionError
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or none (see `replacing`)."""
-    with naming(path), replacing(path) as draft:
+    """Write a whole file or none (see `atomic_path`)."""
+    with name_in_errors(path), atomic_path(path) as draft:
         draft.write_bytes(content)
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def name_in_errors(path: Path) -> Iterator[None]:
     """Let an OSError of the block say which file it is about, which that of a failing write does not."""
     try:
         yield
@@ -104,11 +104,11 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a whole UTF-8 file or none (see `replacing`)."""
+    """Write a whole UTF-8 file or none (see `atomic_path`)."""
     write_bytes(path, content.encode())
 
 
-def unwritable(path: Path, error: OSError, *, hint: str = "choose another place with -o/--out") -> Exception:
+def write_error(path: Path, error: OSError, *, hint: str = "choose another place with -o/--out") -> Exception:
     """The sentence for a path that the user must change; a full disk and its like stay what they are."""
     match error:
         case PermissionError():

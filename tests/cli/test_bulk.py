@@ -18,7 +18,8 @@ from conftest import Command
 from PIL import Image
 from PIL.ExifTags import Base
 
-from cvae_cli import CVAE, __version__
+from cvae_cli import CVAE
+from cvae_cli.version import __version__
 
 FORMATS = ["png", "webp", "webdataset"]
 DRAWN = {"model": "fashion", "seed": "3", "temperature": "0.8", "software": f"cvae-cli {__version__}"}

@@ -11,7 +11,8 @@ import pytest
 from conftest import Command
 from PIL import Image
 
-from cvae_cli import CVAE, __version__
+from cvae_cli import CVAE
+from cvae_cli.version import __version__
 
 
 @pytest.fixture

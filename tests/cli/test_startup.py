@@ -63,6 +63,6 @@ def test_help_lists_the_exit_codes(cvae: Command) -> None:
 
 
 def test_version(cvae: Command) -> None:
-    from cvae_cli import __version__
+    from cvae_cli.version import __version__
 
     assert cvae("--version").stdout == f"cvae {__version__}\n"

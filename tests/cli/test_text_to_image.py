@@ -17,10 +17,10 @@ from test_startup import imported
 from tiny_clip import save_tiny_clip
 
 from cvae_cli import CVAE
-from cvae_cli.download import sha256
 from cvae_cli.models.pretrained import read_config
 from cvae_cli.paths import bundled_dir
 from cvae_cli.text.labels import names_only
+from cvae_cli.weights.download import sha256
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -16,21 +16,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import Listener
 from PIL import Image
 from small import captioned, many, save, save_noise
 
-from cvae_cli.config import ImageShape
-from cvae_cli.data import Dataset, cache, decode, load_dataset
+from cvae_cli.config.model import ImageShape
+from cvae_cli.data import cache, decode
+from cvae_cli.data.catalog import load_dataset
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.folder import listing
 from cvae_cli.errors import CorruptError, CvaeError, UsageError
+from cvae_cli.events import Event, Progress
 
 # Loads a data set as any script may: with no main guard.
 LOAD = """
 import hashlib, json, sys
-from cvae_cli.data import load_dataset
-notices, steps = [], []
-data = load_dataset(sys.argv[1], "test", size=int(sys.argv[2]), notice=notices.append,
-                    steps=lambda *step: steps.append(step[1:]))
+from cvae_cli import load_dataset
+from cvae_cli.events import Notice, Progress
+events = []
+data = load_dataset(sys.argv[1], "test", size=int(sys.argv[2]), callback=events.append)
+notices = [event.text for event in events if isinstance(event, Notice)]
+steps = [(event.done, event.total) for event in events if isinstance(event, Progress)]
 print(json.dumps([hashlib.sha256(data.pixels).hexdigest(), notices, steps]))
 """
 
@@ -46,22 +52,12 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-class Heard:
+class Heard(Listener):
     """What a load told."""
-
-    def __init__(self) -> None:
-        self.notices: list[str] = []
-        self.steps: list[tuple[int, int]] = []
 
     def load(self, folder: Path, size: int = 8) -> Dataset:
         self.__init__()  # type: ignore[misc]
-        return load_dataset(
-            f"folder:{folder}",
-            "test",
-            size=size,
-            notice=self.notices.append,
-            steps=lambda what, here, total: self.steps.append((here, total)),
-        )
+        return load_dataset(f"folder:{folder}", "test", size=size, callback=self)
 
 
 def kept(home: Path) -> list[str]:
@@ -105,7 +101,7 @@ def test_pictures_are_prepared_once(pictures: Path, home: Path) -> None:
     captioned(pictures / "test", 5)
     heard = Heard()
     data = heard.load(pictures)
-    assert heard.steps == [(0, 5), (5, 5)]
+    assert heard.progress == [(0, 5), (5, 5)]
     assert data.image_shape == ImageShape(size=8, channels=3)
     assert data.pixels.shape == (5, 8, 8, 3)
     assert not data.pixels.flags.writeable
@@ -115,10 +111,10 @@ def test_pictures_are_prepared_once(pictures: Path, home: Path) -> None:
     assert data.cache.parent == home / "prepared"
     assert sorted(each.name for each in data.cache.iterdir()) == ["index.json", "pixels.bin"]
     again = heard.load(pictures)
-    assert heard.steps == heard.notices == []
+    assert heard.progress == heard.notices == []
     assert (again.pixels == data.pixels).all()
     heard.load(pictures, size=16)
-    assert heard.steps
+    assert heard.progress
     assert len(kept(home)) == 2
 
 
@@ -128,10 +124,10 @@ def test_captions_are_read_anew_and_changed_pictures_too(pictures: Path) -> None
     heard.load(pictures)
     (pictures / "test" / "01.txt").write_text("another")
     assert heard.load(pictures).conditions.text(1) == "another"
-    assert heard.steps == []
+    assert heard.progress == []
     save(pictures / "test" / "01.png", colour=(0, 250, 0))
     assert heard.load(pictures).images[1, 4, 4].tolist() == [0, 250, 0]
-    assert heard.steps
+    assert heard.progress
 
 
 def test_the_middle_of_the_short_side_is_kept(pictures: Path) -> None:
@@ -215,14 +211,14 @@ def test_damaged_caches_are_made_anew(pictures: Path, damage: str) -> None:
 
 
 class Stop:
-    """Steps that interrupt the work."""
+    """A callback that interrupts the work."""
 
     def __init__(self, at: int, error: type[BaseException] = KeyboardInterrupt) -> None:
         self.at = at
         self.error = error
 
-    def __call__(self, what: str, here: int, total: int) -> None:
-        if here >= self.at:
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress) and event.done >= self.at:
             raise self.error
 
 
@@ -230,7 +226,7 @@ class Stop:
 def test_an_interrupted_build_goes_on(pictures: Path, home: Path, damage: str) -> None:
     folder = captioned(pictures / "test", 25)  # chunks of 10 at this size
     with pytest.raises(KeyboardInterrupt):
-        load_dataset(f"folder:{pictures}", "test", size=1024, steps=Stop(20))
+        load_dataset(f"folder:{pictures}", "test", size=1024, callback=Stop(20))
     (part,) = kept(home)
     pixels, journal = (home / "prepared" / part / name for name in ("pixels.bin", "journal.jsonl"))
     row = 3 * 1024 * 1024
@@ -248,7 +244,7 @@ def test_an_interrupted_build_goes_on(pictures: Path, home: Path, damage: str) -
             begins = 0
     heard = Heard()
     data = heard.load(pictures, size=1024)
-    assert heard.steps[0] == (begins, 25)
+    assert heard.progress[0] == (begins, 25)
     assert data.pixels[:, 500, 500, 0].tolist() == list(range(25))
     assert hashlib.sha256(data.pixels).hexdigest() == expected(folder, [f"{n:02}.png" for n in range(25)], 1024)
     assert kept(home) == [part.removesuffix(".part")]
@@ -257,7 +253,7 @@ def test_an_interrupted_build_goes_on(pictures: Path, home: Path, damage: str) -
 def test_an_error_leaves_nothing_behind(pictures: Path, home: Path) -> None:
     captioned(pictures / "test", 25)
     with pytest.raises(RuntimeError):
-        load_dataset(f"folder:{pictures}", "test", size=1024, steps=Stop(10, RuntimeError))
+        load_dataset(f"folder:{pictures}", "test", size=1024, callback=Stop(10, RuntimeError))
     assert kept(home) == []
 
 

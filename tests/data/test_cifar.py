@@ -9,12 +9,12 @@ import pytest
 import torch
 from helpers import RESIDUAL
 
-from cvae_cli import recipes
-from cvae_cli.data import load_dataset
+from cvae_cli.config import recipe as recipes
+from cvae_cli.data.catalog import load_dataset
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.run import evaluate
-from cvae_cli.text.condition import settings_of
+from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 
 
@@ -51,7 +51,7 @@ def test_colours_and_labels_are_read(archive: Path) -> None:
 def test_colour_models_draw_reconstruct_and_are_measured(archive: Path) -> None:
     data = load_dataset("cifar-10", "test", data_dir=archive)
     recipe = recipes.load("fashion-concat", RESIDUAL | {"architecture.conditioning": "modulate"})
-    model = build_model(recipe, data.name, data.image_shape, settings_of(data))
+    model = build_model(recipe, data.name, data.image_shape, condition_config(data))
     (picture,) = model.eval().generate("two cats")
     assert (picture.mode, picture.size) == ("RGB", (32, 32))
     assert model.sample(torch.arange(3)).shape == (3, 3, 32, 32)

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import Listener
 from loopback import Cut, Loopback, Page, loopback
 from PIL import Image
 from small import save
 
-from cvae_cli.data import coco, evaluation_split, load_dataset
+from cvae_cli.data import coco
+from cvae_cli.data.catalog import evaluation_split, load_dataset
 from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import CorruptError, MissingError, UsageError
@@ -30,13 +32,14 @@ from cvae_cli.errors import CorruptError, MissingError, UsageError
 IDS = [139, 285, 632]
 BRING = """
 import dataclasses, json, sys
-from cvae_cli.data import coco, load_dataset
+from cvae_cli.data import coco
+from cvae_cli import load_dataset
 coco._BASE, changes = sys.argv[1], json.loads(sys.argv[2])
 for name, change in changes.items():
     coco._ARCHIVES[name] = dataclasses.replace(coco._ARCHIVES[name], **change)
-notices = []
-data = load_dataset("coco", "val", size=8, notice=notices.append)
-print(json.dumps([len(data), notices]))
+events = []
+data = load_dataset("coco", "val", size=8, callback=events.append)
+print(json.dumps([len(data), [str(event) for event in events if hasattr(event, "text")]]))
 """
 
 
@@ -77,7 +80,12 @@ def rewrite(copy: Path, change: dict[str, Any]) -> Path:
 
 
 def load(copy: Path | None, split: str = "val", notices: list[str] | None = None) -> Dataset:
-    return load_dataset("coco", split, size=8, data_dir=copy, notice=(notices if notices is not None else []).append)
+    listener = Listener()
+    try:
+        return load_dataset("coco", split, size=8, data_dir=copy, callback=listener)
+    finally:
+        if notices is not None:
+            notices += listener.notices
 
 
 def captions(data: Dataset) -> list[list[str]]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from small import captioned, save
 
-from cvae_cli.data import check_name, evaluation_split, full_name, load_dataset, names
+from cvae_cli.data.catalog import check_name, evaluation_split, full_name, load_dataset, names
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.folder import listing, splits

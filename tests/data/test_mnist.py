@@ -13,11 +13,11 @@ from conftest import FASHION
 from helpers import fashion
 from loopback import Loopback, Page, loopback
 
-from cvae_cli.data import load_dataset
 from cvae_cli.data.batches import Batches
+from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.idx import read_idx
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.pixels import to_float, to_uint8
+from cvae_cli.pictures.pixels import to_float, to_uint8
 
 CPU = torch.device("cpu")
 
@@ -41,7 +41,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback
 
 def test_absent_files_are_fetched_once(mirror: Loopback, tmp_path: Path) -> None:
     told: list[int] = []
-    fetched = load_dataset("fashion-mnist", "test", report=lambda here, total: told.append(here))
+    fetched = load_dataset("fashion-mnist", "test", callback=lambda event: told.append(event.done))
     assert np.array_equal(fetched.images, fashion("test", 200).images)
     assert told
     assert sorted(path.name for path in (tmp_path / "datasets" / "fashion-mnist").glob("*.gz")) == [

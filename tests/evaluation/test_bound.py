@@ -11,7 +11,7 @@ from torch import Tensor
 from cvae_cli import CVAE
 from cvae_cli.data.batches import Batches
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation.bound import active_units, bound_on, importance_bound_on
+from cvae_cli.evaluation.bound import active_units, evaluate_bound, importance_weighted_bound
 
 CPU = torch.device("cpu")
 
@@ -19,9 +19,9 @@ CPU = torch.device("cpu")
 def test_more_samples_make_the_bound_tighter(run_folder: Path) -> None:
     model = CVAE.from_pretrained(run_folder)
     batches = Batches(fashion("test", 100), batch_size=64, device=CPU)
-    bounds = [importance_bound_on(model, batches, k).mean().item() for k in (1, 8, 64)]
+    bounds = [importance_weighted_bound(model, batches, k).mean().item() for k in (1, 8, 64)]
     assert bounds == sorted(bounds, reverse=True)
-    assert bounds[0] == pytest.approx(bound_on(model, batches).negative_elbo.mean().item(), abs=5)
+    assert bounds[0] == pytest.approx(evaluate_bound(model, batches).negative_elbo.mean().item(), abs=5)
 
 
 def test_with_the_exact_posterior_every_bound_is_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,9 +37,9 @@ def test_with_the_exact_posterior_every_bound_is_the_truth(monkeypatch: pytest.M
 
     monkeypatch.setattr(model.network, "encode", encode)
     monkeypatch.setattr(model.network, "decode", decode)
-    bound = bound_on(model, batches)
+    bound = evaluate_bound(model, batches)
     assert bound.rate.abs().max() == 0
-    torch.testing.assert_close(importance_bound_on(model, batches, 5), bound.distortion, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(importance_weighted_bound(model, batches, 5), bound.distortion, rtol=1e-5, atol=1e-3)
     assert active_units(model, batches) == 0
 
 
@@ -47,8 +47,8 @@ def test_a_bound_on_the_prior_cannot_weigh_samples() -> None:
     model = small_model("map-score")
     batches = Batches(data_for("map-score", 4), batch_size=4, device=CPU)
     with pytest.raises(UsageError, match="has no density"):
-        importance_bound_on(model, batches, 2)
-    assert math.isfinite(bound_on(model, batches).negative_elbo.sum().item())
+        importance_weighted_bound(model, batches, 2)
+    assert math.isfinite(evaluate_bound(model, batches).negative_elbo.sum().item())
 
 
 def test_active_units_are_those_that_tell_pictures_apart() -> None:

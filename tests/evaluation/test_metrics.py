@@ -10,12 +10,12 @@ from helpers import fashion, small_model
 from cvae_cli.data.batches import Batches
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import metrics
-from cvae_cli.evaluation.bound import bound_on
+from cvae_cli.evaluation.bound import evaluate_bound
 from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 from cvae_cli.evaluation.features import fashion_features
 from cvae_cli.evaluation.judges import Neighbours
 from cvae_cli.evaluation.run import Settings, evaluate
-from cvae_cli.pixels import to_float
+from cvae_cli.pictures.pixels import to_float
 
 CPU = torch.device("cpu")
 
@@ -44,7 +44,7 @@ def test_ssim_is_one_for_the_same_and_each_image_stands_alone(images: torch.Tens
 
 def test_bound_is_the_models_and_does_not_depend_on_the_batch() -> None:
     model, data = small_model(), fashion("test", 40)
-    one, other = (bound_on(model, Batches(data, batch_size=size, device=CPU)) for size in (7, 40))
+    one, other = (evaluate_bound(model, Batches(data, batch_size=size, device=CPU)) for size in (7, 40))
     torch.testing.assert_close(one.rate, other.rate, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(one.distortion, other.distortion, rtol=1e-5, atol=1e-3)
 

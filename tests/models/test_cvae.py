@@ -8,10 +8,12 @@ import pytest
 import torch
 from helpers import VARIANTS, data_for, fashion, small_model
 
-from cvae_cli import CVAE, config, recipes
-from cvae_cli.config import ImageShape, ModelConfig, StaticCondition
-from cvae_cli.models.pretrained import named_tensors
-from cvae_cli.pixels import to_float
+from cvae_cli import CVAE
+from cvae_cli.config import model as config
+from cvae_cli.config import recipe as recipes
+from cvae_cli.config.model import ImageShape, ModelConfig, StaticCondition
+from cvae_cli.models.tensors import named_tensors
+from cvae_cli.pictures.pixels import to_float
 
 CLASSES = torch.arange(10)
 
@@ -30,7 +32,7 @@ def model(variant: str) -> CVAE:
 def shown(variant: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Ten pictures and their conditions."""
     data = data_for(variant, n=10)
-    conditions = torch.from_numpy(data.conditions.draw(np.arange(10)))
+    conditions = torch.from_numpy(data.conditions.values(np.arange(10)))
     return to_float(torch.from_numpy(data.images)), conditions
 
 

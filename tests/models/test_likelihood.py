@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cvae_cli.models.likelihood import DiscretisedLogistic
+from cvae_cli.models.logistic import DiscretisedLogistic
 
 
 @pytest.mark.parametrize("log_scale", [-7.0, -4.0, -2.0, 1.0])

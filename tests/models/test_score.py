@@ -6,9 +6,9 @@ import pytest
 import torch
 from helpers import small_model
 
-from cvae_cli.config import LabelClass, LabelCondition, ScorePrior
+from cvae_cli.config.model import LabelClass, LabelCondition, ScorePrior
 from cvae_cli.errors import UsageError
-from cvae_cli.models.score import FlowMatching
+from cvae_cli.models.flow_matching import FlowMatching
 
 SETTINGS = ScorePrior(width=32, blocks=2, condition_width=32, steps=20)
 TWO = LabelCondition(classes=(LabelClass(name="a", words=("a",)), LabelClass(name="b", words=("b",))))

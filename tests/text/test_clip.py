@@ -20,13 +20,13 @@ from safetensors.torch import load, save_file
 from tiny_clip import save_tiny_clip, tiny_config
 from torch import Tensor, nn
 
-from cvae_cli import weights
-from cvae_cli.config import ClipCondition
+from cvae_cli.config.model import ClipCondition
 from cvae_cli.errors import CorruptError, MissingError, UsageError
+from cvae_cli.text.catalog import load_encoder, load_matching_encoder
 from cvae_cli.text.clip import ClipEncoder
 from cvae_cli.text.clip_source import CONFIG, DEFAULT, WEIGHTS, resolve
-from cvae_cli.text.encoder import find_encoder, same_encoder
-from cvae_cli.weights import REGISTRY, AddressWeights
+from cvae_cli.weights import registry as weights
+from cvae_cli.weights.registry import REGISTRY, AddressWeights
 
 TEXTS = ["a cat on a mat", "Ein Hund", "😀 👩‍👩‍👧", "一只猫在垫子上", "x", "it's 3.5 m, isn't it?"]
 
@@ -136,10 +136,11 @@ def test_vectors_are_the_same_to_the_bit_whatever_is_beside_them(encoder: ClipEn
 def test_a_long_sentence_is_read_to_its_end_and_that_is_said(encoder: ClipEncoder) -> None:
     said: list[str] = []
     fits, longer = 75 * "cat ", 76 * "cat "
-    encoder.encode([fits, "a cat. a dog."], notice=said.append)
+    encoder.encode([fits, "a cat. a dog."], callback=lambda event: said.append(str(event)))
     assert said == []
     one, other = encoder.encode(
-        [f"{longer}. {longer} dog. A cow.", f"{longer}. {longer} bird. A cow."], notice=said.append
+        [f"{longer}. {longer} dog. A cow.", f"{longer}. {longer} bird. A cow."],
+        callback=lambda event: said.append(str(event)),
     )
     assert len(said) == 2
     assert all("has a sentence of more than 75 tokens" in line and "\n" not in line for line in said)
@@ -149,7 +150,7 @@ def test_a_long_sentence_is_read_to_its_end_and_that_is_said(encoder: ClipEncode
 def test_the_context_of_the_model_decides_what_is_long(tmp_path: Path) -> None:
     encoder = ClipEncoder(str(save_tiny_clip(tmp_path / "clip", context_length=12)))
     said: list[str] = []
-    encoder.encode([10 * "cat ", 11 * "cat "], notice=said.append)
+    encoder.encode([10 * "cat ", 11 * "cat "], callback=lambda event: said.append(str(event)))
     assert len(said) == 1
     assert "more than 10 tokens" in said[0]
 
@@ -183,10 +184,10 @@ def test_a_folder_is_recorded_whole_and_found_again(
     assert encoder.settings == ClipCondition(model=str(folder.resolve()), width=16, sha256=digest)
     monkeypatch.chdir(folder.parent)
     for name in (f"clip:./{folder.name}", f"clip:{folder.name}", f"clip:{folder}"):
-        assert find_encoder(name).settings == encoder.settings
-    assert same_encoder(encoder.settings).encode(TEXTS).equal(encoder.encode(TEXTS))
+        assert load_encoder(name).settings == encoder.settings
+    assert load_matching_encoder(encoder.settings).encode(TEXTS).equal(encoder.encode(TEXTS))
     with pytest.raises(CorruptError, match="learned with another clip text encoder"):
-        same_encoder(encoder.settings.model_copy(update={"sha256": 64 * "0"}))
+        load_matching_encoder(encoder.settings.model_copy(update={"sha256": 64 * "0"}))
 
 
 @pytest.fixture
@@ -220,7 +221,7 @@ def test_openais_model_has_quickgelu_by_whatever_name(
     assert isinstance(activation(named), QuickGELU)
     assert named.settings == ClipCondition(model="ViT-B-32-quickgelu/openai", width=16, sha256=registered.sha256)
     assert named.encode(TEXTS).equal(encoder.encode(TEXTS))
-    assert same_encoder(named.settings).settings == named.settings
+    assert load_matching_encoder(named.settings).settings == named.settings
 
 
 def test_without_openais_weights_the_command_that_fetches_them_is_named(
@@ -242,7 +243,7 @@ def found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]
         asked.append((repo, file))
         return folder / WEIGHTS
 
-    monkeypatch.setattr("cvae_cli.hub.cached_file", cached)
+    monkeypatch.setattr("cvae_cli.weights.hub.cached_file", cached)
     return asked
 
 

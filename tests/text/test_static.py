@@ -149,10 +149,11 @@ def test_odd_text_has_a_vector(encoder: StaticEncoder, text: str) -> None:
 
 def test_words_without_effect_are_named(encoder: StaticEncoder) -> None:
     notices: list[str] = []
-    encoder.encode([DOGS, "a dog, a ball: one two!"], notice=notices.append)
+    encoder.encode([DOGS, "a dog, a ball: one two!"], callback=lambda event: notices.append(str(event)))
     assert not notices
     vectors = encoder.encode(
-        [DOGS, "two собаки dogs 我喜欢 on a beach", "a כלב dog", "a κύων dog"], notice=notices.append
+        [DOGS, "two собаки dogs 我喜欢 on a beach", "a כלב dog", "a κύων dog"],
+        callback=lambda event: notices.append(str(event)),
     )
     assert notices == ['the text encoder reads English, and passes over "собаки", "我喜欢", "כלב" and 1 more']
     assert torch.equal(vectors[0], vectors[1])

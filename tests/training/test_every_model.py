@@ -15,17 +15,20 @@ import torch
 from helpers import CAPTIONS, VARIANTS, data_for, same
 from test_fit import CPU, Recorder, weights
 
-from cvae_cli import CVAE, recipes
-from cvae_cli.data import Dataset
+from cvae_cli import CVAE
+from cvae_cli.config import recipe as recipes
 from cvae_cli.data.batches import Batch, Batches
-from cvae_cli.download import sha256
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import DivergedError, InterruptedRunError
-from cvae_cli.models.pretrained import WEIGHTS, named_tensors
-from cvae_cli.pixels import to_float
-from cvae_cli.training import progress
+from cvae_cli.events import Event
+from cvae_cli.models.pretrained import WEIGHTS
+from cvae_cli.models.tensors import named_tensors
+from cvae_cli.pictures.pixels import to_float
+from cvae_cli.training import events
+from cvae_cli.training.events import EpochProgress
 from cvae_cli.training.fit import fit
-from cvae_cli.training.progress import Progress
 from cvae_cli.training.run import Run
+from cvae_cli.weights.download import sha256
 
 PRIOR = "architecture.prior"
 SETTINGS = {
@@ -68,12 +71,12 @@ class Training:
         return run
 
     def fit(
-        self, run: Run, listener: Recorder | None = None, *, resume: bool = False, changes: dict[str, Any] | None = None
+        self, run: Run, callback: Recorder | None = None, *, resume: bool = False, changes: dict[str, Any] | None = None
     ) -> Recorder:
-        listener = listener or Recorder()
+        callback = callback or Recorder()
         data = self.train, self.valid
-        fit(run, run.recipe(changes), *data, device=CPU, resume=resume, listener=listener)
-        return listener
+        fit(run, run.recipe(changes), *data, device=CPU, resume=resume, callback=callback)
+        return callback
 
 
 def _recipe(variant: str, changes: dict[str, Any] | None = None) -> recipes.Recipe:
@@ -103,7 +106,7 @@ def training(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def whole(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def dataset_from_pixels(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run, to be looked at only."""
     run = training.begin(tmp_path_factory.mktemp("whole") / "run")
     training.fit(run)
@@ -136,9 +139,9 @@ class Stopper(Recorder):
         super().__init__()
         self.moment, self.plug = (epoch, batch), plug
 
-    def progress(self, progress: Progress) -> None:
-        super().progress(progress)
-        if (progress.epoch, progress.batch) == self.moment:
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        if isinstance(event, EpochProgress) and (event.epoch, event.done) == self.moment:
             if self.plug:
                 raise ConnectionError("pulled the plug")
             signal.raise_signal(signal.SIGINT)
@@ -147,7 +150,7 @@ class Stopper(Recorder):
 def test_a_run_broken_within_its_epochs_ends_with_the_same_bits(
     training: Training, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_REPORT_EVERY", 0.0)  # after each step
+    monkeypatch.setattr(events, "_REPORT_EVERY", 0.0)  # after each step
     run = training.begin(tmp_path / "run")
     with pytest.raises(InterruptedRunError, match="after step 2;"):
         training.fit(run, Stopper(1, 2))
@@ -167,7 +170,7 @@ def test_a_trained_model_serves_and_a_second_load_draws_the_same(training: Train
     once, again = CVAE.from_pretrained(whole.kept_model), CVAE.from_pretrained(whole.folder)
     shown = training.train.limit(12)
     images = to_float(torch.from_numpy(shown.images))
-    condition = torch.from_numpy(shown.conditions.draw(np.arange(12)))
+    condition = torch.from_numpy(shown.conditions.values(np.arange(12)))
     prompt = CAPTIONS[0][0] if training.variant.startswith(("photo", "captioned")) else "dress"
 
     many, few = once.generate(prompt, n=18, seed=5), again.generate(prompt, n=2, seed=5)  # more than a chunk, and less

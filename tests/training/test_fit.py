@@ -9,30 +9,34 @@ import torch
 from conftest import FASHION
 from helpers import VARIANTS, data_for, same
 
-from cvae_cli import CVAE, recipes
-from cvae_cli.data import Dataset
+from cvae_cli import CVAE
+from cvae_cli.config import recipe as recipes
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import CorruptError, DivergedError, MissingError, UsageError
+from cvae_cli.events import Event
+from cvae_cli.training.events import EpochEnd, EpochProgress
 from cvae_cli.training.fit import fit
-from cvae_cli.training.progress import EpochResult, Progress
 from cvae_cli.training.run import Run
 
 CPU = torch.device("cpu")
 
 
 class Recorder:
-    """A listener that remembers, and can stop the training at an epoch's end."""
+    """A callback that remembers, and can stop the training at an epoch's end."""
 
     def __init__(self, stop_after: int = 0) -> None:
-        self.results: list[EpochResult] = []
+        self.results: list[EpochEnd] = []
         self.stop_after = stop_after
 
-    def progress(self, progress: Progress) -> None:
-        assert 0 < progress.batch <= progress.batches
-
-    def epoch_done(self, result: EpochResult) -> None:
-        self.results.append(result)
-        if result.epoch == self.stop_after:
-            raise ConnectionError("pulled the plug")
+    def __call__(self, event: Event) -> None:
+        match event:
+            case EpochProgress():
+                assert event.total
+                assert 0 < event.done <= event.total
+            case EpochEnd():
+                self.results.append(event)
+                if event.epoch == self.stop_after:
+                    raise ConnectionError("pulled the plug")
 
 
 def start(folder: Path, changes: dict[str, Any] | None = None, variant: str = "article-concat") -> Run:
@@ -53,7 +57,7 @@ def weights(run: Run) -> dict[str, bytes]:
 
 def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
     run, recorder = start(tmp_path / "run"), Recorder()
-    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=recorder)
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=recorder)
     bounds = [result.valid for result in recorder.results]
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[-1] < 0.8 * 28 * 28 * 0.693  # far below what a decoder of greys gives
@@ -71,33 +75,33 @@ def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
 )
 def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, variant: str, changes: dict[str, Any]) -> None:
     whole = start(tmp_path / "whole", changes, variant)
-    fit(whole, whole.recipe(), *data(variant), device=CPU, resume=False, listener=Recorder())
+    fit(whole, whole.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder())
     broken = start(tmp_path / "broken", changes, variant)
     with pytest.raises(ConnectionError):
-        fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, listener=Recorder(stop_after=2))
+        fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder(stop_after=2))
     torch.rand(17)  # whatever else this process draws in between
-    fit(broken, broken.recipe(), *data(variant), device=CPU, resume=True, listener=Recorder())
+    fit(broken, broken.recipe(), *data(variant), device=CPU, resume=True, callback=Recorder())
     assert weights(broken) == weights(whole)
 
 
 def test_seed_decides_the_weights(tmp_path: Path) -> None:
     runs = [start(tmp_path / str(seed), {"training.seed": seed, "training.epochs": 1}) for seed in (0, 1)]
     for run in runs:
-        fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
     assert weights(runs[0]) != weights(runs[1])
 
 
 def test_memory_of_adam_is_a_setting(tmp_path: Path) -> None:
     runs = [start(tmp_path / str(beta2), {"training.adam_beta2": beta2, "training.epochs": 1}) for beta2 in (0.9, 0.99)]
     for run in runs:
-        fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
     assert weights(runs[0]) != weights(runs[1])
 
 
 def test_average_of_the_weights_becomes_the_model(tmp_path: Path) -> None:
     runs = [start(tmp_path / str(decay), {"training.ema_decay": decay, "training.epochs": 1}) for decay in (0.0, 0.99)]
     for run in runs:
-        fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
     plain, averaged = (CVAE.from_pretrained(run.folder) for run in runs)
     assert not same(plain.network.mean.weight.detach(), averaged.network.mean.weight.detach())
 
@@ -107,7 +111,7 @@ def test_the_model_is_the_epoch_that_was_asked_for(tmp_path: Path, keep: str) ->
     changes = {"training.keep": keep, "training.epochs": 12, "training.learning_rate": 0.01, "data.epoch_size": 64}
     run, recorder = start(tmp_path / "run", changes), Recorder()
     few = data_for("article-concat", 16)
-    fit(run, run.recipe(), few, data()[1], device=CPU, resume=False, listener=recorder)
+    fit(run, run.recipe(), few, data()[1], device=CPU, resume=False, callback=recorder)
     assert not recorder.results[-1].is_best  # overfitted
     assert (weights(run)["kept"] == weights(run)["last"]) == (keep == "last")
 
@@ -115,46 +119,46 @@ def test_the_model_is_the_epoch_that_was_asked_for(tmp_path: Path, keep: str) ->
 def test_diverging_training_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
     with pytest.raises(ConnectionError):
-        fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder(stop_after=1))
+        fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder(stop_after=1))
     good = run.state_file.read_bytes()
     run.write_recipe(run.recipe({"training.learning_rate": 1e30}))
     with pytest.raises(DivergedError, match="finite"):
-        fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=Recorder())
     assert run.state_file.read_bytes() == good
     run.write_recipe(run.recipe({"training.learning_rate": 1e-3}))
-    fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
+    fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=Recorder())
 
 
 def test_state_of_another_model_is_refused(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
-    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
     run.write_recipe(run.recipe({"architecture.latent_dim": 7, "training.epochs": 2}))
     with pytest.raises(CorruptError, match="does not fit"):
-        fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=Recorder())
 
 
 def test_run_stopped_before_its_first_state_begins_again(tmp_path: Path) -> None:
     run, recorder = start(tmp_path / "run", {"training.epochs": 1}), Recorder()
-    fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=recorder)
+    fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=recorder)
     assert len(recorder.results) == 1
 
 
 def test_going_on_without_the_state_is_refused(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
-    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
     run.state_file.unlink()
     with pytest.raises(MissingError, match="is gone"):
-        fit(run, run.recipe(), *data(), device=CPU, resume=True, listener=Recorder())
+        fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=Recorder())
 
 
 def test_epochs_can_only_be_added_and_not_to_one_cycle(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 2})
-    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
     with pytest.raises(UsageError, match="2 epochs already"):
-        fit(run, run.recipe({"training.epochs": 1}), *data(), device=CPU, resume=True, listener=Recorder())
+        fit(run, run.recipe({"training.epochs": 1}), *data(), device=CPU, resume=True, callback=Recorder())
     changes = {"training.epochs": 3, "training.schedule": "one-cycle"}
     with pytest.raises(UsageError, match="one-cycle"):
-        fit(run, run.recipe(changes), *data(), device=CPU, resume=True, listener=Recorder())
+        fit(run, run.recipe(changes), *data(), device=CPU, resume=True, callback=Recorder())
     assert run.recipe().training.epochs == 2
 
 

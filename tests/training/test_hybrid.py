@@ -8,10 +8,11 @@ import torch
 from helpers import SCORE, VARIANTS, data_for, small_model
 from test_fit import CPU, Recorder, data, start, weights
 
-from cvae_cli import CVAE, recipes
+from cvae_cli import CVAE
+from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe import TrainingSettings
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import read_config
-from cvae_cli.recipes import TrainingSettings
 from cvae_cli.training.build import build_objective
 from cvae_cli.training.fit import fit
 from cvae_cli.training.hybrid import Hybrid
@@ -23,12 +24,12 @@ TERMS = {"training.perceptual": 1.0, "training.adversarial": 0.1}
 def test_a_broken_run_goes_on_to_the_same_bits(tmp_path: Path, variant: str) -> None:
     whole = start(tmp_path / "whole", TERMS, variant)
     recorder = Recorder()
-    fit(whole, whole.recipe(), *data(variant), device=CPU, resume=False, listener=recorder)
+    fit(whole, whole.recipe(), *data(variant), device=CPU, resume=False, callback=recorder)
     assert list(recorder.results[-1].losses) == ["rate", "distortion", "perceptual", "adversarial"]
     broken = start(tmp_path / "broken", TERMS, variant)
     with pytest.raises(ConnectionError):
-        fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, listener=Recorder(stop_after=1))
-    fit(broken, broken.recipe(), *data(variant), device=CPU, resume=True, listener=Recorder())
+        fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder(stop_after=1))
+    fit(broken, broken.recipe(), *data(variant), device=CPU, resume=True, callback=Recorder())
     assert weights(broken) == weights(whole)
 
 
@@ -38,7 +39,7 @@ def objective(**settings: Any) -> tuple[Hybrid, torch.Tensor, torch.Tensor]:
     chosen = TrainingSettings(epochs=1, **settings)
     pixels = data_for("map-modulate", 32)
     images = torch.from_numpy(pixels.images).permute(0, 3, 1, 2) / 255
-    return Hybrid(model, chosen), images, torch.from_numpy(pixels.conditions.draw(pixels.rows))
+    return Hybrid(model, chosen), images, torch.from_numpy(pixels.conditions.values(pixels.rows))
 
 
 def test_the_discriminator_learns_to_tell_pictures_from_reconstructions() -> None:
@@ -68,21 +69,21 @@ def test_weights_of_the_terms_count() -> None:
 
 def test_a_hybrid_says_so_and_stays_one_with_another_prior(tmp_path: Path) -> None:
     first = start(tmp_path / "first", {**TERMS, "training.epochs": 1}, "map-modulate")
-    fit(first, first.recipe(), *data("map-modulate"), device=CPU, resume=False, listener=Recorder())
+    fit(first, first.recipe(), *data("map-modulate"), device=CPU, resume=False, callback=Recorder())
     model = CVAE.from_pretrained(first.folder)
     assert model.config.hybrid
     assert "hybrid: the bound and a discriminator (perceptual 1, adversarial 0.1)" in card(first.kept_model)
     prior = {f"architecture.prior.{key}": value for key, value in SCORE["architecture.prior"].items()}
     recipe = recipes.for_prior(str(first.kept_model), model.config, "score", {**prior, "training.epochs": 1})
     second = start(tmp_path / "second", {}, "map-modulate")
-    fit(second, recipe, *data("map-modulate"), device=CPU, resume=False, listener=Recorder())
+    fit(second, recipe, *data("map-modulate"), device=CPU, resume=False, callback=Recorder())
     assert read_config(second.kept_model).hybrid
     assert "hybrid" in card(second.kept_model)
 
 
 def test_a_pure_model_says_that(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
-    fit(run, run.recipe(), *data(), device=CPU, resume=False, listener=Recorder())
+    fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
     assert not read_config(run.kept_model).hybrid
     assert "| learned by | the bound alone |" in card(run.kept_model)
 

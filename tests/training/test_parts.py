@@ -2,7 +2,7 @@
 
 import torch
 
-from cvae_cli.recipes import TrainingSettings
+from cvae_cli.config.recipe import TrainingSettings
 from cvae_cli.training.ema import EMA
 from cvae_cli.training.schedule import learning_rate, rate_weight
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from helpers import VARIANTS, data_for
 
-from cvae_cli import recipes
-from cvae_cli.recipes import Precision, Recipe
+from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe import Precision, Recipe
 from cvae_cli.training import precision
 from cvae_cli.training.precision import decide
 

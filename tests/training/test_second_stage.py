@@ -9,9 +9,10 @@ import torch
 from helpers import SCORE, VARIANTS, data_for
 from test_fit import CPU, Recorder, weights
 
-from cvae_cli import CVAE, recipes
+from cvae_cli import CVAE
+from cvae_cli.config import recipe as recipes
 from cvae_cli.errors import UsageError
-from cvae_cli.models.pretrained import named_tensors
+from cvae_cli.models.tensors import named_tensors
 from cvae_cli.training.fit import fit
 from cvae_cli.training.latents import LatentBatches
 from cvae_cli.training.run import Run
@@ -23,7 +24,7 @@ def finished(folder: Path, variant: str) -> CVAE:
     run = Run(folder / variant)
     recipe = recipes.load("fashion-concat", SHORT | VARIANTS[variant] | {"training.epochs": 1})
     run.create(recipe, force=False)
-    fit(run, recipe, data_for(variant, 64), data_for(variant, 16), device=CPU, resume=False, listener=Recorder())
+    fit(run, recipe, data_for(variant, 64), data_for(variant, 16), device=CPU, resume=False, callback=Recorder())
     return CVAE.from_pretrained(run.folder)
 
 
@@ -50,7 +51,7 @@ def test_only_the_prior_is_learned_and_a_broken_run_goes_on(
     before = finished(tmp_path, variant)
     data = data_for(variant, 64), data_for(variant, 16)
     run, recipe = second(tmp_path, before, variant, prior)
-    fit(run, recipe, *data, device=CPU, resume=False, listener=Recorder())
+    fit(run, recipe, *data, device=CPU, resume=False, callback=Recorder())
     whole = weights(run)
     after = CVAE.from_pretrained(run.folder)
     assert after.config.architecture.prior.kind == prior["kind"]
@@ -60,8 +61,8 @@ def test_only_the_prior_is_learned_and_a_broken_run_goes_on(
         assert all(torch.equal(a, b) for a, b in pairs)
     run, recipe = second(tmp_path, before, variant, prior)
     with pytest.raises(ConnectionError):
-        fit(run, recipe, *data, device=CPU, resume=False, listener=Recorder(stop_after=1))
-    fit(run, recipe, *data, device=CPU, resume=True, listener=Recorder())
+        fit(run, recipe, *data, device=CPU, resume=False, callback=Recorder(stop_after=1))
+    fit(run, recipe, *data, device=CPU, resume=True, callback=Recorder())
     assert weights(run) == whole
 
 
@@ -77,7 +78,7 @@ def test_a_recipe_of_another_network_is_refused(tmp_path: Path) -> None:
             data_for("map-modulate", 16),
             device=CPU,
             resume=False,
-            listener=Recorder(),
+            callback=Recorder(),
         )
 
 
@@ -87,7 +88,7 @@ def test_a_score_prior_is_not_learned_with_the_rest(tmp_path: Path) -> None:
     run.create(recipe, force=False)
     data = data_for("map-score", 64), data_for("map-score", 16)
     with pytest.raises(UsageError, match="a score prior is fitted to a finished model"):
-        fit(run, recipe, *data, device=CPU, resume=False, listener=Recorder())
+        fit(run, recipe, *data, device=CPU, resume=False, callback=Recorder())
 
 
 def test_latents_are_those_of_the_pictures_and_of_their_mirror_images(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_latents_are_those_of_the_pictures_and_of_their_mirror_images(tmp_path: 
     settings = {"batch_size": 8, "device": CPU, "seed": 3}
     served = LatentBatches(model, data, flip=True, **settings)
     pictures = torch.from_numpy(data.images).permute(0, 3, 1, 2) / 255
-    condition = torch.from_numpy(data.conditions.draw(np.arange(20)))
+    condition = torch.from_numpy(data.conditions.values(np.arange(20)))
     with torch.no_grad():
         plain, mirrored = (model.posterior(each, condition).mean for each in (pictures, pictures.flip(3)))
     means = torch.cat([moments[:, 0] for moments, _ in served.in_order()])

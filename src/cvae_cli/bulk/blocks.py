@@ -6,19 +6,19 @@ from typing import Any
 from PIL import Image
 
 from cvae_cli.errors import UsageError
-from cvae_cli.models import CVAE
+from cvae_cli.events import Callback, ignore
 from cvae_cli.models.condition import Condition
-from cvae_cli.pictures import to_pil
-from cvae_cli.prompts import Prompt
-from cvae_cli.text.encoder import Notice
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.pictures.grid import to_pil
+from cvae_cli.text.prompts import Prompt
 
 _DRAWN = 64  # pictures at a time: some of the model's chunks, and a moment's wait after Ctrl-C
 
 
-def understand(network: CVAE, prompts: Sequence[Prompt], notice: Notice = lambda text: None) -> Condition:
+def prompt_conditions(network: CVAE, prompts: Sequence[Prompt], callback: Callback = ignore) -> Condition:
     """See `CVAE.condition`; a UsageError says in which line of a file the prompt stands."""
     try:
-        return network.condition([prompt.text for prompt in prompts], notice=notice)
+        return network.condition([prompt.text for prompt in prompts], callback=callback)
     except UsageError:
         for prompt in prompts:
             try:
@@ -29,7 +29,7 @@ def understand(network: CVAE, prompts: Sequence[Prompt], notice: Notice = lambda
         raise
 
 
-def in_blocks(
+def sample_pictures(
     network: CVAE, conditions: Condition, n: int, sampling: dict[str, Any], wanted: range
 ) -> Iterator[list[Image.Image]]:
     """Some at a time, the `wanted` of all pictures: `n` for each condition, condition by condition."""

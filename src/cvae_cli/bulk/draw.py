@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cvae_cli.bulk import manifest
-from cvae_cli.bulk.blocks import in_blocks, understand
+from cvae_cli.bulk.blocks import prompt_conditions, sample_pictures
 from cvae_cli.bulk.formats import FILES, SHARD, Picture, encode_member, write_file, write_shard
 from cvae_cli.bulk.manifest import Finished, Line
 from cvae_cli.errors import CvaeError, InterruptedRunError, UsageError, quoted
-from cvae_cli.interrupt import deferred_interrupt
-from cvae_cli.models import CVAE
-from cvae_cli.processes import World, world
-from cvae_cli.prompts import Prompt, Prompts
-from cvae_cli.text.encoder import Notice
+from cvae_cli.events import Callback, Progress, ignore
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.runtime.distributed import World, get_world
+from cvae_cli.runtime.interrupt import deferred_interrupt
+from cvae_cli.text.prompts import Prompt, Prompts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,8 +72,7 @@ def draw_files(
     prompts: Prompts,
     job: Job,
     *,
-    notice: Notice = lambda text: None,
-    progress: Callable[[int, int], None] = lambda here, total: None,
+    callback: Callback = ignore,
 ) -> int:
     """Draw pictures for each prompt into files, going on where an earlier call was stopped.
 
@@ -81,31 +80,30 @@ def draw_files(
     processes draw.
 
     Args:
-        notice: see `CVAE.condition`.
-        progress: told how many pictures are finished, and of how many.
+        callback: told how many pictures are finished, and what in the prompts has no effect.
 
     Returns:
         how many pictures were drawn, those that were finished before not among them.
 
     Raises:
-        UsageError: a prompt that the model cannot understand; or a folder that holds other pictures, cannot be
+        UsageError: a prompt that the model cannot prompt_conditions; or a folder that holds other pictures, cannot be
             written, or is being written to.
         InterruptedRunError: Ctrl-C.
         OSError: the disk is full, or fails.
     """
-    folder, total, team = job.folder, prompts.count * job.n, world()
+    folder, total, world = job.folder, prompts.count * job.n, get_world()
     settings = {"model": network.config.name, "weights": job.weights, **job.sampling, "n": job.n, "format": job.format}
     finished = manifest.read(folder, settings)
     _check_goes_on(prompts, finished, job)
     if finished.pictures == total:
         return 0
-    parts = _parts(prompts, range(finished.pictures, total), job, team)
+    parts = _parts(prompts, range(finished.pictures, total), job, world)
     first = next(parts)
-    team.agreed(lambda: understand(network, first.prompts))  # before the folder is touched
+    world.gather_results(lambda: prompt_conditions(network, first.prompts))  # before the folder is touched
     done = finished.pictures
     with ExitStack() as stack:
-        append = stack.enter_context(manifest.appending(folder, finished, settings)) if team.is_first else _forget
-        team.wait()  # for the folder
+        append = stack.enter_context(manifest.appending(folder, finished, settings)) if world.is_first else _forget
+        world.barrier()  # for the folder
         drawing = _Drawing(
             network,
             job,
@@ -113,11 +111,10 @@ def draw_files(
             digits=len(str(total)) if job.format in FILES else 9,
             pool=stack.enter_context(ThreadPoolExecutor(_WORKERS)),
             interrupted=stack.enter_context(deferred_interrupt()),
-            notice=notice,
-            progress=lambda here: progress(here, total),
+            callback=callback,
         )
         try:
-            for line in _lines(chain([first], parts), partial(drawing.files, shards=finished.files), team):
+            for line in _lines(chain([first], parts), partial(drawing.files, shards=finished.files), world):
                 append(line)
                 done += line.get("pictures", 1)
         except InterruptedRunError as error:
@@ -129,7 +126,7 @@ def draw_files(
             if done:
                 error.hint = f"{error.hint or ''}\n{done:,} pictures are finished; {_GOES_ON}".strip()
             raise
-        team.wait()  # for the manifest
+        world.barrier()  # for the manifest
     return total - finished.pictures
 
 
@@ -153,12 +150,12 @@ def _check_goes_on(prompts: Prompts, finished: Finished, job: Job) -> None:
         )
 
 
-def _parts(prompts: Prompts, pictures: range, job: Job, team: World) -> Iterator[Part]:
+def _parts(prompts: Prompts, pictures: range, job: Job, world: World) -> Iterator[Part]:
     """The parts of this process, one in each round; in the last round it may be empty."""
     size = _PART if job.format in FILES else SHARD
     stream, row, last = iter(prompts), 0, None  # `last` is the prompt before number `row`
-    rounds = -(-len(pictures) // (size * team.size))
-    for number in range(team.rank, rounds * team.size, team.size):
+    rounds = -(-len(pictures) // (size * world.size))
+    for number in range(world.rank, rounds * world.size, world.size):
         mine = pictures[number * size : (number + 1) * size]
         chosen: list[Prompt] = []
         if mine:
@@ -169,13 +166,13 @@ def _parts(prompts: Prompts, pictures: range, job: Job, team: World) -> Iterator
         yield Part(number, mine, chosen)
 
 
-def _lines(parts: Iterable[Part], files: Callable[[Part], Iterable[Line]], team: World) -> Iterator[Line]:
+def _lines(parts: Iterable[Part], files: Callable[[Part], Iterable[Line]], world: World) -> Iterator[Line]:
     """What the manifest says of the files of all processes, in order."""
     for part in parts:
-        if team.size == 1:
+        if world.size == 1:
             yield from files(part)  # each as soon as it is finished
         else:
-            for lines in team.agreed(lambda: list(files(part))):  # noqa: B023
+            for lines in world.gather_results(lambda: list(files(part))):  # noqa: B023
                 yield from lines
 
 
@@ -189,8 +186,7 @@ class _Drawing:
     digits: int
     pool: ThreadPoolExecutor
     interrupted: Callable[[], bool]
-    notice: Notice
-    progress: Callable[[int], None]
+    callback: Callback
 
     def files(self, part: Part, shards: int) -> Iterator[Line]:
         """Write the pictures of a part, and give a line for the manifest for each file.
@@ -209,11 +205,11 @@ class _Drawing:
                 yield write_shard(members, folder / f"{shards + part.number:06}.tar")
 
     def _drawn(self, part: Part) -> Iterator[Picture]:
-        conditions = understand(self.network, part.prompts, self.notice)
+        conditions = prompt_conditions(self.network, part.prompts, self.callback)
         n, numbers = self.job.n, iter(part.pictures)
         offset = part.pictures[0] // n * n  # number of the first prompt's first picture
         wanted = range(part.pictures[0] - offset, part.pictures[-1] + 1 - offset)
-        for images in in_blocks(self.network, conditions, n, self.job.sampling, wanted):
+        for images in sample_pictures(self.network, conditions, n, self.job.sampling, wanted):
             for image, number in zip(images, numbers, strict=False):
                 row, sample = divmod(number - offset, n)
                 yield Picture(image, f"{number + 1:0{self.digits}}", part.prompts[row].text, sample, self.job.facts)
@@ -236,7 +232,7 @@ class _Drawing:
 
         def next_one() -> Result:
             result = waiting.popleft().result()
-            self.progress(next(finished) + 1)
+            self.callback(Progress("drawing", next(finished) + 1, self.total))
             return result
 
         for picture in begun():

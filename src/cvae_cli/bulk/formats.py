@@ -10,9 +10,9 @@ from pathlib import Path
 from PIL import Image
 
 from cvae_cli.bulk.manifest import Line
-from cvae_cli.paths import naming, replacing, write_bytes
-from cvae_cli.pictures import png_bytes, webp_bytes
-from cvae_cli.prompts import slug
+from cvae_cli.paths import atomic_path, name_in_errors, write_bytes
+from cvae_cli.pictures.files import png_bytes, webp_bytes
+from cvae_cli.text.prompts import slug
 
 FILES: dict[str, Callable[[Image.Image, dict[str, str]], bytes]] = {"png": png_bytes, "webp": webp_bytes}
 """The formats of one picture a file."""
@@ -69,7 +69,7 @@ def encode_member(picture: Picture) -> Member:
 def write_shard(members: Iterable[Member], path: Path) -> Line:
     """Write a tar file, whole or not at all."""
     pictures = 0
-    with naming(path), replacing(path) as draft, tarfile.open(draft, "w") as tar:
+    with name_in_errors(path), atomic_path(path) as draft, tarfile.open(draft, "w") as tar:
         for member in members:
             pictures += 1
             for suffix, content in member.files.items():

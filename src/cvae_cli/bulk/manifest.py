@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cvae_cli.errors import UsageError, quoted
-from cvae_cli.paths import naming, unwritable, write_text
+from cvae_cli.paths import name_in_errors, write_error, write_text
 
 Line = dict[str, Any]
 """A finished file: its name, and the prompt and the sample's number of its (last) picture; of a shard also how many
@@ -92,7 +92,7 @@ def appending(folder: Path, finished: Finished, settings: dict[str, Any]) -> Ite
 
             def append(line: Line) -> None:
                 content = json.dumps(line).encode() + b"\n"
-                with naming(path):
+                with name_in_errors(path):
                     while content:  # a disk that is nearly full takes a part
                         content = content[file.write(content) :]
 
@@ -110,7 +110,7 @@ def _alone(folder: Path) -> Iterator[None]:
             f"another process is drawing into {folder}", hint="wait for it, or choose another folder with -o"
         ) from error
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise write_error(folder, error) from error
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ def download_weights(
 ) -> None:
     """Fetch the weights of networks that cvae uses but does not ship; resumed, verified, once."""
     console.configure(json=json, quiet=quiet, debug=debug)
-    from cvae_cli import weights
+    from cvae_cli.weights import registry as weights
 
     if list_:
         return _list()
@@ -40,15 +40,15 @@ def download_weights(
     for entry in entries:
         if entry.path() is None:
             console.note(f"{entry.name}: {entry.size / 1e6:,.0f} MB from {entry.source}")
-        with options.download_report(entry.name) as report:
-            path = weights.download(entry, report)
+        with console.events(entry.name) as callback:
+            path = weights.download(entry, callback)
         fetched.append({"name": entry.name, "path": str(path), "sha256": entry.sha256, "bytes": entry.size})
     console.result(fetched, "\n".join(f"{each['name']}\t{each['path']}" for each in fetched))
     return None
 
 
 def _list() -> None:
-    from cvae_cli import weights
+    from cvae_cli.weights import registry as weights
 
     rows = []
     data = []

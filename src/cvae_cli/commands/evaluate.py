@@ -12,11 +12,11 @@ from cvae_cli.errors import MissingError
 if TYPE_CHECKING:
     import torch
 
-    from cvae_cli.data import Dataset
+    from cvae_cli.data.dataset import Dataset
     from cvae_cli.evaluation.features import Features
     from cvae_cli.evaluation.metrics import Metric
     from cvae_cli.evaluation.run import Scores
-    from cvae_cli.models import CVAE
+    from cvae_cli.models.cvae import CVAE
 
 EPILOG = """\b
 Examples:
@@ -84,16 +84,16 @@ def evaluate(
 
     import torch
 
-    from cvae_cli import processes
-    from cvae_cli.data import check_name, evaluation_split, load_dataset
-    from cvae_cli.device import pick_device
+    from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset
     from cvae_cli.evaluation.features import FRECHET_DISTANCES
     from cvae_cli.evaluation.run import Settings, check, check_metrics, protocol
     from cvae_cli.evaluation.run import evaluate as measure
-    from cvae_cli.models import CVAE
-    from cvae_cli.text.condition import conditioned_like
+    from cvae_cli.models.cvae import CVAE
+    from cvae_cli.runtime import distributed
+    from cvae_cli.runtime.device import pick_device
+    from cvae_cli.text.condition import with_model_conditions
 
-    place = pick_device(processes.own_device(device))
+    place = pick_device(distributed.local_device(device))
     wanted = list(dict.fromkeys(models or [options.DEFAULT_MODEL]))
     networks = [CVAE.from_pretrained(each, device=place) for each in wanted]
     labels = _distinct(wanted)
@@ -106,26 +106,21 @@ def evaluate(
     check_name(name, split)
     check_metrics(chosen, name)
     features = _load_features_or_say_how(chosen, name, place, clip)
-    with options.getting_ready(name) as (report, steps):
+    with console.events(options.short_name(name)) as callback:
         for network in networks:  # before the pictures: what is missing should not be found after gigabytes
-            options.prepare_encoder(network, report)
+            options.prepare_encoder(network, callback)
         data = load_dataset(
             name,
             split,
             size=networks[0].config.image.size,
             data_dir=data_dir,
-            report=report,
-            steps=steps,
-            notice=console.note,
+            callback=callback,
         )
         if samples is not None:
             data = data.sample(samples, seed)
         for network in networks:
             check(chosen, network, data)
-        datasets = [
-            conditioned_like(data, network.config.condition, report=report, steps=steps, notice=console.warn)
-            for network in networks
-        ]
+        datasets = [with_model_conditions(data, network.config.condition, callback=callback) for network in networks]
     for metric in FRECHET_DISTANCES & features.keys():
         judge = features[metric].network
         assert isinstance(judge, torch.nn.Module)
@@ -135,9 +130,9 @@ def evaluate(
         _say_circularity(network, features)
     settings = Settings(seed=seed, temperature=temperature, guidance=guidance, k=k, reconstruction=reconstruction)
     scores = []
-    with processes.joined(place):
+    with distributed.process_group(place):
         for label, network, seen in zip(labels, networks, datasets, strict=True):
-            with console.progress(label) as tracker:
+            with console.events(label) as callback:
                 scores.append(
                     measure(
                         network,
@@ -145,7 +140,7 @@ def evaluate(
                         chosen,
                         features=features,
                         settings=settings,
-                        steps=lambda what, here, total: tracker.update(here, total, what=f"{label}: {what}"),  # noqa: B023
+                        callback=callback,
                     )
                 )
     console.table(
@@ -172,8 +167,8 @@ def _heading(label: str, network: "CVAE") -> str:
 
 
 def _identity(label: str, model: str, network: "CVAE") -> dict[str, Any]:
-    from cvae_cli.download import sha256
     from cvae_cli.models.pretrained import WEIGHTS, find
+    from cvae_cli.weights.download import sha256
 
     return {
         "model": label,
@@ -224,8 +219,8 @@ def _load_features_or_say_how(
     from cvae_cli.evaluation.run import load_features
 
     try:
-        with options.download_report("weights") as report:
-            return load_features(chosen, device, report, clip=clip)
+        with console.events("weights") as callback:
+            return load_features(chosen, device, callback, clip=clip)
     except MissingError as error:
         offline = "or measure what needs no download:  --metric ssim"
         if any(metric.name == "fid" for metric in chosen) and dataset == "fashion-mnist":

@@ -2,22 +2,24 @@
 
 import gc
 import time
-from collections.abc import Callable
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cvae_cli import __version__, console, launch
+from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.errors import UsageError
+from cvae_cli.events import Callback, Event, Notice
 from cvae_cli.paths import check_writable, write_bytes
-from cvae_cli.prompts import Prompts, slug
+from cvae_cli.runtime import launch
+from cvae_cli.text.prompts import Prompts, slug
+from cvae_cli.version import __version__
 
 if TYPE_CHECKING:
     from cvae_cli.bulk.draw import Job
-    from cvae_cli.models import CVAE
+    from cvae_cli.models.cvae import CVAE
 
 EPILOG = """\b
 Examples:
@@ -78,7 +80,7 @@ def generate(
     console.configure(json=json, quiet=quiet, debug=debug)
     started = time.perf_counter()
     format_ = format_ or ("png" if separate else None)
-    if (gpus or 1) > 1 or launch.place() != (0, 1):
+    if (gpus or 1) > 1 or launch.rank_and_size() != (0, 1):
         _check_can_be_shared(format_, from_)
     options.share_work(gpus, device)
     wanted = Prompts(prompts or [], from_)
@@ -93,15 +95,15 @@ def generate(
     if output not in {None, "-"}:
         check_writable(Path(str(output)), folder=bool(format_))
 
-    from cvae_cli.bulk.blocks import in_blocks, understand
-    from cvae_cli.device import pick_device
-    from cvae_cli.models import CVAE
+    from cvae_cli.bulk.blocks import prompt_conditions, sample_pictures
+    from cvae_cli.models.cvae import CVAE
     from cvae_cli.models.pretrained import digest, find
+    from cvae_cli.runtime.device import pick_device
 
     if format_:
-        from cvae_cli import processes  # torch.distributed takes a while to import
+        from cvae_cli.runtime import distributed  # torch.distributed takes a while to import
 
-        device = processes.own_device(device)
+        device = distributed.local_device(device)
     gc.freeze()  # or Python would end by looking for garbage among all that was imported, for half a second
     place = pick_device(device)
     source = find(model)
@@ -119,17 +121,18 @@ def generate(
         from cvae_cli.bulk.draw import Job
 
         job = Job(Path(str(output)), format_, n=n, sampling=sampling, facts=facts, weights=digest(source))
-        with processes.joined(place):
+        with distributed.process_group(place):
             return _write_files(network, wanted, job)
 
-    from cvae_cli.pictures import grid, png_bytes
+    from cvae_cli.pictures.files import png_bytes
+    from cvae_cli.pictures.grid import grid
 
     asked = list(wanted)
     texts = [prompt.text for prompt in asked]
-    conditions = understand(network, asked, console.warn)  # every prompt is understood before one is drawn
+    conditions = prompt_conditions(network, asked, console.show)  # every prompt is understood before one is drawn
     if model == options.DEFAULT_MODEL:
         _point_to_clothes(texts)
-    drawn = list(chain.from_iterable(in_blocks(network, conditions, n, sampling, range(len(texts) * n))))
+    drawn = list(chain.from_iterable(sample_pictures(network, conditions, n, sampling, range(len(texts) * n))))
     sheet = grid(drawn, columns=columns or (n if len(texts) > 1 else None))
     content = png_bytes(sheet, {"prompt": "\n".join(texts), "pictures": str(n), **facts})
     if output == "-":
@@ -139,7 +142,7 @@ def generate(
     size = network.config.image.size
     caption = f"{path}   {facts['model']} · seed {seed} · {size}x{size} · {time.perf_counter() - started:.1f} s"
     if output is None and console.has_colour():
-        from cvae_cli.pictures import preview
+        from cvae_cli.pictures.terminal import preview
 
         console.result(None, preview(sheet, width=console.width()))
     text = (caption if console.is_terminal() else str(path)) if output is None else None
@@ -170,8 +173,8 @@ def _write_files(network: "CVAE", prompts: Prompts, job: "Job") -> None:
     from cvae_cli.bulk.draw import draw_files
     from cvae_cli.bulk.manifest import files_in
 
-    with console.progress("drawing") as tracker:
-        drawn = draw_files(network, prompts, job, notice=_few_warnings(), progress=tracker.update)
+    with console.events("drawing") as callback:
+        drawn = draw_files(network, prompts, job, callback=_few_warnings(callback))
     total = prompts.count * job.n
     named = {}
     if total <= _MOST_NAMED:
@@ -184,14 +187,17 @@ def _write_files(network: "CVAE", prompts: Prompts, job: "Job") -> None:
         console.note(f"all {total:,} pictures are in {job.folder} already")
 
 
-def _few_warnings() -> Callable[[str], None]:
-    """Warn of each thing once, and of a few things only: there may be a million prompts."""
+def _few_warnings(callback: Callback) -> Callback:
+    """Pass on each warning once, and a few warnings only: there may be a million prompts."""
     said: set[str] = set()
 
-    def warn(text: str) -> None:
-        if text in said or len(said) > _MOST_WARNINGS:
-            return
-        said.add(text)
-        console.warn(text if len(said) <= _MOST_WARNINGS else "more warnings about prompts are left out")
+    def show(event: Event) -> None:
+        if not isinstance(event, Notice):
+            return callback(event)
+        if event.text in said or len(said) > _MOST_WARNINGS:
+            return None
+        said.add(event.text)
+        too_many = Notice("more warnings about prompts are left out", is_warning=True)
+        return callback(event if len(said) <= _MOST_WARNINGS else too_many)
 
-    return warn
+    return show

@@ -1,20 +1,17 @@
 """Options that several commands share."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cvae_cli import console, launch
 from cvae_cli.errors import UsageError
+from cvae_cli.events import Callback
+from cvae_cli.runtime import launch
 
 if TYPE_CHECKING:
-    from cvae_cli.download import Report
-    from cvae_cli.models import CVAE
-    from cvae_cli.text.vectors import Steps
+    from cvae_cli.models.cvae import CVAE
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
@@ -45,8 +42,8 @@ DEFAULT_MODEL = "scenes"
 
 def share_work(gpus: int | None, device: str) -> None:
     """Where several processes are asked for, start them and end with them; each of them passes here and goes on."""
-    if gpus is not None and gpus > 1 and launch.place() == (0, 1):
-        launch.check(gpus, device)
+    if gpus is not None and gpus > 1 and launch.rank_and_size() == (0, 1):
+        launch.check_gpus(gpus, device)
         raise typer.Exit(launch.launch(gpus, sys.argv[1:]))
 
 
@@ -62,7 +59,7 @@ def free_name(stem: str) -> Path:
 
 def check_shape(network: "CVAE", dataset: str) -> None:
     """Raise a UsageError where a data set's pictures cannot be had in the shape that a model draws."""
-    from cvae_cli.data.dataset import has_sizes, shape_of
+    from cvae_cli.data.catalog import has_sizes, shape_of
 
     ours = network.config.image
     theirs = shape_of(dataset, ours.size if has_sizes(dataset) else None)
@@ -73,42 +70,15 @@ def check_shape(network: "CVAE", dataset: str) -> None:
         )
 
 
-def prepare_encoder(network: "CVAE", report: "Report") -> None:
+def prepare_encoder(network: "CVAE", callback: "Callback") -> None:
     """Load the text encoder of a model, where it has one."""
     from cvae_cli.text.condition import encoder_for
 
     condition = network.config.condition
     if condition.kind != "labels":
-        encoder_for(condition, device=network.device, report=report)
+        encoder_for(condition, device=network.device, callback=callback)
 
 
 def short_name(dataset: str) -> str:
     """A data set's name for a line of text: of a folder only the last part."""
     return Path(dataset.removeprefix("folder:")).resolve().name if dataset.startswith("folder:") else dataset
-
-
-@contextmanager
-def getting_ready(what: str) -> Iterator["tuple[Report, Steps]"]:
-    """Progress bars that downloads, and other long preparations, move; one appears with the first sign of it."""
-    with ExitStack() as stack:
-        tracker: console.Tracker | None = None
-
-        def shown() -> console.Tracker:
-            nonlocal tracker
-            tracker = tracker or stack.enter_context(console.progress(short_name(what)))
-            return tracker
-
-        def report(here: int, total: int | None) -> None:
-            shown().update(here, total, f"{here / 1e6:,.0f} MB")
-
-        def steps(doing: str, here: int, total: int) -> None:
-            shown().update(here, total, f"{here:,}/{total:,}", what=doing)
-
-        yield report, steps
-
-
-@contextmanager
-def download_report(what: str) -> Iterator["Report"]:
-    """A progress bar that a download moves."""
-    with getting_ready(what) as (report, _):
-        yield report

@@ -13,7 +13,7 @@ from cvae_cli.paths import check_writable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cvae_cli.models import CVAE
+    from cvae_cli.models.cvae import CVAE
 
 EPILOG = """\b
 Examples:
@@ -63,11 +63,12 @@ def reconstruct(
 
     import torch
 
-    from cvae_cli.device import pick_device
     from cvae_cli.evaluation.metrics import closeness
-    from cvae_cli.models import CVAE
-    from cvae_cli.pictures import grid, save_png, to_pil
-    from cvae_cli.pixels import to_float
+    from cvae_cli.models.cvae import CVAE
+    from cvae_cli.pictures.files import save_png
+    from cvae_cli.pictures.grid import grid, to_pil
+    from cvae_cli.pictures.pixels import to_float
+    from cvae_cli.runtime.device import pick_device
 
     network = CVAE.from_pretrained(model, device=pick_device(device))
     if images:
@@ -92,7 +93,7 @@ def _open(paths: list[Path], network: "CVAE") -> "Tensor":
     import numpy as np
     import torch
 
-    from cvae_cli.pictures import open_picture
+    from cvae_cli.pictures.opening import open_picture
 
     shape = network.config.image
     arrays = []
@@ -109,7 +110,7 @@ def _conditions(paths: list[Path], prompt: str | None, network: "CVAE") -> "tupl
     import torch
 
     if prompt is not None:
-        return [prompt] * len(paths), network.condition([prompt], notice=console.warn).repeat_interleave(
+        return [prompt] * len(paths), network.condition([prompt], callback=console.show).repeat_interleave(
             len(paths), dim=0
         )
     if network.config.condition.kind != "labels" and network.is_conditional:
@@ -133,29 +134,27 @@ def _draw(
     import numpy as np
     import torch
 
-    from cvae_cli.data import evaluation_split, load_dataset
+    from cvae_cli.data.catalog import evaluation_split, load_dataset
     from cvae_cli.evaluation.run import check
-    from cvae_cli.text.condition import conditioned_like
+    from cvae_cli.text.condition import with_model_conditions
 
     options.check_shape(network, dataset)
     split = split or evaluation_split(dataset)
-    with options.getting_ready(dataset) as (report, steps):
-        options.prepare_encoder(network, report)
+    with console.events(options.short_name(dataset)) as callback:
+        options.prepare_encoder(network, callback)
         data = load_dataset(
             dataset,
             split,
             size=network.config.image.size,
             data_dir=data_dir,
-            report=report,
-            steps=steps,
-            notice=console.note,
+            callback=callback,
         )
         check([], network, data)
-        data = conditioned_like(data, network.config.condition, report=report, steps=steps, notice=console.warn)
+        data = with_model_conditions(data, network.config.condition, callback=callback)
     data = data.sample(n, seed)
     names = [f"{options.short_name(dataset)} {split} {number}" for number in range(1, len(data) + 1)]
     rows = np.arange(len(data))
-    conditions = torch.from_numpy(data.conditions.draw(rows)).to(network.device)
+    conditions = torch.from_numpy(data.conditions.values(rows)).to(network.device)
     return names, torch.from_numpy(data.images), [data.conditions.text(row) for row in range(len(data))], conditions
 
 

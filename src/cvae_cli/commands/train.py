@@ -8,14 +8,13 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
-from cvae_cli.commands.training_display import TrainingDisplay
 from cvae_cli.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-    from cvae_cli.data import Dataset
-    from cvae_cli.recipes import Recipe
+    from cvae_cli.config.recipe import Recipe
+    from cvae_cli.data.dataset import Dataset
     from cvae_cli.training.checkpoint import Position
     from cvae_cli.training.run import Run
 
@@ -115,7 +114,8 @@ def train(
         "training.precision": precision,
         "architecture.latent_dim": latent_dim,
     }
-    from cvae_cli import recipes
+    from cvae_cli.config import recipe as recipes
+    from cvae_cli.training.run import with_absolute_paths
 
     values = {key: value for key, value in asked.items() if value is not None}
     values |= dict(recipes.parse_change(change) for change in changes or [])
@@ -140,7 +140,7 @@ def train(
         return _train(folder, chosen, {}, device=device, force=force, dry_run=dry_run)
     if recipe is None:
         raise UsageError("which recipe?", hint=f"recipes: {', '.join(recipes.shipped())}; see cvae train --list")
-    chosen = recipes.with_full_paths(recipes.load(recipe, values, prior=prior))
+    chosen = with_absolute_paths(recipes.load(recipe, values, prior=prior))
     return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
 
 
@@ -148,47 +148,47 @@ def _train(
     folder: Path, recipe: "Recipe | None", changes: dict[str, Any], *, device: str, force: bool, dry_run: bool
 ) -> None:
     """Start a run of `recipe` in `folder`, or without a recipe go on with the run that is there."""
-    from cvae_cli import processes
+    from cvae_cli.runtime import distributed
     from cvae_cli.training.run import Run
 
     run = Run(folder)
-    if processes.was_restarted() and run.recipe_file.exists():
+    if distributed.was_restarted() and run.recipe_file.exists():
         recipe = None
     resume = recipe is None
     if recipe is None:
         recipe = run.recipe(changes)
-    elif processes.expected().is_first:
+    elif distributed.environment_world().is_first:
         run.check_new(force=force)
     if dry_run:
-        from cvae_cli import recipes
+        from cvae_cli.config import recipe as recipes
 
         console.note(f"{recipe.name} would learn {recipe.data.name} in {folder}")
         return console.result(recipe.model_dump(mode="json"), recipes.dump(recipe))
     console.hint(f"{recipe.name}: getting ready")
 
-    from cvae_cli.device import pick_device
-    from cvae_cli.download import sha256
     from cvae_cli.models.pretrained import WEIGHTS
+    from cvae_cli.runtime.device import pick_device
     from cvae_cli.training.prepare import load_data
+    from cvae_cli.weights.download import sha256
 
-    place = pick_device(processes.own_device(device))
-    with options.getting_ready(recipe.data.name) as (report, steps):
-        data, valid = load_data(recipe, place, report=report, steps=steps, notice=console.note)
-    with processes.joined(place) as team, run.lock() if team.is_first else contextlib.nullcontext():
-        recipe = team.told_by_first(_decided(recipe, data, place) if team.is_first else recipe)
-        if not resume and team.is_first:
+    place = pick_device(distributed.local_device(device))
+    with console.events(options.short_name(recipe.data.name)) as callback:
+        data, valid = load_data(recipe, place, callback=callback)
+    with distributed.process_group(place) as world, run.lock() if world.is_first else contextlib.nullcontext():
+        recipe = world.broadcast(_decided(recipe, data, place) if world.is_first else recipe)
+        if not resume and world.is_first:
             run.create(recipe, force=force)
-        team.wait()
+        world.barrier()
         position = _fit(run, recipe, data, valid, place, resume=resume)
-        team.wait()
+        world.barrier()
         if (following := recipe.next_stage(run.kept_model.resolve(), sha256(run.kept_model / WEIGHTS))) is not None:
             run, recipe = run.next_stage, following
             # a prior that was fitted to an earlier version of the model is of no use to it
             resume = run.recipe_file.exists() and run.recipe().start_sha256 == recipe.start_sha256
-            team.wait()
-            if not resume and team.is_first:
+            world.barrier()
+            if not resume and world.is_first:
                 run.create(recipe, force=True)
-            team.wait()
+            world.barrier()
             position = _fit(run, run.recipe(), data, valid, place, resume=resume)
     last = position.history[-1]
     console.hint(f"measure it:  cvae evaluate --model {folder}")
@@ -216,24 +216,24 @@ def _fit(
     from cvae_cli.training.fit import fit
 
     console.note(_headline(recipe, data, valid, device, run.folder))
-    with TrainingDisplay() as listener:
-        return fit(run, recipe, data, valid, device=device, resume=resume, listener=listener)
+    with console.events("training") as callback:
+        return fit(run, recipe, data, valid, device=device, resume=resume, callback=callback)
 
 
 def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torch.device", folder: Path) -> str:
     import numpy as np
     import torch
 
-    from cvae_cli.device import flops
-    from cvae_cli.text.condition import settings_of
+    from cvae_cli.runtime.device import flops
+    from cvae_cli.text.condition import condition_config
     from cvae_cli.training.build import build_model
     from cvae_cli.training.fit import passes
 
-    model = build_model(recipe, data.name, data.image_shape, settings_of(data)).eval()
+    model = build_model(recipe, data.name, data.image_shape, condition_config(data)).eval()
     shape = data.image_shape
     picture = torch.zeros(1, shape.channels, shape.size, shape.size)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    operations = flops(model.elbo, picture, torch.from_numpy(data.conditions.draw(np.arange(1))))
+    operations = flops(model.elbo, picture, torch.from_numpy(data.conditions.values(np.arange(1))))
     often = f" x {times}" if (times := passes(recipe, data)) > 1 else ""
     return (
         f"{recipe.name} on {options.short_name(data.name)} ({len(data):,}{often} + {len(valid):,} held back) · "
@@ -243,7 +243,7 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
 
 
 def _list() -> None:
-    from cvae_cli import recipes
+    from cvae_cli.config import recipe as recipes
 
     known = [recipes.load(name) for name in recipes.shipped()]
     console.table(

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
-from cvae_cli.pixels import to_float
-from cvae_cli.processes import ALONE, World
+from cvae_cli.pictures.pixels import to_float
+from cvae_cli.runtime.distributed import SINGLE, World
 
 Batch = tuple[Tensor, Tensor]
 """Pictures, float `(b, c, h, w)`, and their conditions, a row a picture."""
@@ -38,7 +38,7 @@ class Batches:
         seed: int = 0,
         flip: bool = False,
         passes: int = 1,
-        world: World = ALONE,
+        world: World = SINGLE,
     ) -> None:
         self.dataset = dataset
         self.device = device
@@ -78,7 +78,7 @@ class Batches:
             yield self._pictures(chosen, np.zeros(len(chosen), bool)), self._conditions(chosen, None)
 
     def _conditions(self, chosen: NDArray[np.int64], chance: NDArray[np.float64] | None) -> Tensor:
-        return torch.from_numpy(self.dataset.conditions.draw(chosen, chance)).to(self.device)
+        return torch.from_numpy(self.dataset.conditions.values(chosen, chance)).to(self.device)
 
     def _pictures(self, chosen: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
         if self._resident is not None:

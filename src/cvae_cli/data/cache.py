@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from cvae_cli.data.dataset import Dataset, Notice, Steps
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.decode import decode_all
 from cvae_cli.data.listing import MOST_LOST, Listing
 from cvae_cli.errors import CorruptError, UsageError
-from cvae_cli.paths import cache_dir, unwritable
+from cvae_cli.events import Callback, Notice, Progress
+from cvae_cli.paths import cache_dir, write_error
 
 _FORMAT = 1
 _ELSEWHERE = "CVAE_HOME puts the cache elsewhere"
@@ -30,7 +31,7 @@ _MARGIN = 20_000_000  # bytes that stay free, whatever is begun
 _NAMED = 3  # damaged pictures that a message names
 
 
-def prepare(listing: Listing, size: int, *, steps: Steps, notice: Notice) -> Dataset:
+def prepare(listing: Listing, size: int, *, callback: Callback) -> Dataset:
     """The pictures of a listing at `size` x `size` in RGB, uint8 `(n, size, size, 3)`, mapped from the cache.
 
     Those that cannot be read are left out. The captions and classes are the listing's; only pixels are kept.
@@ -43,15 +44,19 @@ def prepare(listing: Listing, size: int, *, steps: Steps, notice: Notice) -> Dat
     place = prepared_dir(listing, size)
     broken = _broken(place, listing, size)
     if broken is None:
-        with alone(place, f"preparing {listing.name}", notice):
+        with exclusive(place, f"preparing {listing.name}", callback):
             broken = _broken(place, listing, size)  # another process may have built it while this one waited
             if broken is None:
                 if place.exists():
-                    notice(f"the prepared pictures in {place} are damaged, and made anew")
+                    callback(Notice(f"the prepared pictures in {place} are damaged, and made anew"))
                     shutil.rmtree(place)
-                broken = _build(listing, size, place, steps)
+                broken = _build(listing, size, place, callback)
     if broken:
-        notice(f"{len(broken):,} of {len(listing.files):,} pictures cannot be read and are left out: {_first(broken)}")
+        callback(
+            Notice(
+                f"{len(broken):,} of {len(listing.files):,} pictures cannot be read and are left out: {_first(broken)}"
+            )
+        )
     rows = np.array([row for row, file in enumerate(listing.files) if file not in broken], np.int64)
     shape = (len(listing.files), size, size, 3)
     return Dataset(
@@ -80,7 +85,7 @@ def prepared_dir(listing: Listing, size: int) -> Path:
 
 
 @contextmanager
-def alone(place: Path, what: str, notice: Notice) -> Iterator[None]:
+def exclusive(place: Path, what: str, callback: Callback) -> Iterator[None]:
     """Hold the lock of a place that is to be made, so that of several processes one makes it and the others wait.
 
     Raises:
@@ -92,14 +97,14 @@ def alone(place: Path, what: str, notice: Notice) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            notice(f"another process is {what}; waiting for it")
+            callback(Notice(f"another process is {what}; waiting for it"))
             lock.acquire()
         try:
             yield
         finally:
             lock.release()
     except OSError as error:
-        raise unwritable(place, error, hint=_ELSEWHERE) from error
+        raise write_error(place, error, hint=_ELSEWHERE) from error
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -137,7 +142,7 @@ def _broken(place: Path, listing: Listing, size: int) -> dict[str, str] | None:
         return None
 
 
-def _build(listing: Listing, size: int, place: Path, steps: Steps) -> dict[str, str]:
+def _build(listing: Listing, size: int, place: Path, callback: Callback) -> dict[str, str]:
     """Make the place, or go on where a killed process was, and return why some pictures cannot be read.
 
     Ctrl-C leaves what is done, for the next time; an error does not.
@@ -145,7 +150,7 @@ def _build(listing: Listing, size: int, place: Path, steps: Steps) -> dict[str, 
     part = place.with_name(place.name + ".part")
     try:
         part.mkdir(exist_ok=True)
-        broken = _append_pixels(listing, size, part, steps)
+        broken = _append_pixels(listing, size, part, callback)
         index = {"format": _FORMAT, "size": size, "broken": broken, "files": listing.files}
         append(part / _INDEX, json.dumps(index).encode(), at=0)
         os.replace(part, place)
@@ -156,13 +161,13 @@ def _build(listing: Listing, size: int, place: Path, steps: Steps) -> dict[str, 
     return broken
 
 
-def _append_pixels(listing: Listing, size: int, part: Path, steps: Steps) -> dict[str, str]:
+def _append_pixels(listing: Listing, size: int, part: Path, callback: Callback) -> dict[str, str]:
     pixels, journal = part / _PIXELS, part / _JOURNAL
     row, total = 3 * size * size, len(listing.files)
     done, broken, vouched = _journal(journal, pixels, row)
     require_space(part, (total - done) * row, f"preparing {listing.name}")
     what = f"preparing {listing.name}"
-    steps(what, done, total)
+    callback(Progress(what, done, total))
     with closing(decode_all(listing.root, listing.files[done:], size)) as chunks:
         for content, more in chunks:
             append(pixels, content, at=done * row)
@@ -176,7 +181,7 @@ def _append_pixels(listing: Listing, size: int, part: Path, steps: Steps) -> dic
                     f"more than {MOST_LOST:.0%} of the {total:,} pictures cannot be read: {_first(broken)}",
                     hint=f"the first: {next(iter(broken.values()))}",
                 )
-            steps(what, done, total)
+            callback(Progress(what, done, total))
     return broken
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_cli.config import LabelClass
+from cvae_cli.config.model import LabelClass
 from cvae_cli.data.conditions import Labels
-from cvae_cli.data.dataset import Dataset, whole
-from cvae_cli.download import Digest, Report, fetch
+from cvae_cli.data.dataset import Dataset, dataset_from_pixels
 from cvae_cli.errors import CorruptError, MissingError
+from cvae_cli.events import Callback
 from cvae_cli.paths import datasets_dir
+from cvae_cli.weights.download import Digest, fetch
 
 SPLITS = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
 
@@ -39,20 +40,22 @@ CLASSES = tuple(
 )
 
 
-def load(name: str, split: str, *, data_dir: Path | None, report: Report) -> Dataset:
+def load(name: str, split: str, *, data_dir: Path | None, callback: Callback) -> Dataset:
     """A split, read out of the published archive; see `load_dataset`."""
-    path = _archive(data_dir, report)
+    path = _archive(data_dir, callback)
     records = np.concatenate([_records(path, member) for member in SPLITS[split]])  # (n, 3073)
     labels, planes = records[:, 0], records[:, 1:]
     if labels.max() >= len(CLASSES):
         raise CorruptError(f"{path} has labels beyond its {len(CLASSES)} classes")
     pixels = np.ascontiguousarray(planes.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))  # (n, 32, 32, 3)
-    return whole(name, split, pixels, Labels(labels.astype(np.int64), CLASSES), "not stated by its authors")
+    return dataset_from_pixels(
+        name, split, pixels, Labels(labels.astype(np.int64), CLASSES), "not stated by its authors"
+    )
 
 
-def _archive(data_dir: Path | None, report: Report) -> Path:
+def _archive(data_dir: Path | None, callback: Callback) -> Path:
     if data_dir is None:
-        return fetch(_URL, datasets_dir() / "cifar-10" / _ARCHIVE, digest=_DIGEST, report=report)
+        return fetch(_URL, datasets_dir() / "cifar-10" / _ARCHIVE, digest=_DIGEST, callback=callback)
     if not (data_dir / _ARCHIVE).is_file():
         raise MissingError(
             f"{data_dir} has no {_ARCHIVE}", hint="--data-dir takes a folder with the archive as published"

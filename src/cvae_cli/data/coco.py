@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cvae_cli.data.cache import alone, require_space
-from cvae_cli.data.conditions import captions_of
-from cvae_cli.data.dataset import Notice, Steps
+from cvae_cli.data.cache import exclusive, require_space
+from cvae_cli.data.conditions import make_captions
 from cvae_cli.data.listing import Listing, absent, inside, left_out, one_line
-from cvae_cli.download import Digest, Report, fetch, offline
 from cvae_cli.errors import CorruptError, MissingError
+from cvae_cli.events import Callback, Notice, Progress
 from cvae_cli.paths import datasets_dir
+from cvae_cli.weights.download import Digest, fetch, offline
 
 SPLITS = ("train", "val")
 
@@ -69,7 +69,7 @@ _ARCHIVES = {
 }
 
 
-def listing(split: str, *, data_dir: Path | None, report: Report, steps: Steps, notice: Notice) -> Listing:
+def listing(split: str, *, data_dir: Path | None, callback: Callback) -> Listing:
     """A split, of a copy in the published layout, or fetched into the cache: of the pictures only that split's.
 
     The archives are unpacked and then deleted.
@@ -84,11 +84,11 @@ def listing(split: str, *, data_dir: Path | None, report: Report, steps: Steps, 
     """
     home = data_dir.absolute() if data_dir is not None else datasets_dir() / "coco"
     if data_dir is None:
-        _bring(["annotations", f"{split}2017"], home, report, steps, notice)
+        _bring(["annotations", f"{split}2017"], home, callback)
     return _read(home, split)
 
 
-def _bring(wanted: list[str], home: Path, report: Report, steps: Steps, notice: Notice) -> None:
+def _bring(wanted: list[str], home: Path, callback: Callback) -> None:
     """Fetch and unpack what is not there."""
     wanted = [what for what in wanted if not (home / what).is_dir()]
     if not wanted:
@@ -97,15 +97,15 @@ def _bring(wanted: list[str], home: Path, report: Report, steps: Steps, notice: 
     left = sum(_ARCHIVES[what].size - _arrived(path) for what, path in archives.items())
     require_space(home, left + sum(_ARCHIVES[what].unpacked for what in wanted), "fetching and unpacking COCO")
     if left and not offline():
-        notice(f"fetching {left / 1e6:,.0f} MB of COCO once, into {home}")
+        callback(Notice(f"fetching {left / 1e6:,.0f} MB of COCO once, into {home}"))
     for what, path in archives.items():
-        with alone(home / what, f"fetching COCO's {what}", notice):
+        with exclusive(home / what, f"fetching COCO's {what}", callback):
             if (home / what).is_dir():
                 continue
             archive = _ARCHIVES[what]
             digest = Digest(algorithm="sha256", hexadecimal=archive.sha256)
-            fetch(f"{_BASE}/{archive.url}", path, digest=digest, size=archive.size, report=report)
-            _unpack(path, home / what, archive.members, steps)
+            fetch(f"{_BASE}/{archive.url}", path, digest=digest, size=archive.size, callback=callback)
+            _unpack(path, home / what, archive.members, callback)
             path.unlink()
 
 
@@ -115,7 +115,7 @@ def _arrived(path: Path) -> int:
     return next((each.stat().st_size for each in (path, part) if each.exists()), 0)
 
 
-def _unpack(path: Path, place: Path, members: str, steps: Steps) -> None:
+def _unpack(path: Path, place: Path, members: str, callback: Callback) -> None:
     """Make the folder `place` of the members whose names match; it is there when it is whole."""
     draft = place.with_name(place.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
@@ -130,7 +130,7 @@ def _unpack(path: Path, place: Path, members: str, steps: Steps) -> None:
                 with _reading(path):
                     content = archive.read(member)
                 (draft / member.filename.rpartition("/")[2]).write_bytes(content)
-                steps(f"unpacking {path.name}", number, len(chosen))
+                callback(Progress(f"unpacking {path.name}", number, len(chosen)))
         os.replace(draft, place)
     except CorruptError:
         path.unlink()
@@ -173,7 +173,7 @@ def _read(home: Path, split: str) -> Listing:
         split=split,
         root=home,
         files=tuple(f"{folder.name}/{names[image]}" for image in kept),
-        conditions=captions_of([captions[image] for image in kept]),
+        conditions=make_captions([captions[image] for image in kept]),
         licence="captions CC BY 4.0; each picture under its own Flickr licence",
         notes=notes,
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_cli.config import LabelClass, TextCondition
+from cvae_cli.config.model import LabelClass, TextCondition
 
 Rows = NDArray[np.int64]
 
@@ -29,7 +29,7 @@ class Labels:
     def take(self, rows: Rows) -> "Labels":
         return replace(self, indices=self.indices[rows])
 
-    def draw(self, rows: Rows, chance: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
+    def values(self, rows: Rows, chance: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
         """The conditions of the pictures at `rows`, `(b,)`."""
         return self.indices[rows]
 
@@ -75,9 +75,9 @@ class Captions:
     def compact(self) -> "Captions":
         """Without the captions of other pictures, and not encoded."""
         ends = self.first + self.count
-        return captions_of([list(self.sentences[a:b]) for a, b in zip(self.first, ends, strict=True)])
+        return make_captions([list(self.sentences[a:b]) for a, b in zip(self.first, ends, strict=True)])
 
-    def draw(self, rows: Rows, chance: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
+    def values(self, rows: Rows, chance: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
         """The vector of one caption for each of the pictures at `rows`, `(b, d)`.
 
         Args:
@@ -95,7 +95,7 @@ class Captions:
         return self.sentences[self.first[row]]
 
 
-def captions_of(texts: list[list[str]], **others: Any) -> Captions:
+def make_captions(texts: list[list[str]], **others: Any) -> Captions:
     """The captions of pictures, a list for each."""
     counts = np.array([len(each) for each in texts], np.int64)
     return Captions(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cvae_cli.errors import CvaeError
-from cvae_cli.pictures import open_picture
+from cvae_cli.pictures.opening import open_picture
 
 Chunk = tuple[bytes, dict[str, str]]
 """The pixels of some pictures, one after another, and why some of these are black: they cannot be read."""

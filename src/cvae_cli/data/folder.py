@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cvae_cli.config import LabelClass
-from cvae_cli.data.conditions import Captions, Labels, captions_of
+from cvae_cli.config.model import LabelClass
+from cvae_cli.data.conditions import Captions, Labels, make_captions
 from cvae_cli.data.listing import Listing, absent, left_out, one_line
 from cvae_cli.data.metadata import find_metadata, read_metadata, read_text
 from cvae_cli.errors import MissingError, UsageError, quoted
@@ -92,7 +92,7 @@ def listing(name: str, split: str) -> Listing:
     if classes:
         conditions = Labels(np.array([values[file] for file in files], np.int64), classes)
     else:
-        conditions = captions_of([values[file] for file in files])  # type: ignore[misc]
+        conditions = make_captions([values[file] for file in files])  # type: ignore[misc]
     return Listing(
         name=full_name(name),
         split=split,

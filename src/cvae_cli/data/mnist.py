@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cvae_cli.config import LabelClass
+from cvae_cli.config.model import LabelClass
 from cvae_cli.data.conditions import Labels
-from cvae_cli.data.dataset import Dataset, whole
+from cvae_cli.data.dataset import Dataset, dataset_from_pixels
 from cvae_cli.data.idx import read_idx
-from cvae_cli.download import Digest, Report, fetch
 from cvae_cli.errors import CorruptError, MissingError
+from cvae_cli.events import Callback
 from cvae_cli.paths import datasets_dir
+from cvae_cli.weights.download import Digest, fetch
 
 SPLITS = {"train": "train", "test": "t10k"}
 
@@ -89,20 +90,20 @@ FAMILY = {
 }
 
 
-def load(name: str, split: str, *, data_dir: Path | None, report: Report) -> Dataset:
+def load(name: str, split: str, *, data_dir: Path | None, callback: Callback) -> Dataset:
     """A split, from the published `*-ubyte.gz` files; see `load_dataset`."""
     relative, prefix = FAMILY[name], SPLITS[split]
-    images = read_idx(_file(name, f"{prefix}-images-idx3-ubyte.gz", data_dir, report), dimensions=3)
-    labels = read_idx(_file(name, f"{prefix}-labels-idx1-ubyte.gz", data_dir, report), dimensions=1)
+    images = read_idx(_file(name, f"{prefix}-images-idx3-ubyte.gz", data_dir, callback), dimensions=3)
+    labels = read_idx(_file(name, f"{prefix}-labels-idx1-ubyte.gz", data_dir, callback), dimensions=1)
     if len(images) != len(labels):
         raise CorruptError(f"{name} {split}: {len(images):,} pictures but {len(labels):,} labels")
     if len(images) == 0 or images.shape[1:] != (28, 28) or labels.max() >= len(relative.classes):
         raise CorruptError(f"{name} {split}: not pictures of 28x28 in {len(relative.classes)} classes")
     pixels = images[..., np.newaxis]  # (n, 28, 28, 1)
-    return whole(name, split, pixels, Labels(labels.astype(np.int64), relative.classes), relative.licence)
+    return dataset_from_pixels(name, split, pixels, Labels(labels.astype(np.int64), relative.classes), relative.licence)
 
 
-def _file(name: str, file: str, data_dir: Path | None, report: Report) -> Path:
+def _file(name: str, file: str, data_dir: Path | None, callback: Callback) -> Path:
     if data_dir is not None:
         if not (data_dir / file).is_file():
             raise MissingError(
@@ -120,7 +121,7 @@ def _file(name: str, file: str, data_dir: Path | None, report: Report) -> Path:
     *mirrors, last = published.mirrors
     for mirror in mirrors:
         try:
-            return fetch(mirror + file, path, digest=digest, report=report)
+            return fetch(mirror + file, path, digest=digest, callback=callback)
         except (MissingError, CorruptError):
             continue
-    return fetch(last + file, path, digest=digest, report=report)
+    return fetch(last + file, path, digest=digest, callback=callback)

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from cvae_cli.data.batches import Batches
 from cvae_cli.errors import UsageError
+from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.cvae import CVAE, Bound
-from cvae_cli.processes import world
-from cvae_cli.randomness import noise
+from cvae_cli.runtime.distributed import get_world
+from cvae_cli.runtime.randomness import noise
 
 Steps = Callable[[str, int, int], None]
 _ACTIVE = 0.01  # variance of a latent's posterior mean over the data, from which it counts
 
 
 @torch.inference_mode()
-def bound_on(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
+def evaluate_bound(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
     """Rate and distortion of each picture, `(n,)` float64 in nats, from one sample of the posterior.
 
     Picture i is given the noise of `(seed, i)`, so that two models, or one twice, are measured alike. Several processes
@@ -27,8 +28,8 @@ def bound_on(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
     model.eval()
     rates: list[Float[Tensor, " b"]] = []
     distortions: list[Float[Tensor, " b"]] = []
-    team = world()
-    part = team.rows(len(batches.dataset))
+    world = get_world()
+    part = world.rows(len(batches.dataset))
     first = part.start
     for images, condition in batches.in_order(part):
         epsilon = noise(seed, range(first, first + len(images)), model.latent_shape).to(model.device)
@@ -36,7 +37,7 @@ def bound_on(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
         rates.append(bound.rate)
         distortions.append(bound.distortion)
         first += len(images)
-    return Bound(rate=team.joined(rates).double(), distortion=team.joined(distortions).double())
+    return Bound(rate=world.gather_rows(rates).double(), distortion=world.gather_rows(distortions).double())
 
 
 def require_density(model: CVAE) -> None:
@@ -49,8 +50,8 @@ def require_density(model: CVAE) -> None:
 
 
 @torch.inference_mode()
-def importance_bound_on(
-    model: CVAE, batches: Batches, k: int, *, seed: int = 0, steps: Steps = lambda what, here, total: None
+def importance_weighted_bound(
+    model: CVAE, batches: Batches, k: int, *, seed: int = 0, callback: Callback = ignore
 ) -> Float[Tensor, " n"]:
     """An upper bound on -log p(x | c) of each picture, float64 in nats, that k samples of the posterior make tighter.
 
@@ -62,8 +63,8 @@ def importance_bound_on(
     require_density(model)
     model.eval()
     bounds = []
-    team = world()
-    part = team.rows(len(batches.dataset))
+    world = get_world()
+    part = world.rows(len(batches.dataset))
     first = part.start
     for images, condition in batches.in_order(part):
         posterior = model.posterior(images, condition)
@@ -75,8 +76,8 @@ def importance_bound_on(
             weights.append(model.prior.log_prob(z, condition) - posterior.log_prob(z) - distortion)
         bounds.append(math.log(k) - torch.stack(weights).cpu().double().logsumexp(0))
         first += len(images)
-        steps("importance-weighted bound", first - part.start, part.stop - part.start)
-    return team.joined(bounds)
+        callback(Progress("importance-weighted bound", first - part.start, part.stop - part.start))
+    return world.gather_rows(bounds)
 
 
 @torch.inference_mode()
@@ -86,7 +87,7 @@ def active_units(model: CVAE, batches: Batches) -> int:
     Burda, Grosse & Salakhutdinov 2016, section 5.2, with their threshold of 0.01 on the variance.
     """
     model.eval()
-    team = world()
-    part = team.rows(len(batches.dataset))
+    world = get_world()
+    part = world.rows(len(batches.dataset))
     means = [model.posterior(*batch).mean.flatten(1) for batch in batches.in_order(part)]
-    return int((team.joined(means).double().var(0, unbiased=False) > _ACTIVE).sum())
+    return int((world.gather_rows(means).double().var(0, unbiased=False) > _ACTIVE).sum())

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from cvae_cli.download import Report
+from cvae_cli.events import Callback, ignore
 from cvae_cli.text.clip_source import ClipSource, load_tensors, resolve, tokenizer, unbuildable
 
 _TOGETHER = 64  # pictures, or captions, that pass the model at once
@@ -25,7 +25,7 @@ class ClipJudge:
         self,
         model: str | None = None,
         device: torch.device | None = None,
-        report: Report = lambda here, total: None,
+        callback: Callback = ignore,
     ) -> None:
         """Load the whole model, in float32.
 
@@ -36,7 +36,7 @@ class ClipJudge:
         Raises:
             UsageError, MissingError, CorruptError: see `clip_source.resolve`.
         """
-        self._source = resolve(model, report)
+        self._source = resolve(model, callback)
         self._device = device or torch.device("cpu")
         self._tokenizer = tokenizer(self._source)
         self._model, self._preprocess = _whole_model(self._source)

@@ -45,7 +45,7 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
 
 def load_fashion_cnn(device: torch.device) -> FashionCNN:
     """The classifier that ships with the package."""
-    from cvae_cli.models.pretrained import named_tensors, read_tensors
+    from cvae_cli.models.tensors import named_tensors, read_tensors
 
     network = FashionCNN()
     read_tensors(WEIGHTS, into=named_tensors(network))

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from cvae_cli.download import Report, sha256
 from cvae_cli.errors import CorruptError
 from cvae_cli.evaluation.clip_score import ClipJudge
+from cvae_cli.events import Callback
+from cvae_cli.weights.download import sha256
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Features:
     protocol: dict[str, Any] = field(default_factory=dict)
 
 
-def fashion_features(device: torch.device, report: Report) -> Features:
+def fashion_features(device: torch.device, callback: Callback) -> Features:
     """The classifier that ships with the package; offline."""
     from cvae_cli.evaluation.fashion_cnn import VERSION, WEIGHTS, load_fashion_cnn
 
@@ -32,7 +33,7 @@ def fashion_features(device: torch.device, report: Report) -> Features:
     )
 
 
-def inception_features(device: torch.device, report: Report) -> Features:
+def inception_features(device: torch.device, callback: Callback) -> Features:
     """Inception-v3 with the weights of the original FID, resized as TensorFlow 1 did (no antialiasing).
 
     Heusel et al. 2017; weights and resizing as in torch-fidelity, so that numbers compare with the literature's.
@@ -42,10 +43,10 @@ def inception_features(device: torch.device, report: Report) -> Features:
     """
     from torchmetrics.image.fid import NoTrainInceptionV3
 
-    from cvae_cli import weights
+    from cvae_cli.weights import registry as weights
 
     entry = weights.get("inception")
-    path = weights.require(entry, report)
+    path = weights.require(entry, callback)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)  # a pickle, read without running it
         copy = io.BytesIO()
@@ -66,13 +67,13 @@ def inception_features(device: torch.device, report: Report) -> Features:
     return Features(network.to(device), protocol)
 
 
-def clip_features(model: str | None, device: torch.device, report: Report) -> Features:
+def clip_features(model: str | None, device: torch.device, callback: Callback) -> Features:
     """A CLIP model as the judge of pictures and their captions; see `clip_score.ClipJudge`."""
-    judge = ClipJudge(model, device, report)
+    judge = ClipJudge(model, device, callback)
     return Features(judge, judge.protocol)
 
 
-EXTRACTORS: dict[str, Callable[[torch.device, Report], Features]] = {
+EXTRACTORS: dict[str, Callable[[torch.device, Callback], Features]] = {
     "fid": inception_features,
     "fid-fashion": fashion_features,
     "accuracy": fashion_features,

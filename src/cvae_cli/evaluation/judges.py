@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cvae_cli.evaluation.clip_score import ClipJudge, clip_score, retrieval
 from cvae_cli.evaluation.fashion_cnn import FashionCNN
-from cvae_cli.processes import world
+from cvae_cli.runtime.distributed import get_world
 
 Pictures = UInt8[Tensor, "n 3 h w"]
 
@@ -63,7 +63,7 @@ class Agreement(Judge):
         self.seen += len(texts)
 
     def scores(self) -> dict[str, float]:
-        agreed, seen = (sum(counts) for counts in zip(*world().all_of((self.agreed, self.seen)), strict=True))
+        agreed, seen = (sum(counts) for counts in zip(*get_world().all_gather((self.agreed, self.seen)), strict=True))
         return {"accuracy": agreed / seen}
 
 
@@ -87,7 +87,7 @@ class Neighbours(Judge):
         self.real.append(self.network(real).cpu())
 
     def scores(self) -> dict[str, float]:
-        drawn, real = world().joined(self.drawn), world().joined(self.real)
+        drawn, real = get_world().gather_rows(self.drawn), get_world().gather_rows(self.real)
         reach_of_drawn, reach_of_real = _reach(drawn, self._RECALL_K), _reach(real, self._COVERAGE_K)
         recalled = covered = 0
         for start in range(0, len(real), _ROWS):
@@ -121,13 +121,13 @@ class CaptionMatch(Judge):
         self.texts.append(self.clip.texts(texts))
 
     def scores(self) -> dict[str, float]:
-        drawn, real, texts = (world().joined(part) for part in (self.drawn, self.real, self.texts))
+        drawn, real, texts = (get_world().gather_rows(part) for part in (self.drawn, self.real, self.texts))
         # in groups at random: neighbours in a data set may show the same
         order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0))
         drawn, real, texts = drawn[order], real[order], texts[order]
         return {
             "clip-score": clip_score(drawn, texts).mean().item(),
-            "clip-score captions cut": sum(world().all_of(self.clip.cut - self.cut_before)),
+            "clip-score captions cut": sum(get_world().all_gather(self.clip.cut - self.cut_before)),
             "clip-score of real pictures": clip_score(real, texts).mean().item(),
             "retrieval": retrieval(drawn, texts, GROUP),
             "retrieval of real pictures": retrieval(real, texts, GROUP),

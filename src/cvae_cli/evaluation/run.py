@@ -14,19 +14,19 @@ from torch import Tensor
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.mnist import FAMILY
-from cvae_cli.download import Report
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import metrics
-from cvae_cli.evaluation.bound import active_units, bound_on, importance_bound_on, require_density
+from cvae_cli.evaluation.bound import active_units, evaluate_bound, importance_weighted_bound, require_density
 from cvae_cli.evaluation.clip_score import ClipJudge
 from cvae_cli.evaluation.fashion_cnn import FashionCNN
 from cvae_cli.evaluation.features import BY_CLIP, BY_NEIGHBOURS, EXTRACTORS, FRECHET_DISTANCES, Features, clip_features
 from cvae_cli.evaluation.judges import Agreement, CaptionMatch, Frechet, Judge, Neighbours
 from cvae_cli.evaluation.metrics import Metric
+from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.pixels import to_uint8
-from cvae_cli.processes import world
-from cvae_cli.randomness import noise
+from cvae_cli.pictures.pixels import to_uint8
+from cvae_cli.runtime.distributed import get_world
+from cvae_cli.runtime.randomness import noise
 
 _BATCH = 128
 
@@ -80,7 +80,7 @@ def check(chosen: Sequence[Metric], model: CVAE, dataset: Dataset) -> None:
 
 
 def load_features(
-    chosen: Sequence[Metric], device: torch.device, report: Report, *, clip: str | None = None
+    chosen: Sequence[Metric], device: torch.device, callback: Callback, *, clip: str | None = None
 ) -> dict[str, Features]:
     """The networks that the metrics need, by metric name; weights that are absent are fetched.
 
@@ -91,9 +91,9 @@ def load_features(
         MissingError: they cannot be had.
     """
     place = _judging_device(device)
-    features = {metric.name: EXTRACTORS[metric.name](place, report) for metric in chosen if metric.name in EXTRACTORS}
+    features = {metric.name: EXTRACTORS[metric.name](place, callback) for metric in chosen if metric.name in EXTRACTORS}
     if by_clip := [metric.name for metric in chosen if metric.name in BY_CLIP]:
-        features |= dict.fromkeys(by_clip, clip_features(clip, place, report))
+        features |= dict.fromkeys(by_clip, clip_features(clip, place, callback))
     return features
 
 
@@ -109,7 +109,7 @@ def evaluate(
     *,
     features: dict[str, Features],
     settings: Settings = Settings(),
-    steps: Steps = lambda what, here, total: None,
+    callback: Callback = ignore,
 ) -> Scores:
     """Measure a model on a data set.
 
@@ -117,8 +117,8 @@ def evaluate(
     8 bits before they are measured. Several processes share the pictures, and each has the scores of all.
     """
     check(chosen, model, dataset)
-    if len(dataset) < world().size:
-        raise UsageError(f"{len(dataset)} pictures are too few for {world().size} processes")
+    if len(dataset) < get_world().size:
+        raise UsageError(f"{len(dataset)} pictures are too few for {get_world().size} processes")
     model.eval()
     values: dict[str, float | None] = {}
     details: dict[str, float | None] = {}
@@ -126,12 +126,12 @@ def evaluate(
     batches = Batches(dataset, batch_size=_BATCH, device=model.device)
     if "reconstructions" in of:
         names = [metric.name for metric in chosen if metric.of == "reconstructions"]
-        values |= _reconstruction_scores(model, batches, names, settings, steps)
+        values |= _reconstruction_scores(model, batches, names, settings, callback)
     if "bound" in of:
         wanted = {metric.name for metric in chosen if metric.of == "bound"}
-        values |= _bound_scores(model, batches, wanted, settings, steps)
+        values |= _bound_scores(model, batches, wanted, settings, callback)
     if "samples" in of:
-        values |= _sample_scores(model, dataset, chosen, features, settings, steps)
+        values |= _sample_scores(model, dataset, chosen, features, settings, callback)
     wanted = {metric.name for metric in chosen}
     # what a judge says besides the metrics asked for is a detail of one that was, or nobody's question
     details |= {name: value for name, value in values.items() if name.split(" ")[0] in wanted - {name}}
@@ -139,12 +139,12 @@ def evaluate(
 
 
 def _reconstruction_scores(
-    model: CVAE, batches: Batches, names: Sequence[str], settings: Settings, steps: Steps
+    model: CVAE, batches: Batches, names: Sequence[str], settings: Settings, callback: Callback
 ) -> dict[str, float]:
     functions = {"mse": metrics.squared_error, "ssim": metrics.ssim, "psnr": metrics.psnr}
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    team = world()
-    part = team.rows(len(batches.dataset))
+    world = get_world()
+    part = world.rows(len(batches.dataset))
     done = part.start
     for images, condition in batches.in_order(part):
         epsilon = None
@@ -155,16 +155,16 @@ def _reconstruction_scores(
         for name in names:
             parts[name].append(functions[name](images, reconstructions))
         done += len(images)
-        steps("reconstructions", done - part.start, part.stop - part.start)
-    return {name: team.joined(values).double().mean().item() for name, values in parts.items()}
+        callback(Progress("reconstructions", done - part.start, part.stop - part.start))
+    return {name: world.gather_rows(values).double().mean().item() for name, values in parts.items()}
 
 
 def _bound_scores(
-    model: CVAE, batches: Batches, names: set[str], settings: Settings, steps: Steps
+    model: CVAE, batches: Batches, names: set[str], settings: Settings, callback: Callback
 ) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
     if names & {"elbo", "rate", "distortion", "bits-per-dim"}:
-        bound = bound_on(model, batches, seed=settings.seed)
+        bound = evaluate_bound(model, batches, seed=settings.seed)
         nats = bound.negative_elbo.mean().item()
         shape = model.config.image
         bits = nats / math.log(2) / (shape.size * shape.size * shape.channels)
@@ -174,7 +174,7 @@ def _bound_scores(
     if "active-units" in names:
         values["active-units"] = active_units(model, batches)
     if "iwae" in names:
-        bounds = importance_bound_on(model, batches, settings.k, seed=settings.seed, steps=steps)
+        bounds = importance_weighted_bound(model, batches, settings.k, seed=settings.seed, callback=callback)
         values["iwae"] = bounds.mean().item()
     return values
 
@@ -185,14 +185,14 @@ def _sample_scores(
     chosen: Sequence[Metric],
     features: dict[str, Features],
     settings: Settings,
-    steps: Steps,
+    callback: Callback,
 ) -> dict[str, float]:
     place = _judging_device(model.device)
     judges = _judges(chosen, features, place)
-    part = world().rows(len(dataset))
+    part = get_world().rows(len(dataset))
     for start in range(part.start, part.stop, _BATCH):
         rows = np.arange(start, min(start + _BATCH, part.stop))
-        asked = torch.from_numpy(dataset.conditions.draw(rows))
+        asked = torch.from_numpy(dataset.conditions.values(rows))
         drawn = model.sample(
             asked.to(model.device),
             seed=settings.seed,
@@ -204,7 +204,7 @@ def _sample_scores(
         texts = [dataset.conditions.text(row) for row in rows.tolist()]
         for judge in judges:
             judge.see(_three_channels(to_uint8(drawn)).to(place), _three_channels(real).to(place), texts)
-        steps("samples", start + len(rows) - part.start, part.stop - part.start)
+        callback(Progress("samples", start + len(rows) - part.start, part.stop - part.start))
     return {name: value for judge in judges for name, value in judge.scores().items()}
 
 

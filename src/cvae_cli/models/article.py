@@ -5,7 +5,7 @@ import math
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cvae_cli import config
+from cvae_cli.config import model as config
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition, Join, as_vector, embedding
 from cvae_cli.models.network import Network

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cvae_cli import config
+from cvae_cli.config import model as config
 
 Condition = Tensor
 

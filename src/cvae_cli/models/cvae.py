@@ -1,6 +1,6 @@
 """The conditional variational autoencoder: one class, in which training and sampling can be compared line by line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from cvae_cli import randomness
-from cvae_cli.config import ModelConfig
-from cvae_cli.errors import UsageError
+from cvae_cli.config.model import ModelConfig
+from cvae_cli.errors import CorruptError, CvaeError, UsageError
+from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.models import pretrained
+from cvae_cli.models.build import build_likelihood, build_network, build_prior
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.likelihood import build_likelihood
-from cvae_cli.models.network import Latents, build_network
-from cvae_cli.models.prior import build_prior
+from cvae_cli.models.network import Latents
+from cvae_cli.models.tensors import named_tensors, read_tensors, write_tensors
+from cvae_cli.runtime import randomness
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -155,17 +157,26 @@ class CVAE(nn.Module):
             MissingError: the folder lacks a file, or the Hub cannot be reached.
             CorruptError: a file is damaged, of the wrong kind or of another model.
         """
-        from cvae_cli.models.pretrained import load
+        folder = pretrained.find(model)
+        config = pretrained.read_config(folder)
+        try:
+            loaded = cls(config)
+        except CvaeError as error:  # settings that are right one by one and do not fit each other
+            raise CorruptError(f"{folder / pretrained.CONFIG}: {error.message}") from error
+        read_tensors(folder / pretrained.WEIGHTS, into=named_tensors(loaded))
+        return loaded.eval().to(device)
 
-        return load(cls, model).to(device)
+    def save_pretrained(self, folder: str | Path, *, card: str = "", tensors: dict[str, Tensor] | None = None) -> None:
+        """Write `config.json`, `model.safetensors` and the model card into `folder`, each file whole or not at all.
 
-    def save_pretrained(self, folder: str | Path, *, card: str = "") -> None:
-        """Write `config.json`, `model.safetensors` and the model card into `folder`."""
-        from cvae_cli.models.pretrained import save
+        Args:
+            card: the model card, Markdown.
+            tensors: weights to write in place of the model's own, as when they are rounded.
+        """
+        pretrained.write_config(Path(folder), self.config, card=card)
+        write_tensors(Path(folder) / pretrained.WEIGHTS, named_tensors(self) if tensors is None else tensors)
 
-        save(self, Path(folder), card=card)
-
-    def condition(self, prompts: Sequence[str], *, notice: Callable[[str], None] = lambda text: None) -> Condition:
+    def condition(self, prompts: Sequence[str], *, callback: Callback = ignore) -> Condition:
         """The condition that each prompt asks for, a row a prompt.
 
         Args:
@@ -178,14 +189,16 @@ class CVAE(nn.Module):
         from cvae_cli.text.condition import condition
 
         if not self.is_conditional:
-            notice(f"{self.config.name} has no condition: it ignores what a prompt says")
-        return condition(self.config.condition, prompts, ignored=not self.is_conditional, notice=notice).to(self.device)
+            callback(Notice(f"{self.config.name} has no condition: it ignores what a prompt says", is_warning=True))
+        return condition(self.config.condition, prompts, ignored=not self.is_conditional, callback=callback).to(
+            self.device
+        )
 
     def generate(
         self, prompt: str, *, n: int = 1, seed: int = 0, temperature: float = 1.0, guidance: float | None = None
     ) -> list["Image.Image"]:
         """`n` pictures for a prompt; the same prompt and seed give the same pictures, whatever `n`."""
-        from cvae_cli.pictures import to_pil
+        from cvae_cli.pictures.grid import to_pil
 
         if n < 1:
             raise UsageError(f"n must be at least 1, not {n}")

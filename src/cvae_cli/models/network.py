@@ -1,11 +1,10 @@
-"""What a network offers to the model around it, and which settings build which network."""
+"""What a network offers to the model around it."""
 
 from abc import ABC, abstractmethod
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cvae_cli import config
 from cvae_cli.models.condition import Condition
 
 Latents = Float[Tensor, "b *d"]
@@ -28,24 +27,3 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def decode(self, z: Latents, condition: Condition) -> Float[Tensor, "b c h w"]:
         """One unbounded number a pixel, for the likelihood to read."""
-
-
-def build_network(settings: config.ModelConfig) -> Network:
-    """The network that a configuration describes.
-
-    Raises:
-        UsageError: the network does not fit the size of the pictures.
-    """
-    match settings.architecture.network:
-        case config.ArticleNetwork():
-            from cvae_cli.models.article import FashionNetwork, PhotoNetwork
-
-            return FashionNetwork(settings) if settings.image.size == 28 else PhotoNetwork(settings)
-        case config.ResidualNetwork():
-            from cvae_cli.models.residual import ResidualNetwork
-
-            return ResidualNetwork(settings)
-        case config.DenseNetwork():
-            from cvae_cli.models.dense import DenseNetwork
-
-            return DenseNetwork(settings)

@@ -5,23 +5,12 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
-from cvae_cli import hub
-from cvae_cli.config import ModelConfig
+from cvae_cli.config.base import SettingsError, build
+from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean, quoted
-from cvae_cli.paths import bundled_dir, replacing, write_text
-from cvae_cli.settings import SettingsError, build
-
-if TYPE_CHECKING:
-    from cvae_cli.models.cvae import CVAE
-
-    M = TypeVar("M", bound=CVAE)
+from cvae_cli.paths import bundled_dir, write_text
+from cvae_cli.weights import hub
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 STAGE = "prior"
@@ -33,29 +22,6 @@ _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 def bundled_models() -> list[str]:
     """The names of the models that came along."""
     return sorted(path.parent.name for path in bundled_dir().glob(f"*/{CONFIG}"))
-
-
-def load(cls: "type[M]", model: str | Path) -> "M":
-    """See `CVAE.from_pretrained`."""
-    folder = find(model)
-    config = read_config(folder)
-    try:
-        network = cls(config)
-    except CvaeError as error:  # settings that pass one by one and do not fit each other
-        raise CorruptError(f"{folder / CONFIG}: {error.message}") from error
-    read_tensors(folder / WEIGHTS, into=named_tensors(network))
-    return network.eval()
-
-
-def save(model: "CVAE", folder: Path, *, tensors: dict[str, Tensor] | None = None, card: str = "") -> None:
-    """Write a model folder, file by file; each is replaced whole.
-
-    Args:
-        tensors: weights to save in place of the model's own, as when they are rounded.
-    """
-    write_text(folder / CONFIG, json.dumps(model.config.to_dict(), indent=2) + "\n")
-    write_text(folder / CARD, card)
-    write_tensors(folder / WEIGHTS, named_tensors(model) if tensors is None else tensors)
 
 
 def find(model: str | Path) -> Path:
@@ -115,57 +81,13 @@ def read_config(folder: Path) -> ModelConfig:
         raise CorruptError(f"{path}: {error}") from error
 
 
+def write_config(folder: Path, config: ModelConfig, *, card: str) -> None:
+    """Write the configuration and the model card into a model folder; each file is replaced as a whole."""
+    write_text(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
+    write_text(folder / CARD, card)
+
+
 def digest(folder: Path) -> str:
     """The SHA-256 of the weights in a model folder."""
     with (folder / WEIGHTS).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer by name, one that is shared only once: what a weights file holds."""
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all."""
-    try:
-        with replacing(path) as draft:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, draft, metadata)
-    except SafetensorError as error:
-        if code := re.search(r"os error (\d+)", str(error)):  # a full disk and its like, wrapped by the library
-            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
-        raise
-
-
-def read_tensors(path: Path, *, into: dict[str, Tensor]) -> None:
-    """Copy the tensors of a safetensors file into those of the same names.
-
-    Raises:
-        CorruptError: damaged, or not exactly the names and shapes asked for.
-    """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, ValueError) as error:
-        raise CorruptError(f"{path} is damaged or not a safetensors file ({error})") from error
-    copy_tensors(tensors, into, source=path)
-
-
-@torch.no_grad()
-def copy_tensors(tensors: dict[str, Tensor], into: dict[str, Tensor], *, source: Path) -> None:
-    """Copy tensors into those of the same names.
-
-    Raises:
-        CorruptError: not exactly the same names and shapes, or values that no weights have.
-    """
-    if missing := sorted(into.keys() ^ tensors.keys()):
-        verb = "lacks" if missing[0] in into else "has the unknown"
-        raise CorruptError(f'{source} does not fit its settings: it {verb} tensor "{missing[0]}"')
-    for name, tensor in into.items():
-        given = tensors[name]
-        if tensor.shape != given.shape:
-            raise CorruptError(
-                f'{source} does not fit its settings: "{name}" is {tuple(given.shape)}, not {tuple(tensor.shape)}'
-            )
-        if tensor.is_floating_point() != given.is_floating_point() or not given.isfinite().all():
-            raise CorruptError(f'{source} does not fit its settings: "{name}" has numbers that no weights have')
-        tensor.copy_(given)

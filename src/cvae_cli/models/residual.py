@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cvae_cli import config
+from cvae_cli.config import model as config
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition, Join, as_vector
 from cvae_cli.models.network import Latents, Network

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cvae_cli.config import ClipCondition
-from cvae_cli.download import Report
+from cvae_cli.config.model import ClipCondition
 from cvae_cli.errors import UsageError, quoted
+from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.text.clip_source import ClipSource, load_tensors, resolve, tokenizer, unbuildable
-from cvae_cli.text.encoder import Notice, TextEncoder
+from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.text.sentences import fitting, sentences
 
 _TOGETHER = 256  # sentences that pass the tower at once on a GPU
@@ -34,7 +34,7 @@ class ClipEncoder(TextEncoder):
         model: str | None = None,
         *,
         device: torch.device | None = None,
-        report: Report = lambda here, total: None,
+        callback: Callback = ignore,
     ) -> None:
         """Load the text tower alone.
 
@@ -45,7 +45,7 @@ class ClipEncoder(TextEncoder):
         Raises:
             UsageError, MissingError, CorruptError: see `resolve`.
         """
-        source = resolve(model, report)
+        source = resolve(model, callback)
         self._tokenizer = tokenizer(source)
         self._device = device or torch.device("cpu")
         self._tower = _text_tower(source).to(self._device)
@@ -54,24 +54,27 @@ class ClipEncoder(TextEncoder):
         width = self._tower.output_dim if projected else self._tower.width
         self.settings = ClipCondition(model=source.name, width=width, sha256=source.sha256)
 
-    def encode(self, texts: Sequence[str], *, notice: Notice = lambda text: None) -> Float[Tensor, "n width"]:
+    def encode(self, texts: Sequence[str], *, callback: Callback = ignore) -> Float[Tensor, "n width"]:
         """See `TextEncoder.encode`."""
         if isinstance(texts, str):
             raise TypeError("encode takes a list of texts, and was given one text")
-        pieces = [self._pieces(text, notice) for text in texts]
+        pieces = [self._pieces(text, callback) for text in texts]
         vectors = self._vectors(list(dict.fromkeys(piece for text in pieces for piece in text)))
         means = [torch.stack([vectors[piece] for piece in text]).mean(dim=0) for text in pieces]
         return torch.stack(means) if means else torch.empty(0, self.settings.width)
 
-    def _pieces(self, text: str, notice: Notice) -> list[str]:
+    def _pieces(self, text: str, callback: Callback) -> list[str]:
         """A text's sentences, those that are too long for the tower in parts; each counts as one in the mean."""
         limit = self._tokenizer.context_length - 2  # a token for the start, one for the end
         whole = sentences(text)
         pieces = [piece for sentence in whole for piece in fitting(sentence, limit, self._count)]
         if len(pieces) > len(whole):
-            notice(
-                f"{quoted(text)} has a sentence of more than {limit} tokens, which CLIP cannot read at once: "
-                "it is encoded in parts"
+            callback(
+                Notice(
+                    f"{quoted(text)} has a sentence of more than {limit} tokens, which CLIP cannot read at once: "
+                    "it is encoded in parts",
+                    is_warning=True,
+                )
             )
         said = [piece for piece in pieces if self._count(piece)]
         if not said:

@@ -14,9 +14,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from cvae_cli import hub, weights
-from cvae_cli.download import Report, sha256
 from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean, quoted
+from cvae_cli.events import Callback, ignore
+from cvae_cli.weights import hub
+from cvae_cli.weights import registry as weights
+from cvae_cli.weights.download import sha256
 
 DEFAULT = "ViT-B-32-quickgelu/openai"
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
@@ -45,7 +47,7 @@ class ClipSource:
     sha256: str
 
 
-def resolve(model: str | None, report: Report = lambda here, total: None) -> ClipSource:
+def resolve(model: str | None, callback: Callback = ignore) -> ClipSource:
     """Find a CLIP model, and fetch it unless it is here.
 
     Args:
@@ -62,7 +64,7 @@ def resolve(model: str | None, report: Report = lambda here, total: None) -> Cli
     name = model or DEFAULT
     architecture, _, tag = name.partition("/")
     if architecture in open_clip.list_models():
-        return _published(architecture, tag, report)
+        return _published(architecture, tag, callback)
     if os.path.isdir(name) or os.path.isabs(name) or name.startswith((".", "~")):
         return _saved(Path(os.path.expanduser(name)))
     raise UsageError(
@@ -112,7 +114,7 @@ def load_tensors(module: nn.Module, source: ClipSource, *, without: str | None =
         raise CorruptError(f"{source.weights} is damaged or not a safetensors file ({error})") from error
 
 
-def _published(architecture: str, tag: str, report: Report) -> ClipSource:
+def _published(architecture: str, tag: str, callback: Callback) -> ClipSource:
     """A model that open_clip knows by name.
 
     Which activation it was trained with is a property of the tag. Weights of the one kind give vectors in the network
@@ -141,12 +143,14 @@ def _published(architecture: str, tag: str, report: Report) -> ClipSource:
     _check_words(name, model)
     if name == DEFAULT:
         entry = weights.get("clip")
-        return ClipSource(name, model, about, weights.require(entry, report), entry.sha256)  # `require` has verified it
-    path = _fetch(name, about, report)
+        return ClipSource(
+            name, model, about, weights.require(entry, callback), entry.sha256
+        )  # `require` has verified it
+    path = _fetch(name, about, callback)
     return ClipSource(name, model, about, path, sha256(path))
 
 
-def _fetch(name: str, about: dict[str, Any], report: Report) -> Path:
+def _fetch(name: str, about: dict[str, Any], callback: Callback) -> Path:
     """The safetensors file of a published model, from the Hub's cache where it is there."""
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
@@ -161,7 +165,7 @@ def _fetch(name: str, about: dict[str, Any], report: Report) -> Path:
     if cached := hub.cached_file(repo, file, _REVISION):
         return cached
     try:
-        return hub.fetch_file(repo, file, _REVISION, report=report)
+        return hub.fetch_file(repo, file, _REVISION, callback=callback)
     except MissingError as error:
         if isinstance(error.__cause__, RemoteEntryNotFoundError):
             raise pickled from error

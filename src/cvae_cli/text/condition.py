@@ -6,29 +6,30 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from cvae_cli import config
-from cvae_cli.config import LabelClass, TextCondition
+from cvae_cli.config import model as config
+from cvae_cli.config.model import LabelClass, TextCondition
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.download import Report
 from cvae_cli.errors import UsageError, quoted
-from cvae_cli.text.encoder import Notice, TextEncoder, same_encoder
+from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.text.catalog import load_matching_encoder
+from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.text.labels import match
-from cvae_cli.text.vectors import Steps, with_vectors
+from cvae_cli.text.vectors import with_vectors
 
 _encoders: dict[TextCondition, TextEncoder] = {}
 
 
 def encoder_for(
-    settings: TextCondition, *, device: torch.device | None = None, report: Report = lambda here, total: None
+    settings: TextCondition, *, device: torch.device | None = None, callback: Callback = ignore
 ) -> TextEncoder:
     """The encoder that a model learned with, read once and kept.
 
     Raises:
-        MissingError, CorruptError: see `same_encoder`.
+        MissingError, CorruptError: see `load_matching_encoder`.
     """
     if settings not in _encoders:
-        _encoders[settings] = same_encoder(settings, report, device)
+        _encoders[settings] = load_matching_encoder(settings, callback, device)
     return _encoders[settings]
 
 
@@ -37,7 +38,7 @@ def condition(
     prompts: Sequence[str],
     *,
     ignored: bool = False,
-    notice: Notice = lambda text: None,
+    callback: Callback = ignore,
 ) -> Tensor:
     """The condition that each prompt asks for, a row a prompt, on the CPU; see `CVAE.condition`.
 
@@ -48,26 +49,30 @@ def condition(
         case config.LabelCondition() if ignored:
             return torch.zeros(len(prompts), dtype=torch.long)
         case config.LabelCondition():
-            return torch.tensor([_class_index(prompt, settings.classes, notice) for prompt in prompts])
+            return torch.tensor([_class_index(prompt, settings.classes, callback) for prompt in prompts])
         case config.StaticCondition() | config.ClipCondition() if ignored:
             return torch.zeros(len(prompts), settings.width)
         case config.StaticCondition() | config.ClipCondition():
-            return encoder_for(settings).encode(prompts, notice=notice)
+            return encoder_for(settings).encode(prompts, callback=callback)
 
 
-def _class_index(prompt: str, classes: Sequence[LabelClass], notice: Notice) -> int:
+def _class_index(prompt: str, classes: Sequence[LabelClass], callback: Callback) -> int:
     found = match(prompt, classes)
     if found.others:
-        notice(f"{quoted(prompt)} names several classes: drawing {found.name}, not {', '.join(found.others)}")
+        callback(
+            Notice(
+                f"{quoted(prompt)} names several classes: drawing {found.name}, not {', '.join(found.others)}",
+                is_warning=True,
+            )
+        )
     return found.index
 
 
-def conditioned(
+def with_conditions(
     dataset: Dataset,
     encoder: TextEncoder | None,
     *,
-    steps: Steps = lambda what, here, total: None,
-    notice: Notice = lambda text: None,
+    callback: Callback = ignore,
 ) -> Dataset:
     """The data set with the conditions that a new model is to learn from.
 
@@ -78,19 +83,17 @@ def conditioned(
         UsageError: a data set of captions and no encoder.
     """
     if encoder is not None:
-        return _with_vectors(dataset, encoder, steps, notice)
+        return _with_vectors(dataset, encoder, callback)
     if not isinstance(dataset.conditions, Labels):
         raise UsageError(f"{dataset.name} has captions, no classes")
     return dataset
 
 
-def conditioned_like(
+def with_model_conditions(
     dataset: Dataset,
     settings: config.Condition,
     *,
-    report: Report = lambda here, total: None,
-    steps: Steps = lambda what, here, total: None,
-    notice: Notice = lambda text: None,
+    callback: Callback = ignore,
 ) -> Dataset:
     """The data set with conditions of the kind that a model knows.
 
@@ -99,7 +102,7 @@ def conditioned_like(
         MissingError, CorruptError: the model's text encoder is not here.
     """
     if isinstance(settings, TextCondition):
-        return _with_vectors(dataset, encoder_for(settings, report=report), steps, notice)
+        return _with_vectors(dataset, encoder_for(settings, callback=callback), callback)
     if not isinstance(dataset.conditions, Labels):
         raise UsageError(f"the model knows classes, and {dataset.name} has captions")
     if [each.name for each in dataset.conditions.classes] != settings.names:
@@ -107,13 +110,13 @@ def conditioned_like(
     return dataset
 
 
-def _with_vectors(dataset: Dataset, encoder: TextEncoder, steps: Steps, notice: Notice) -> Dataset:
+def _with_vectors(dataset: Dataset, encoder: TextEncoder, callback: Callback) -> Dataset:
     conditions = dataset.conditions
     captions = conditions.captions() if isinstance(conditions, Labels) else conditions
-    return with_vectors(replace(dataset, conditions=captions), encoder, steps=steps, notice=notice)
+    return with_vectors(replace(dataset, conditions=captions), encoder, callback=callback)
 
 
-def settings_of(dataset: Dataset) -> config.Condition:
+def condition_config(dataset: Dataset) -> config.Condition:
     """What a model must know of a data set's conditions to be told of others."""
     match dataset.conditions:
         case Labels(classes=classes):

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cvae_cli.config import LabelClass
+from cvae_cli.config.model import LabelClass
 from cvae_cli.errors import UsageError, did_you_mean, quoted
 
 Tokens = tuple[str, ...]

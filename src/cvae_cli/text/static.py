@@ -24,9 +24,10 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from cvae_cli.config import StaticCondition
+from cvae_cli.config.model import StaticCondition
 from cvae_cli.errors import UsageError, quoted
-from cvae_cli.text.encoder import Notice, TextEncoder
+from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.text.encoder import TextEncoder
 
 VECTORS = Path(__file__).with_name("static.safetensors")
 TOKENIZER = Path(__file__).with_name("static-tokenizer.json")
@@ -60,7 +61,7 @@ class StaticEncoder(TextEncoder):
             width=self._vectors.shape[1], sha256=hashlib.sha256(b"".join(files)).hexdigest()
         )
 
-    def encode(self, texts: Sequence[str], *, notice: Notice = lambda text: None) -> Float[Tensor, "n width"]:
+    def encode(self, texts: Sequence[str], *, callback: Callback = ignore) -> Float[Tensor, "n width"]:
         """See `TextEncoder.encode`; a text's vector is the same to the bit, whatever is encoded beside it."""
         vectors = torch.empty(len(texts), self.settings.width)
         unknown: dict[str, None] = {}  # a set that keeps its order
@@ -81,7 +82,7 @@ class StaticEncoder(TextEncoder):
         if unknown:
             named = ", ".join(map(quoted, list(unknown)[:_NAMED]))
             more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-            notice(f"the text encoder reads English, and passes over {named}{more}")
+            callback(Notice(f"the text encoder reads English, and passes over {named}{more}", is_warning=True))
         return vectors
 
     def _sum(self, ids: Sequence[Sequence[int]]) -> Float64[Tensor, "n width"]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,9 @@ from cvae_cli.data.cache import append, require_space
 from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError, quoted
-from cvae_cli.paths import unwritable
-from cvae_cli.text.encoder import Notice, TextEncoder
-
-Steps = Callable[[str, int, int], None]
-"""Told what is being done, how far it is, and of how much."""
+from cvae_cli.events import Callback, Notice, Progress, ignore
+from cvae_cli.paths import write_error
+from cvae_cli.text.encoder import TextEncoder
 
 _BLOCK = 4096  # captions encoded, and written, at a time
 _MOST_UNKNOWN = 0.01  # of all captions
@@ -28,8 +26,7 @@ def with_vectors(
     dataset: Dataset,
     encoder: TextEncoder,
     *,
-    steps: Steps = lambda what, here, total: None,
-    notice: Notice = lambda text: None,
+    callback: Callback = ignore,
 ) -> Dataset:
     """The data set with a float16 vector for each of its captions.
 
@@ -48,20 +45,20 @@ def with_vectors(
     if dataset.cache is None or is_part:
         unknown: list[str] = []
         vectors = np.concatenate(list(_blocks(captions, encoder, 0, unknown)))
-        _say(unknown, notice)
+        _say(unknown, callback)
     else:
         path = dataset.cache / f"captions-{_key(captions, encoder)}.f16"
         try:
             with FileLock(f"{path}.lock"):
                 if not _is_whole(path, captions, encoder):
-                    _write(path, captions, encoder, steps, notice)
+                    _write(path, captions, encoder, callback)
         except OSError as error:
-            raise unwritable(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
+            raise write_error(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
         vectors = np.memmap(path, np.float16, "r").reshape(len(captions.sentences), encoder.settings.width)
     return replace(dataset, conditions=replace(captions, vectors=vectors, encoder=encoder.settings))
 
 
-def _write(path: Path, captions: Captions, encoder: TextEncoder, steps: Steps, notice: Notice) -> None:
+def _write(path: Path, captions: Captions, encoder: TextEncoder, callback: Callback) -> None:
     """Encode every caption into `path`, by way of `path.part`, from the last whole block on that is there."""
     part = path.with_name(path.name + ".part")
     row = 2 * encoder.settings.width  # bytes
@@ -74,11 +71,11 @@ def _write(path: Path, captions: Captions, encoder: TextEncoder, steps: Steps, n
         for block in _blocks(captions, encoder, here, unknown):
             append(part, block.tobytes(), at=here * row)
             here += len(block)
-            steps("encoding captions", here, total)
+            callback(Progress("encoding captions", here, total))
     except (OSError, UsageError):  # a full disk, hopeless captions: what is there is of no use
         part.unlink(missing_ok=True)
         raise
-    _say(unknown, notice)
+    _say(unknown, callback)
     os.replace(part, path)
 
 
@@ -111,14 +108,16 @@ def _vector_or_zero(caption: str, encoder: TextEncoder, unknown: list[str]) -> N
         return np.zeros(encoder.settings.width, np.float32)
 
 
-def _say(unknown: list[str], notice: Notice) -> None:
+def _say(unknown: list[str], callback: Callback) -> None:
     match len(unknown):
         case 0:
             return
         case 1:
-            notice(f"a caption says nothing to the text encoder: {quoted(unknown[0])}")
+            callback(Notice(f"a caption says nothing to the text encoder: {quoted(unknown[0])}", is_warning=True))
         case n:
-            notice(f"{n:,} captions say nothing to the text encoder, as {quoted(unknown[0])}")
+            callback(
+                Notice(f"{n:,} captions say nothing to the text encoder, as {quoted(unknown[0])}", is_warning=True)
+            )
 
 
 def _is_whole(path: Path, captions: Captions, encoder: TextEncoder) -> bool:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cvae_cli.config import Condition, ImageShape, ModelConfig
+from cvae_cli.config.model import Condition, ImageShape, ModelConfig
+from cvae_cli.config.recipe import Recipe
 from cvae_cli.errors import UsageError
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.recipes import Recipe
 from cvae_cli.training.hybrid import Hybrid
 from cvae_cli.training.objective import Objective, PriorAlone, WholeModel
 

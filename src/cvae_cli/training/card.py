@@ -2,12 +2,12 @@
 
 import math
 
-from cvae_cli import __version__
-from cvae_cli.config import ClipCondition, Condition, LabelCondition, StaticCondition
+from cvae_cli.config.model import ClipCondition, Condition, LabelCondition, StaticCondition
+from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.recipes import Recipe
 from cvae_cli.training.checkpoint import Position
+from cvae_cli.version import __version__
 
 
 def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.pretrained import copy_tensors, named_tensors, write_tensors
+from cvae_cli.models.tensors import copy_tensors, named_tensors, write_tensors
 from cvae_cli.training.ema import EMA
 
 

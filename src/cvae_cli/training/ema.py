@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from cvae_cli.models.pretrained import named_tensors
+from cvae_cli.models.tensors import named_tensors
 
 
 class EMA:

@@ -6,24 +6,24 @@ import shlex
 import torch
 from torch import nn
 
+from cvae_cli.config.recipe import Recipe, TrainingSettings
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.device import DTYPES
 from cvae_cli.errors import InterruptedRunError, UsageError
-from cvae_cli.evaluation.bound import bound_on
-from cvae_cli.interrupt import deferred_interrupt
+from cvae_cli.evaluation.bound import evaluate_bound
+from cvae_cli.events import Callback
 from cvae_cli.models.cvae import CVAE, Bound
-from cvae_cli.models.pretrained import save
-from cvae_cli.processes import world
-from cvae_cli.randomness import Draw
-from cvae_cli.recipes import Recipe, TrainingSettings
-from cvae_cli.text.condition import settings_of
+from cvae_cli.runtime.device import DTYPES
+from cvae_cli.runtime.distributed import get_world
+from cvae_cli.runtime.interrupt import deferred_interrupt
+from cvae_cli.runtime.randomness import BatchRandom
+from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model, build_objective, compiled, shared, start_from, statistics
 from cvae_cli.training.card import model_card
 from cvae_cli.training.checkpoint import Position, load_state, save_state
 from cvae_cli.training.ema import EMA
+from cvae_cli.training.events import Clock, EpochEnd
 from cvae_cli.training.overview import overview
-from cvae_cli.training.progress import Clock, EpochResult, Listener
 from cvae_cli.training.run import Run
 from cvae_cli.training.schedule import learning_rate, rate_weight
 from cvae_cli.training.tally import Tally
@@ -39,7 +39,7 @@ def fit(
     *,
     device: torch.device,
     resume: bool,
-    listener: Listener,
+    callback: Callback,
 ) -> Position:
     """Train a recipe to its end, saving into the run as it goes.
 
@@ -50,12 +50,12 @@ def fit(
         DivergedError: the loss is no number any more, or beyond all bounds; the last good state stays.
         InterruptedRunError: Ctrl-C; everything is saved.
     """
-    settings, team = recipe.training, world()
-    model = build_model(recipe, train.name, train.image_shape, settings_of(train)).to(device)
-    if team.size > 1 and device.type == "cuda":
+    settings, world = recipe.training, get_world()
+    model = build_model(recipe, train.name, train.image_shape, condition_config(train)).to(device)
+    if world.size > 1 and device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
     objective = build_objective(recipe, model)
-    objective.draw = Draw(team.rank, team.size)
+    objective.random = BatchRandom(world.rank, world.size)
     optimizer = torch.optim.AdamW(
         objective.parameters(),
         lr=settings.learning_rate,
@@ -67,7 +67,7 @@ def fit(
     ema = EMA(model, settings.ema_decay)
     position = Position()
     # a state is written before anything else: where there is neither it nor a model, nothing was done yet
-    goes_on = team.told_by_first(resume and (run.state_file.exists() or run.last_model.exists()))
+    goes_on = world.broadcast(resume and (run.state_file.exists() or run.last_model.exists()))
     if goes_on:
         position = load_state(run.state_file, model, optimizer, ema, objective.load_state)
         _check_goes_on(position, run.recipe(), recipe)
@@ -80,7 +80,7 @@ def fit(
         seed=settings.seed,
         flip=recipe.data.flip,
         passes=passes(recipe, train),
-        world=team,
+        world=world,
     )
     if not goes_on:
         objective.prepare(batches)
@@ -88,14 +88,14 @@ def fit(
     steps = settings.epochs * len(batches)
     dtype = DTYPES[settings.precision]
     clock = Clock(position, images_per_step=batches.batch_size, steps=steps)
-    tally = Tally(run, objective, position, batch_size=batches.batch_size, device=device, world=team)
-    losses_of = shared(objective, device) if team.size > 1 else objective.losses
+    tally = Tally(run, objective, position, batch_size=batches.batch_size, device=device, world=world)
+    losses_of = shared(objective, device) if world.size > 1 else objective.losses
     if settings.compile:
         losses_of = compiled(losses_of, device)
 
     def save_all() -> None:
         position.seconds = clock.seconds()
-        if team.is_first:
+        if world.is_first:
             if resume:
                 run.write_recipe(recipe)  # not earlier: settings that a run does not survive are not kept
             save_state(run.state_file, position, model, optimizer, ema, objective.state())
@@ -117,7 +117,7 @@ def fit(
                     group["lr"] = learning_rate(settings, position.step, steps)
                 if _is_sane(model, settings):
                     optimizer.step()
-                    team.average_(statistics(model))
+                    world.all_reduce_mean_(statistics(model))
                     ema.update(position.step)
                 else:
                     position.skipped += 1
@@ -125,9 +125,9 @@ def fit(
                 position.step += 1
                 position.batch += 1
                 tally.add(losses, total)
-                if clock.report_is_due():
-                    listener.progress(clock.progress(position, settings.epochs, len(batches), tally.seen()))
-                if (team.size == 1 or position.step % _ASK_EVERY == 0) and any(team.all_of(interrupted())):
+                if clock.event_is_due():
+                    callback(clock.progress(position, settings.epochs, len(batches), tally.seen()))
+                if (world.size == 1 or position.step % _ASK_EVERY == 0) and any(world.all_gather(interrupted())):
                     position.sums = tally.sums()
                     tally.means(position.sums)
                     tally.check(objective.now(images, condition))  # the step just taken may have been one too far
@@ -136,19 +136,19 @@ def fit(
 
             means = tally.means(tally.sums())
             with ema.applied():
-                on_valid = bound_on(model, valid_batches)
+                on_valid = evaluate_bound(model, valid_batches)
                 tally.check(on_valid.negative_elbo.mean().item())
                 result = _end_epoch(position, settings.epochs, means, on_valid, clock.seconds())
-                if team.is_first:
+                if world.is_first:
                     card = model_card(recipe, model, train, position)
                     is_kept = result.is_best or settings.keep == "last"
                     for folder in [run.last_model, *([run.kept_model] if is_kept else [])]:
-                        save(model, folder, card=card)
+                        model.save_pretrained(folder, card=card)
                     overview(model, valid, run.samples_file(position.epoch))
                     run.write_metrics(position.history)
             save_all()  # last, so that what a crash leaves undone is done again
-            listener.epoch_done(result)
-            if any(team.all_of(interrupted())):
+            callback(result)
+            if any(world.all_gather(interrupted())):
                 raise _stopped(run, position)
     return position
 
@@ -191,7 +191,7 @@ def _end_epoch(
     losses: dict[str, float],
     on_valid: Bound,
     seconds: float,
-) -> EpochResult:
+) -> EpochEnd:
     """Move the position to the next epoch and note what this one gave."""
     position.epoch += 1
     position.batch = 0
@@ -211,7 +211,7 @@ def _end_epoch(
             "seconds": round(seconds, 2),
         }
     )
-    return EpochResult(
+    return EpochEnd(
         epoch=position.epoch,
         epochs=epochs,
         losses=losses,

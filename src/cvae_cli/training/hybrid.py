@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from cvae_cli.config.recipe import TrainingSettings
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.processes import world
-from cvae_cli.recipes import TrainingSettings
+from cvae_cli.runtime.distributed import get_world
 from cvae_cli.training.checkpoint import optimizer_slots, optimizer_tensors
 from cvae_cli.training.objective import WholeModel
 
@@ -110,5 +110,5 @@ class Hybrid(WholeModel):
         loss = F.relu(1 - real).mean() + F.relu(1 + drawn).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        world().average_(each.grad for each in self.discriminator.parameters() if each.grad is not None)
+        get_world().all_reduce_mean_(each.grad for each in self.discriminator.parameters() if each.grad is not None)
         self.optimizer.step()

@@ -15,9 +15,9 @@ from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.network import Latents
-from cvae_cli.models.prior import StandardNormal
-from cvae_cli.processes import world
-from cvae_cli.randomness import Draw
+from cvae_cli.models.standard_normal import StandardNormal
+from cvae_cli.runtime.distributed import get_world
+from cvae_cli.runtime.randomness import BatchRandom
 from cvae_cli.training.latents import LatentBatches
 
 _CALIBRATION = 64  # batches whose latents tell a prior their scale
@@ -37,7 +37,7 @@ class Objective(ABC):
 
     names: tuple[str, ...]
     most: float
-    draw = Draw()
+    random = BatchRandom()
 
     def __init__(self, model: CVAE) -> None:
         self.model = model
@@ -130,7 +130,7 @@ class WholeModel(Objective):
         return self.of_bound(self._bound(images, condition))
 
     def _bound(self, images: Tensor, condition: Condition) -> Bound:
-        noise = self.draw.normal(len(images), *self.model.latent_shape, device=images.device)
+        noise = self.random.normal(len(images), *self.model.latent_shape, device=images.device)
         return self.model.elbo(images, condition, noise=noise)
 
     def of_bound(self, bound: Bound) -> Float[Tensor, "b losses"]:
@@ -171,13 +171,13 @@ class PriorAlone(Objective):
         return LatentBatches(self.model, dataset, **settings)
 
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
-        return self.model.prior.loss(self._latents(images), condition, self.draw)[:, None]
+        return self.model.prior.loss(self._latents(images), condition, self.random)[:, None]
 
     def _latents(self, moments: Float[Tensor, "b 2 *d"]) -> Latents:
         """A latent for each mean and deviation."""
         mean, deviation = moments.unbind(1)
-        return mean + deviation * self.draw.normal(*mean.shape, device=mean.device)
+        return mean + deviation * self.random.normal(*mean.shape, device=mean.device)
 
     def prepare(self, batches: Batches) -> None:
         seen = [self._latents(moments) for (moments, _), _ in zip(batches.epoch(0), range(_CALIBRATION), strict=False)]
-        self.model.prior.calibrate(world().joined(seen).to(self.model.device))
+        self.model.prior.calibrate(get_world().gather_rows(seen).to(self.model.device))

@@ -8,8 +8,9 @@ import torch
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.pictures import grid, save_png, to_pil
-from cvae_cli.pixels import to_float
+from cvae_cli.pictures.files import save_png
+from cvae_cli.pictures.grid import grid, to_pil
+from cvae_cli.pictures.pixels import to_float
 
 _COLUMNS = 10
 _SAMPLE_ROWS = 4
@@ -20,7 +21,7 @@ def overview(model: CVAE, valid: Dataset, path: Path) -> None:
     for captions the column's own."""
     shown = valid.limit(_COLUMNS)
     images = to_float(torch.from_numpy(shown.images)).to(model.device)
-    condition = torch.from_numpy(shown.conditions.draw(np.arange(len(shown)))).to(model.device)
+    condition = torch.from_numpy(shown.conditions.values(np.arange(len(shown)))).to(model.device)
     rows = torch.cat([images, model.reconstruct(images, condition), model.sample(_asked(shown, condition))])
     save_png(grid(to_pil(rows), columns=len(shown)), path)
 

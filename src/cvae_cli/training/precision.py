@@ -11,13 +11,13 @@ import time
 
 import torch
 
+from cvae_cli.config.recipe import Precision, Recipe
 from cvae_cli.data.batches import Batch, Batches
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.device import DTYPES, flops
 from cvae_cli.errors import UsageError
 from cvae_cli.paths import cache_dir, write_text
-from cvae_cli.recipes import Precision, Recipe
-from cvae_cli.text.condition import settings_of
+from cvae_cli.runtime.device import DTYPES, flops
+from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model, build_objective
 from cvae_cli.training.objective import Objective
 
@@ -40,7 +40,7 @@ def decide(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precis
         return "bf16", "the GPU has it"
     if device.type != "cpu":
         return "fp32", ""
-    model = build_model(recipe, train.name, train.image_shape, settings_of(train))
+    model = build_model(recipe, train.name, train.image_shape, condition_config(train))
     objective = build_objective(recipe, model)
     operations = flops(model.elbo, *next(Batches(train.limit(1), batch_size=1, device=device).in_order()))
     if operations < _LITTLE:

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import torch
 
-from cvae_cli.config import Condition, ImageShape, LabelClass, LabelCondition
-from cvae_cli.data.dataset import Dataset, Notice, Steps, has_classes, load_dataset, shape_of
-from cvae_cli.download import Report
+from cvae_cli.config.model import Condition, ImageShape, LabelClass, LabelCondition
+from cvae_cli.config.recipe import Recipe
+from cvae_cli.data.catalog import has_classes, load_dataset, shape_of
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
-from cvae_cli.recipes import Recipe
-from cvae_cli.text.condition import conditioned
-from cvae_cli.text.encoder import TextEncoder, find_encoder
+from cvae_cli.events import Callback
+from cvae_cli.text.catalog import load_encoder
+from cvae_cli.text.condition import with_conditions
+from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.training.build import build_model, build_objective
 
 _ANY_CLASSES = LabelCondition(classes=(LabelClass(name="any", words=("any",)),))
 
 
-def load_data(
-    recipe: Recipe, device: torch.device, *, report: Report, steps: Steps, notice: Notice
-) -> tuple[Dataset, Dataset]:
+def load_data(recipe: Recipe, device: torch.device, *, callback: Callback) -> tuple[Dataset, Dataset]:
     """The pictures to learn from, with their conditions, and those held back.
 
     Raises:
@@ -26,7 +26,7 @@ def load_data(
         MissingError, CorruptError: data, or a text encoder, cannot be had or is damaged.
     """
     data = recipe.data
-    encoder = _encoder(recipe, device, report)
+    encoder = _encoder(recipe, device, callback)
     condition = encoder.settings if encoder else _ANY_CLASSES
     _check_network(recipe, shape_of(data.name, data.size), condition)
     whole = load_dataset(
@@ -35,15 +35,13 @@ def load_data(
         size=data.size,
         limit=data.limit,
         data_dir=Path(data.dir) if data.dir else None,
-        report=report,
-        steps=steps,
-        notice=notice,
+        callback=callback,
     )
-    whole = conditioned(whole, encoder, steps=steps, notice=notice)
+    whole = with_conditions(whole, encoder, callback=callback)
     return whole.divide(data.holdout, recipe.training.seed)
 
 
-def _encoder(recipe: Recipe, device: torch.device, report: Report) -> TextEncoder | None:
+def _encoder(recipe: Recipe, device: torch.device, callback: Callback) -> TextEncoder | None:
     """The text encoder that a recipe needs; none for labels."""
     by, classes = recipe.data.condition, has_classes(recipe.data.name)
     if by == "labels" and not classes:
@@ -52,7 +50,7 @@ def _encoder(recipe: Recipe, device: torch.device, report: Report) -> TextEncode
         )
     if by == "labels" or (by is None and classes):
         return None
-    return find_encoder(by or "static", report, device)
+    return load_encoder(by or "static", callback, device)
 
 
 def _check_network(recipe: Recipe, shape: ImageShape, condition: Condition) -> None:

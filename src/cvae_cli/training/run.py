@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +11,28 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cvae_cli import recipes
+from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe import Recipe
+from cvae_cli.data.catalog import full_name
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import STAGE
-from cvae_cli.paths import check_writable, unwritable, write_text
-from cvae_cli.recipes import Recipe
+from cvae_cli.paths import check_writable, write_error, write_text
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths, as a run records them, so that it can be resumed from any folder.
+
+    Raises:
+        UsageError: the path of a folder of pictures is not valid text.
+    """
+    data = recipe.data
+    kind, _, clip = (data.condition or "").partition(":")
+    changes = {
+        "name": full_name(data.name),
+        "dir": str(Path(data.dir).resolve()) if data.dir else None,
+        "condition": f"{kind}:{Path(clip).expanduser().resolve()}" if clip and os.path.isdir(clip) else data.condition,
+    }
+    return recipe.model_copy(update={"data": data.model_copy(update=changes)})
 
 
 @dataclass(frozen=True)
@@ -86,7 +104,7 @@ class Run:
         """The settings that the run was started with, with `changes` to them (see `recipes.load`)."""
         if not self.recipe_file.is_file():
             raise UsageError(f"{self.folder} is not a run", hint="a run is a folder that cvae train has made")
-        return recipes.with_full_paths(recipes.read(self.recipe_file, changes))
+        return with_absolute_paths(recipes.read(self.recipe_file, changes))
 
     def write_recipe(self, recipe: Recipe) -> None:
         write_text(self.recipe_file, recipes.dump(recipe))
@@ -112,4 +130,4 @@ class Run:
                 f"another process is training in {self.folder}", hint="wait for it, or choose another --out"
             ) from error
         except OSError as error:
-            raise unwritable(self.folder, error) from error
+            raise write_error(self.folder, error) from error

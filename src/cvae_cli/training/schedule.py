@@ -2,7 +2,7 @@
 
 import math
 
-from cvae_cli.recipes import TrainingSettings
+from cvae_cli.config.recipe import TrainingSettings
 
 _RISE = 0.1  # the part of a one-cycle schedule in which the learning rate grows
 _FLOOR = 1e-3  # where it ends, as a part of its peak

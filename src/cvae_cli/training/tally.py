@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from cvae_cli.errors import DivergedError
-from cvae_cli.processes import World
+from cvae_cli.runtime.distributed import World
 from cvae_cli.training.checkpoint import Position
 from cvae_cli.training.objective import Objective
 from cvae_cli.training.run import Run
@@ -44,7 +44,7 @@ class Tally:
 
     def sums(self) -> list[float]:
         """Each loss summed over the epoch so far, of all processes."""
-        return self._world.sum(self._sums).tolist()  # type: ignore[no-any-return]
+        return self._world.all_reduce(self._sums).tolist()  # type: ignore[no-any-return]
 
     def means(self, sums: list[float]) -> dict[str, float]:
         """Each loss an image, over the epoch so far. All processes call this together.
@@ -70,7 +70,7 @@ class Tally:
 
         A model that was thrown far away may come back to a finite loss, or seem to, and be of no use.
         """
-        bad = [each for each in self._world.all_of(loss) if not each <= self._objective.most]  # as no number is
+        bad = [each for each in self._world.all_gather(loss) if not each <= self._objective.most]  # as no number is
         if not bad:
             return
         loss = bad[0]

@@ -1,6 +1,5 @@
 """Recipes: named settings of a training run, read from TOML, changed key by key, written back into the run."""
 
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from cvae_cli.config import Architecture, FlowPrior, ModelConfig, ScorePrior
+from cvae_cli.config.base import Settings, SettingsError, build
+from cvae_cli.config.model import Architecture, FlowPrior, ModelConfig, ScorePrior
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
-from cvae_cli.settings import Settings, SettingsError, build
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -188,24 +187,6 @@ def read(path: Path, changes: dict[str, Any] | None = None, *, prior: str | None
     elif prior is not None and values.get("then", {}).get("prior", {}).get("kind") != prior:
         values["then"] = {"prior": {"kind": prior}, "training": dict(_SECOND_TRAINING)}
     return _changed(values, changes, source=path.name)
-
-
-def with_full_paths(recipe: Recipe) -> Recipe:
-    """The recipe with its folders' paths made absolute, as a run records them to be gone on with from anywhere.
-
-    Raises:
-        UsageError: the path of a folder of pictures is not text.
-    """
-    from cvae_cli.data.folder import PREFIX, full_name
-
-    data = recipe.data
-    kind, _, clip = (data.condition or "").partition(":")
-    changes = {
-        "name": full_name(data.name) if data.name.startswith(PREFIX) else data.name,
-        "dir": str(Path(data.dir).resolve()) if data.dir else None,
-        "condition": f"{kind}:{Path(clip).expanduser().resolve()}" if clip and os.path.isdir(clip) else data.condition,
-    }
-    return recipe.model_copy(update={"data": data.model_copy(update=changes)})
 
 
 def for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, Any] | None = None) -> Recipe:

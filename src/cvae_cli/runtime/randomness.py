@@ -23,7 +23,7 @@ def noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> Float[Te
 
 
 @dataclass(frozen=True)
-class Draw:
+class BatchRandom:
     """Random numbers for the rows of a training batch, from torch's own generator.
 
     Of several processes that share a batch each draws for the whole batch and takes its own rows: together they have

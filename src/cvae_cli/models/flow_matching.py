@@ -8,18 +8,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cvae_cli import config, randomness
+from cvae_cli.config import model as config
 from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import Prior
 from cvae_cli.models.residual import Block
-from cvae_cli.randomness import Draw
+from cvae_cli.runtime import randomness
+from cvae_cli.runtime.randomness import BatchRandom
 
 _TIMES = 64  # waves that tell the network the time
 _DROPPED = 0.1  # of the conditions in training: what is learned without one gives guidance (Ho & Salimans 2022)
 _EARLIEST = 0.01  # time at which the bound takes a latent as good as bare
 _STRATA = 8  # times at which the bound is looked at
-_ALONE = Draw()
+_ALONE = BatchRandom()
 
 
 class FlowMatching(Prior):
@@ -65,7 +66,7 @@ class FlowMatching(Prior):
         self.shift.copy_(y.mean((0, 2, 3))[:, None, None])
         self.scale.copy_(y.std((0, 2, 3), unbiased=False).clamp_min(1e-4)[:, None, None])
 
-    def loss(self, z: Latents, condition: Condition, draw: Draw = _ALONE) -> Float[Tensor, " b"]:
+    def loss(self, z: Latents, condition: Condition, draw: BatchRandom = _ALONE) -> Float[Tensor, " b"]:
         """Squared error of the velocity, a mean over the latent's numbers, at one random time for each latent."""
         y = self._standardised(z)
         noise = draw.normal(*y.shape, device=y.device)

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cvae_cli.download import Report, offline
 from cvae_cli.errors import MissingError, UsageError
-from cvae_cli.paths import unwritable
+from cvae_cli.events import Callback, Progress, ignore
+from cvae_cli.paths import write_error
+from cvae_cli.weights.download import offline
 
 
 def cached_file(repo: str, file: str, revision: str) -> Path | None:
@@ -19,7 +20,7 @@ def cached_file(repo: str, file: str, revision: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def fetch_file(repo: str, file: str, revision: str, *, report: Report, again: bool = False) -> Path:
+def fetch_file(repo: str, file: str, revision: str, *, callback: Callback, again: bool = False) -> Path:
     """Bring a file into the cache, resumed and locked by the Hub's client.
 
     Args:
@@ -37,7 +38,9 @@ def fetch_file(repo: str, file: str, revision: str, *, report: Report, again: bo
         with contextlib.suppress(HfHubHTTPError):
             get_hf_file_metadata(hf_hub_url(repo, file, revision=revision))
         return Path(
-            hf_hub_download(repo, file, revision=revision, force_download=again, tqdm_class=_reporting_bar(report))
+            hf_hub_download(
+                repo, file, revision=revision, force_download=again, tqdm_class=_progress_bar(file, callback)
+            )
         )
 
 
@@ -50,7 +53,7 @@ def fetch_folder(repo: str, revision: str | None, files: list[str]) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    silent = _reporting_bar(lambda here, total: None)
+    silent = _progress_bar(repo, ignore)
     with _explained(repo, revision):
         return Path(snapshot_download(repo, revision=revision, allow_patterns=files, tqdm_class=silent))
 
@@ -77,7 +80,7 @@ def _explained(repo: str, revision: str | None) -> Iterator[None]:
     except Exception as error:  # the client raises whatever its HTTP library does
         if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
             place = Path(error.filename or "the Hub's cache")  # not the network: a folder, the disk
-            raise unwritable(place, error, hint="HF_HOME puts the cache elsewhere") from error
+            raise write_error(place, error, hint="HF_HOME puts the cache elsewhere") from error
         if offline():
             raise MissingError(
                 f"cannot fetch {repo}: it is not in the cache, and HF_HUB_OFFLINE forbids fetching it"
@@ -89,8 +92,8 @@ def _explained(repo: str, revision: str | None) -> Iterator[None]:
         ) from error
 
 
-def _reporting_bar(report: Report) -> Any:
-    """A progress bar of the kind that the Hub's client moves, which draws nothing and reports instead."""
+def _progress_bar(file: str, callback: Callback) -> Any:
+    """A tqdm class for the Hub's client that draws nothing and sends its progress to the callback."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     class Bar(tqdm):
@@ -100,6 +103,6 @@ def _reporting_bar(report: Report) -> Any:
 
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
-            report(int(self.n), int(self.total) if self.total else None)
+            callback(Progress(file, self.n, self.total or None, unit="B"))
 
     return Bar

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from cvae_cli.settings import Settings
+from cvae_cli.config.base import Settings
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
 """A number of channels or features; the upper end, far beyond use, keeps a slip of the pen from taking all memory."""

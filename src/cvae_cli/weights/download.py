@@ -13,7 +13,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from cvae_cli.errors import CorruptError, MissingError
-from cvae_cli.paths import unwritable
+from cvae_cli.events import Callback, Progress, ignore
+from cvae_cli.paths import write_error
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes that are here and, where known, the bytes there will be."""
@@ -53,7 +54,7 @@ def fetch(
     *,
     digest: Digest | None = None,
     size: int | None = None,
-    report: Report = lambda here, total: None,
+    callback: Callback = ignore,
 ) -> Path:
     """Bring `url` to `path` unless it is there, and return `path`.
 
@@ -74,20 +75,20 @@ def fetch(
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(path.name + ".lock")):
             if not path.exists():  # another process may have fetched it while this one waited
-                _fetch_verified(url, path, digest, size, report)
+                _fetch_verified(url, path, digest, size, callback)
     except OSError as error:
-        raise unwritable(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
+        raise write_error(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
     return path
 
 
-def _fetch_verified(url: str, path: Path, digest: Digest | None, size: int | None, report: Report) -> None:
+def _fetch_verified(url: str, path: Path, digest: Digest | None, size: int | None, callback: Callback) -> None:
     part = path.with_name(path.name + ".part")
     resumed = part.exists()
-    _receive(url, part, report)
+    _receive(url, part, callback)
     problem = _problem(part, digest, size)
     if problem and resumed:  # the beginning may be of another version of the file: once more, from nothing
         part.unlink()
-        _receive(url, part, report)
+        _receive(url, part, callback)
         problem = _problem(part, digest, size)
     if problem:
         part.unlink()
@@ -104,7 +105,7 @@ def _problem(part: Path, digest: Digest | None, size: int | None) -> str | None:
     return None
 
 
-def _receive(url: str, part: Path, report: Report) -> None:
+def _receive(url: str, part: Path, callback: Callback) -> None:
     """Append to `part` until it is complete, over as many connections as it takes (at most `_ATTEMPTS`)."""
     reason = ""
     hint: str | None = "is there a network?"
@@ -113,7 +114,7 @@ def _receive(url: str, part: Path, report: Report) -> None:
             time.sleep(0.5 * 2**attempt)
         try:
             with _open(url, part) as response:
-                if _append(response, part, report):
+                if _append(response, part, callback):
                     return
             reason = "the connection broke off"
         except urllib.error.HTTPError as error:
@@ -139,7 +140,7 @@ def _open(url: str, part: Path) -> HTTPResponse:
     return response
 
 
-def _append(response: HTTPResponse, part: Path, report: Report) -> bool:
+def _append(response: HTTPResponse, part: Path, callback: Callback) -> bool:
     """Write the response's body behind what is there; whether all of it came."""
     goes_on = response.status == 206
     here = part.stat().st_size if goes_on else 0
@@ -154,5 +155,5 @@ def _append(response: HTTPResponse, part: Path, report: Report) -> bool:
                 break
             file.write(chunk)
             here += len(chunk)
-            report(here, total)
+            callback(Progress(part.stem, here, total, unit="B"))
     return total is None or here == total

@@ -1,82 +1,16 @@
-"""Pictures as files: grids, PNG and WebP with a text, previews for a terminal, and opening whatever a user has."""
+"""Opening any picture that a user has: any format, mode, size and orientation that Pillow reads."""
 
-import io
-import json
-import math
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.ExifTags import Base
-from PIL.PngImagePlugin import PngInfo
 
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError
-from cvae_cli.paths import write_bytes
 
-if TYPE_CHECKING:
-    from torch import Tensor  # what only opens pictures (`data/decode.py`) does without torch
-
-_MARGIN = 2  # pixels between the pictures of a grid
 _MOST_PIXELS = 64_000_000  # of a picture that is opened: 8,000 x 8,000
-
-
-def to_pil(images: "Tensor") -> list[Image.Image]:
-    """Float `(n, c, h, w)` in [0, 1] as Pillow images, mode L or RGB."""
-    from cvae_cli.pixels import to_uint8
-
-    return [
-        Image.fromarray(array.squeeze(-1) if array.shape[-1] == 1 else array)
-        for array in to_uint8(images).cpu().numpy()
-    ]
-
-
-def grid(pictures: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
-    """Pictures of one size side by side, row by row; a single one stays itself.
-
-    Args:
-        columns: as many a row; about as many columns as rows when absent.
-    """
-    columns = min(columns or math.ceil(math.sqrt(len(pictures))), len(pictures))
-    rows = math.ceil(len(pictures) / columns)
-    width, height = pictures[0].size
-    sheet = Image.new(
-        pictures[0].mode,
-        (columns * (width + _MARGIN) - _MARGIN, rows * (height + _MARGIN) - _MARGIN),
-        "white",
-    )
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        sheet.paste(picture, (column * (width + _MARGIN), row * (height + _MARGIN)))
-    return sheet
-
-
-def png_bytes(picture: Image.Image, text: dict[str, str] | None = None) -> bytes:
-    """The picture as PNG, with `text` in its text chunks."""
-    info = PngInfo()
-    for key, value in (text or {}).items():
-        info.add_itxt(key, value.replace("\0", " ").encode(errors="replace").decode())  # arguments may not be UTF-8
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
-
-
-def webp_bytes(picture: Image.Image, text: dict[str, str] | None = None) -> bytes:
-    """The picture as lossless WebP, with `text` as JSON in its Exif image description."""
-    exif = Image.Exif()
-    exif[Base.ImageDescription] = json.dumps(text or {})
-    buffer = io.BytesIO()
-    # as fast as PNG; Pillow's defaults take four times as long, for hardly fewer bytes
-    picture.save(buffer, "WEBP", lossless=True, quality=20, method=1, exif=exif)
-    return buffer.getvalue()
-
-
-def save_png(picture: Image.Image, path: Path, text: dict[str, str] | None = None) -> None:
-    """Write a PNG file, whole or not at all."""
-    write_bytes(path, png_bytes(picture, text))
 
 
 def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -> tuple[Image.Image, list[str]]:
@@ -166,19 +100,3 @@ def _white(values: NDArray[np.float32], mode: str) -> float:
         return 65535
     high = float(values.max())
     return next((white for white in (1, 255, 65535) if high <= white), high)
-
-
-def preview(picture: Image.Image, *, width: int) -> str:
-    """The picture in half-blocks with 24-bit colours, at most `width` characters wide, for a terminal."""
-    if picture.width > width:
-        picture = picture.resize((width, max(1, picture.height * width // picture.width)))
-    pixels = picture.convert("RGB")
-    lines = []
-    for y in range(0, pixels.height, 2):
-        line = []
-        for x in range(pixels.width):
-            upper = pixels.getpixel((x, y))
-            lower = pixels.getpixel((x, y + 1)) if y + 1 < pixels.height else (0, 0, 0)
-            line.append("\x1b[38;2;{};{};{};48;2;{};{};{}m\u2580".format(*upper, *lower))  # type: ignore[misc]
-        lines.append("".join(line) + "\x1b[0m")
-    return "\n".join(lines)

@@ -4,10 +4,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from cvae_cli import hub
-from cvae_cli.download import Digest, Report, fetch
 from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean
+from cvae_cli.events import Callback, ignore
 from cvae_cli.paths import weights_dir
+from cvae_cli.weights import hub
+from cvae_cli.weights.download import Digest, fetch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ class Weights(ABC):
         """Where the file is on this machine, if it is there and has its size."""
 
     @abstractmethod
-    def download(self, report: Report) -> Path:
+    def download(self, callback: Callback) -> Path:
         """Fetch and verify; see `download`."""
 
     def _is_whole(self, path: Path) -> bool:
@@ -61,11 +62,11 @@ class AddressWeights(Weights):
         path = self._place()
         return path if path.is_file() and path.stat().st_size == self.size else None
 
-    def download(self, report: Report) -> Path:
+    def download(self, callback: Callback) -> Path:
         path = self._place()
         if path.is_file() and not self._is_whole(path):
             path.unlink(missing_ok=True)  # not what it should be: fetch it anew
-        return fetch(self.url, path, digest=self.digest, size=self.size, report=report)
+        return fetch(self.url, path, digest=self.digest, size=self.size, callback=callback)
 
     def _place(self) -> Path:
         return weights_dir() / self.url.rsplit("/", 1)[-1]
@@ -87,12 +88,12 @@ class HubWeights(Weights):
         cached = hub.cached_file(self.repo, self.file, self.revision)
         return cached if cached is not None and cached.stat().st_size == self.size else None
 
-    def download(self, report: Report) -> Path:
+    def download(self, callback: Callback) -> Path:
         cached = hub.cached_file(self.repo, self.file, self.revision)
         if cached is not None and self._is_whole(cached):
             return cached
         damaged = cached is not None
-        path = hub.fetch_file(self.repo, self.file, self.revision, report=report, again=damaged)
+        path = hub.fetch_file(self.repo, self.file, self.revision, callback=callback, again=damaged)
         if not self._is_whole(path):
             path.resolve().unlink()
             path.unlink(missing_ok=True)
@@ -147,20 +148,20 @@ def get(name: str) -> Weights:
         ) from None
 
 
-def download(entry: Weights, report: Report = lambda here, total: None) -> Path:
+def download(entry: Weights, callback: Callback = ignore) -> Path:
     """Fetch a file unless it is here, verify its digest either way, and return its path.
 
     Raises:
         MissingError: it cannot be fetched.
         CorruptError: it does not have its digest; it is not kept.
     """
-    return entry.download(report)
+    return entry.download(callback)
 
 
-def require(entry: Weights, report: Report = lambda here, total: None) -> Path:
+def require(entry: Weights, callback: Callback = ignore) -> Path:
     """The file for use, verified: as `download`, with the command that fetches it in the hint of a MissingError."""
     try:
-        return download(entry, report)
+        return download(entry, callback)
     except MissingError as error:
         raise MissingError(
             f'the weights "{entry.name}" are not here ({entry.size / 1e6:,.0f} MB, from {entry.source})',

@@ -1,0 +1,1 @@
+"""Settings: what a model is, and how it is trained."""

@@ -1,0 +1,1 @@
+"""Pictures: opening, writing, grids, a terminal preview, and pixels as numbers."""

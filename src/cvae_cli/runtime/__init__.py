@@ -1,0 +1,1 @@
+"""The process itself: devices, several processes, interrupts and random numbers."""

@@ -1,0 +1,160 @@
+"""Several processes that share one job, as torchrun starts them: their ranks and their collective operations."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+from cvae_cli.errors import CvaeError, UsageError
+from cvae_cli.runtime import launch
+
+T = TypeVar("T")
+_TIMEOUT = timedelta(hours=2)  # one process may prepare a whole data set while the others wait
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes of a job. Only rank 0 writes files and prints.
+
+    The methods are torch.distributed's collectives; with a single process they cost nothing. All processes must call
+    them in the same order.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def rows(self, n: int) -> slice:
+        """This rank's part of `n` rows: consecutive, and as large as the other ranks' to within one row."""
+        return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
+
+    def barrier(self) -> None:
+        """Wait until every process has called this."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def broadcast(self, value: T) -> T:
+        """The value that rank 0 has."""
+        values = [value]
+        if self.size > 1:
+            distributed.broadcast_object_list(values)
+        return values[0]
+
+    def all_gather(self, value: T) -> list[T]:
+        """The values of all processes, by rank."""
+        values: list[T | None] = [value] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(values, value)
+        return values  # type: ignore[return-value]
+
+    def gather_results(self, work: Callable[[], T]) -> list[T]:
+        """Call `work` in each process and gather what it returns, by rank.
+
+        Raises:
+            CvaeError, OSError: one of the processes raised it. It is raised in all of them, so that none waits for a
+                process that has ended.
+        """
+        result: tuple[T | None, Exception | None]
+        try:
+            result = work(), None
+        except (CvaeError, OSError) as error:
+            if self.size == 1:
+                raise
+            result = None, error
+        results = self.all_gather(result)
+        for _, failure in results:
+            if failure is not None:
+                raise failure
+        return [value for value, _ in results]  # type: ignore[misc]
+
+    def gather_rows(self, parts: Sequence[Tensor]) -> Tensor:
+        """The concatenated rows of all processes, by rank, on the CPU."""
+        return torch.cat(self.all_gather(torch.cat([part.cpu() for part in parts])))
+
+    def all_reduce(self, tensor: Tensor) -> Tensor:
+        """The sum of the tensor over all processes; the tensor itself does not change."""
+        if self.size > 1:
+            tensor = tensor.clone()
+            distributed.all_reduce(tensor)
+        return tensor
+
+    @torch.no_grad()
+    def all_reduce_mean_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor, in place, by its mean over all processes."""
+        if self.size > 1 and (chosen := list(tensors)):
+            flat = self.all_reduce(torch.cat([tensor.reshape(-1) for tensor in chosen])) / self.size
+            for tensor, mean in zip(chosen, flat.split([tensor.numel() for tensor in chosen]), strict=True):
+                tensor.copy_(mean.view_as(tensor))
+
+
+SINGLE = World()
+"""A world of one process."""
+
+
+def get_world() -> World:
+    """The processes that this one belongs to: a single one outside of `process_group`."""
+    if distributed.is_available() and distributed.is_initialized():
+        return World(distributed.get_rank(), distributed.get_world_size())
+    return SINGLE
+
+
+def environment_world() -> World:
+    """The world that torchrun's environment variables describe, before the processes are connected."""
+    return World(*launch.rank_and_size())
+
+
+def was_restarted() -> bool:
+    """Whether torchrun has restarted this process because one of the processes had died."""
+    return environment_world().size > 1 and _restart_count() > 0
+
+
+def _restart_count() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def local_device(name: str) -> str:
+    """The name of this process's own GPU where several processes use one GPU each; otherwise `name` itself.
+
+    Raises:
+        UsageError: this machine has fewer GPUs than processes.
+    """
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if environment_world().size == 1 or name not in {"auto", "cuda"} or not torch.cuda.is_available():
+        return name
+    if local_rank >= torch.cuda.device_count():
+        raise UsageError(
+            f"{local_rank + 1} processes on this machine, which has {torch.cuda.device_count()} GPUs",
+            hint="start fewer processes",
+        )
+    return f"cuda:{local_rank}"
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[World]:
+    """Connect the processes of the job for the length of the block; nothing happens where there is only one."""
+    if environment_world().size == 1 or distributed.is_initialized():
+        yield get_world()
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1x1 gradients, and harmless
+    store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
+    # torchrun keeps its store over a restart, and in it the addresses of processes that have died
+    store = PrefixStore(f"start {_restart_count()}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+    try:
+        yield get_world()
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,89 @@
+"""Run a command again as several processes that share its work: what `torchrun` does, for `--gpus N`."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from cvae_cli.errors import ExitCode, UsageError
+
+_RESTARTS = 3  # how often all processes are restarted after one of them has died
+_EXIT_CODE = "CVAE_EXIT_CODE_FILE"  # names the file for an exit code that a restart would not change
+
+
+def rank_and_size() -> tuple[int, int]:
+    """This process's rank and the world size, from torchrun's environment variables; (0, 1) without them."""
+    rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    # other programs use these names too, with other meanings
+    if not (rank.isdecimal() and size.isdecimal() and int(size) > 1):
+        return 0, 1
+    return int(rank), int(size)
+
+
+def recorded_exit_code() -> int | None:
+    """The exit code that a process of this job recorded before a restart, if any: the work must not start again."""
+    file = os.environ.get(_EXIT_CODE, "")
+    text = Path(file).read_text(encoding="ascii") if file and rank_and_size()[1] > 1 else ""
+    return int(text) if text else None
+
+
+def record_exit_code(code: int) -> None:
+    """Record that the job ends with `code`, an error that a restart would not change."""
+    file = os.environ.get(_EXIT_CODE, "")
+    is_final = code not in {ExitCode.OK, ExitCode.UNEXPECTED}
+    if file and rank_and_size()[1] > 1 and is_final and not Path(file).read_bytes():
+        Path(file).write_text(str(int(code)), encoding="ascii")
+
+
+def check_gpus(n: int, device: str) -> None:
+    """Raise a UsageError where `n` processes cannot have one GPU each; on a CPU they share the cores."""
+    import torch
+
+    here = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device != "cpu" and n > here:
+        raise UsageError(
+            f"--gpus {n}: this machine has {here}", hint="several processes can also share a CPU:  add --device cpu"
+        )
+
+
+def launch(n: int, arguments: list[str]) -> int:
+    """Run `cvae ARGUMENTS` as `n` processes on this machine; only rank 0 prints.
+
+    When a process dies, all are restarted, and the work continues from the last saved state.
+
+    Returns:
+        The exit code of the command.
+    """
+    import logging
+    import uuid
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    folder = tempfile.mkdtemp()
+    file = Path(folder) / "exit-code"
+    file.touch()
+    os.environ[_EXIT_CODE] = str(file)
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes print their own errors
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=n,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=_RESTARTS,
+        monitor_interval=0.5,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "cvae_cli", *arguments)
+    except ChildFailedError:
+        return int(file.read_text() or ExitCode.UNEXPECTED)
+    except SignalException:
+        return ExitCode.INTERRUPTED
+    finally:
+        shutil.rmtree(folder)
+    return ExitCode.OK

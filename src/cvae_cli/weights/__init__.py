@@ -1,0 +1,1 @@
+"""Files that can be downloaded: which there are, and fetching them."""
