@@ -84,14 +84,14 @@ def evaluate(
 
     import torch
 
-    from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset
+    from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset, short_name
     from cvae_cli.evaluation.features import FRECHET_DISTANCES
     from cvae_cli.evaluation.run import Settings, check, check_metrics, protocol
     from cvae_cli.evaluation.run import evaluate as measure
     from cvae_cli.models.cvae import CVAE
     from cvae_cli.runtime import distributed
     from cvae_cli.runtime.device import pick_device
-    from cvae_cli.text.condition import with_model_conditions
+    from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 
     place = pick_device(distributed.local_device(device))
     wanted = list(dict.fromkeys(models or [options.DEFAULT_MODEL]))
@@ -100,15 +100,15 @@ def evaluate(
     name = dataset or networks[0].config.dataset
     chosen = chosen or metrics.default_for(name)
     for network in networks:
-        options.check_shape(network, name)
+        check_image_shape(network.config, name)
         network.prior.check_guidance(guidance)
     split = split or evaluation_split(name)
     check_name(name, split)
     check_metrics(chosen, name)
     features = _load_features_or_say_how(chosen, name, place, clip)
-    with console.events(options.short_name(name)) as callback:
+    with console.events(short_name(name)) as callback:
         for network in networks:  # before the pictures: what is missing should not be found after gigabytes
-            options.prepare_encoder(network, callback)
+            prepare_encoder(network.config.condition, device=network.device, callback=callback)
         data = load_dataset(
             name,
             split,
@@ -187,7 +187,9 @@ def _comparable(metric: "Metric", networks: "list[CVAE]") -> bool:
 
 
 def _footer(data: "Dataset", seed: int, chosen: "list[Metric]", networks: "list[CVAE]") -> str:
-    text = f"{len(data):,} {data.split} images of {options.short_name(data.name)} · seed {seed} · details: --json"
+    from cvae_cli.data.catalog import short_name
+
+    text = f"{len(data):,} {data.split} images of {short_name(data.name)} · seed {seed} · details: --json"
     if not all(_comparable(metric, networks) for metric in chosen):
         text += "\nthe models have different likelihoods: their -ELBOs and distortions cannot be compared"
     if any(metric.name == "bits-per-dim" for metric in chosen):

@@ -2,16 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from cvae_cli.errors import UsageError
-from cvae_cli.events import Callback
 from cvae_cli.runtime import launch
-
-if TYPE_CHECKING:
-    from cvae_cli.models.cvae import CVAE
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
@@ -55,30 +50,3 @@ def free_name(stem: str) -> Path:
         path = Path(f"{stem}-{number}.png")
         number += 1
     return path
-
-
-def check_shape(network: "CVAE", dataset: str) -> None:
-    """Raise a UsageError where a data set's pictures cannot be had in the shape that a model draws."""
-    from cvae_cli.data.catalog import has_sizes, shape_of
-
-    ours = network.config.image
-    theirs = shape_of(dataset, ours.size if has_sizes(dataset) else None)
-    if ours != theirs:
-        raise UsageError(
-            f"{network.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
-            f"{short_name(dataset)} has {theirs.size}x{theirs.size} of {theirs.channels}"
-        )
-
-
-def prepare_encoder(network: "CVAE", callback: "Callback") -> None:
-    """Load the text encoder of a model, where it has one."""
-    from cvae_cli.text.condition import encoder_for
-
-    condition = network.config.condition
-    if condition.kind != "labels":
-        encoder_for(condition, device=network.device, callback=callback)
-
-
-def short_name(dataset: str) -> str:
-    """A data set's name for a line of text: of a folder only the last part."""
-    return Path(dataset.removeprefix("folder:")).resolve().name if dataset.startswith("folder:") else dataset

@@ -134,14 +134,14 @@ def _draw(
     import numpy as np
     import torch
 
-    from cvae_cli.data.catalog import evaluation_split, load_dataset
+    from cvae_cli.data.catalog import evaluation_split, load_dataset, short_name
     from cvae_cli.evaluation.run import check
-    from cvae_cli.text.condition import with_model_conditions
+    from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 
-    options.check_shape(network, dataset)
+    check_image_shape(network.config, dataset)
     split = split or evaluation_split(dataset)
-    with console.events(options.short_name(dataset)) as callback:
-        options.prepare_encoder(network, callback)
+    with console.events(short_name(dataset)) as callback:
+        prepare_encoder(network.config.condition, device=network.device, callback=callback)
         data = load_dataset(
             dataset,
             split,
@@ -152,7 +152,7 @@ def _draw(
         check([], network, data)
         data = with_model_conditions(data, network.config.condition, callback=callback)
     data = data.sample(n, seed)
-    names = [f"{options.short_name(dataset)} {split} {number}" for number in range(1, len(data) + 1)]
+    names = [f"{short_name(dataset)} {split} {number}" for number in range(1, len(data) + 1)]
     rows = np.arange(len(data))
     conditions = torch.from_numpy(data.conditions.values(rows)).to(network.device)
     return names, torch.from_numpy(data.images), [data.conditions.text(row) for row in range(len(data))], conditions

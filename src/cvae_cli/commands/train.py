@@ -98,7 +98,9 @@ def train(
         if data is not None:
             raise UsageError(f"{recipe} or --data {data}?", hint="a folder is learned by the recipe " + _FOLDER_RECIPE)
         recipe, data = _FOLDER_RECIPE, recipe
-        name = options.short_name(data)
+        from cvae_cli.data.catalog import short_name
+
+        name = short_name(data)
     asked = {
         "name": name,
         "data.name": data,
@@ -148,6 +150,7 @@ def _train(
     folder: Path, recipe: "Recipe | None", changes: dict[str, Any], *, device: str, force: bool, dry_run: bool
 ) -> None:
     """Start a run of `recipe` in `folder`, or without a recipe go on with the run that is there."""
+    from cvae_cli.data.catalog import short_name
     from cvae_cli.runtime import distributed
     from cvae_cli.training.run import Run
 
@@ -172,7 +175,7 @@ def _train(
     from cvae_cli.weights.download import sha256
 
     place = pick_device(distributed.local_device(device))
-    with console.events(options.short_name(recipe.data.name)) as callback:
+    with console.events(short_name(recipe.data.name)) as callback:
         data, valid = load_data(recipe, place, callback=callback)
     with distributed.process_group(place) as world, run.lock() if world.is_first else contextlib.nullcontext():
         recipe = world.broadcast(_decided(recipe, data, place) if world.is_first else recipe)
@@ -224,6 +227,7 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
     import numpy as np
     import torch
 
+    from cvae_cli.data.catalog import short_name
     from cvae_cli.runtime.device import flops
     from cvae_cli.text.condition import condition_config
     from cvae_cli.training.build import build_model
@@ -236,7 +240,7 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
     operations = flops(model.elbo, picture, torch.from_numpy(data.conditions.values(np.arange(1))))
     often = f" x {times}" if (times := passes(recipe, data)) > 1 else ""
     return (
-        f"{recipe.name} on {options.short_name(data.name)} ({len(data):,}{often} + {len(valid):,} held back) · "
+        f"{recipe.name} on {short_name(data.name)} ({len(data):,}{often} + {len(valid):,} held back) · "
         f"{parameters / 1e6:.1f} M parameters · {operations / 1e6:.0f} MFLOP an image · "
         f"{device}, {recipe.training.precision} · {folder}"
     )

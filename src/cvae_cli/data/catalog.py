@@ -26,6 +26,11 @@ def full_name(name: str) -> str:
     return folder.full_name(name) if name.startswith(folder.PREFIX) else name
 
 
+def short_name(name: str) -> str:
+    """A data set's name for a line of text: of a folder only the last part of its path."""
+    return Path(name.removeprefix(folder.PREFIX)).resolve().name if name.startswith(folder.PREFIX) else name
+
+
 def load_dataset(
     name: str,
     split: str,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cvae_cli.config import model as config
 from cvae_cli.config.model import LabelClass, TextCondition
+from cvae_cli.data.catalog import has_sizes, shape_of, short_name
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError, quoted
@@ -31,6 +32,29 @@ def encoder_for(
     if settings not in _encoders:
         _encoders[settings] = load_matching_encoder(settings, callback, device)
     return _encoders[settings]
+
+
+def prepare_encoder(
+    settings: config.Condition, *, device: torch.device | None = None, callback: Callback = ignore
+) -> None:
+    """Load the text encoder of a model where it has one, so that a missing one is found before long work.
+
+    Raises:
+        MissingError, CorruptError: see `load_matching_encoder`.
+    """
+    if isinstance(settings, TextCondition):
+        encoder_for(settings, device=device, callback=callback)
+
+
+def check_image_shape(model: config.ModelConfig, dataset: str) -> None:
+    """Raise a UsageError where a data set cannot have the picture size and channels of a model."""
+    ours = model.image
+    theirs = shape_of(dataset, ours.size if has_sizes(dataset) else None)
+    if ours != theirs:
+        raise UsageError(
+            f"{model.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
+            f"{short_name(dataset)} has {theirs.size}x{theirs.size} of {theirs.channels}"
+        )
 
 
 def condition(
