@@ -23,9 +23,8 @@ import numpy as np
 import torch
 
 from cvae_cli import CVAE
-from cvae_cli.config import recipe as recipes
 from cvae_cli.config.model import LabelClass
-from cvae_cli.config.recipe import parse_change
+from cvae_cli.config.recipe_files import load_recipe, parse_assignment
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.conditions import Labels, make_captions
 from cvae_cli.data.dataset import Dataset, dataset_from_pixels
@@ -44,7 +43,7 @@ CHUNK = 1000  # pictures written at a time
 def measure(recipe_name: str, size: int, batch_size: int, pictures: int, options: dict[str, Any]) -> list[str]:
     """One row of the table; meant for a process of its own."""
     device = pick_device("auto")
-    recipe = recipes.load(recipe_name, {"data.condition": "static"} | options["set"])
+    recipe = load_recipe(recipe_name, {"data.condition": "static"} | options["set"])
     data = made_up(Path(options["file"]))
     model = build_model(recipe, data.name, data.image_shape, condition_config(data)).to(device)
     batches = Batches(data, batch_size=batch_size, device=device)
@@ -141,7 +140,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="for each row")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the clock starts")
     options = parser.parse_args()
-    changes = dict(parse_change(change) for change in options.set)
+    changes = dict(parse_assignment(change) for change in options.set)
     print(*COLUMNS, sep="\t", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for size, n in itertools.product(options.size or [64], options.pictures or [1000]):

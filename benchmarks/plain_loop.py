@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from cvae_cli import CVAE
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.text.condition import condition_config
@@ -58,7 +58,7 @@ def train(epochs: int, data_dir: Path | None) -> tuple[CVAE, float]:
     began = time.perf_counter()
     data = load_dataset("fashion-mnist", "train", data_dir=data_dir)
     loader = loader_of(data)
-    model = build_model(recipes.load("fashion-concat"), data.name, data.image_shape, condition_config(data)).train()
+    model = build_model(load_recipe("fashion-concat"), data.name, data.image_shape, condition_config(data)).train()
     losses = steps(model.network, loader)
     for epoch in range(epochs):
         mean = sum(next(losses) for _ in range(len(loader))) / len(loader)

@@ -20,7 +20,7 @@ import cost
 import plain_loop
 import torch
 
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.batches import Batches
 from cvae_cli.runtime.device import flops, pick_device
 from cvae_cli.text.condition import condition_config
@@ -39,7 +39,7 @@ COLUMNS = [
 def measure(kind: str, recipe_name: str, file: str, seconds: float) -> dict[str, Any]:
     """Images a second of one loop; meant for a process of its own."""
     device = pick_device("auto")
-    recipe = recipes.load(recipe_name, {"data.condition": "static"} if recipe_name.startswith("coco") else {})
+    recipe = load_recipe(recipe_name, {"data.condition": "static"} if recipe_name.startswith("coco") else {})
     data, batch_size = cost.made_up(Path(file)), recipe.training.batch_size
     model = build_model(recipe, data.name, data.image_shape, condition_config(data)).train().to(device)
     batches = Batches(data, batch_size=batch_size, device=device)
@@ -86,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in options.recipe or RECIPES:
             file = Path(folder) / f"{name}.npy"
-            size = recipes.load(name).data.size
+            size = load_recipe(name).data.size
             cost.make_pictures(file, size or 28, PICTURES, channels=3 if size else 1)
             best: dict[str, dict[str, Any]] = {}
             for _ in range(options.rounds):

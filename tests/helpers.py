@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from conftest import FASHION
 
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import make_captions
 from cvae_cli.data.dataset import Dataset, dataset_from_pixels
@@ -120,7 +120,7 @@ def small_model(variant: str = "article-concat") -> CVAE:
     import torch
 
     data = data_for(variant)
-    recipe = recipes.load("fashion-concat", VARIANTS[variant])
+    recipe = load_recipe("fashion-concat", VARIANTS[variant])
     model = build_model(recipe, data.name, data.image_shape, condition_config(data))
     torch.manual_seed(1)
     for parameter in model.parameters():

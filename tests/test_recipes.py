@@ -4,27 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.catalog import shipped_recipes
+from cvae_cli.config.recipe_files import load_recipe, parse_assignment, recipe_to_toml
 from cvae_cli.errors import CorruptError, UsageError
 
 
-@pytest.mark.parametrize("name", recipes.shipped())
+@pytest.mark.parametrize("name", shipped_recipes())
 def test_shipped_recipe_survives_writing_and_reading(name: str, tmp_path: Path) -> None:
-    recipe = recipes.load(name)
+    recipe = load_recipe(name)
     assert recipe.name == name
-    (tmp_path / "recipe.toml").write_text(recipes.dump(recipe))
-    assert recipes.load(str(tmp_path / "recipe.toml")) == recipe
+    (tmp_path / "recipe.toml").write_text(recipe_to_toml(recipe))
+    assert load_recipe(str(tmp_path / "recipe.toml")) == recipe
 
 
-@pytest.mark.parametrize("name", recipes.shipped())
+@pytest.mark.parametrize("name", shipped_recipes())
 def test_recipe_file_begins_with_the_command_that_runs_it(name: str) -> None:
-    first = recipes.shipped()[name].read_text().splitlines()[0]
+    first = shipped_recipes()[name].read_text().splitlines()[0]
     assert first.split()[:4] == ["#", "cvae", "train", name]
 
 
 def test_change_reaches_its_key() -> None:
-    changes = dict(map(recipes.parse_change, ["training.epochs=3", "architecture.network.kind=residual", "name=mine"]))
-    recipe = recipes.load("fashion-concat", changes)
+    changes = dict(map(parse_assignment, ["training.epochs=3", "architecture.network.kind=residual", "name=mine"]))
+    recipe = load_recipe("fashion-concat", changes)
     assert recipe.training.epochs == 3
     assert recipe.architecture.network.kind == "residual"
     assert recipe.name == "mine"
@@ -47,21 +48,21 @@ def test_change_reaches_its_key() -> None:
 )
 def test_wrong_change_is_refused_by_its_name(change: str, complaint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        recipes.load("fashion-concat", dict([recipes.parse_change(change)]))
+        load_recipe("fashion-concat", dict([parse_assignment(change)]))
     assert complaint in caught.value.message
 
 
 def test_change_without_equals_sign_is_refused() -> None:
     with pytest.raises(UsageError, match="key=value"):
-        recipes.parse_change("training.epochs")
+        parse_assignment("training.epochs")
 
 
 def test_unknown_recipe_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match='Did you mean "fashion-concat"'):
-        recipes.load("fashion-concatt")
+        load_recipe("fashion-concatt")
 
 
 def test_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe nonsense")
     with pytest.raises(CorruptError, match="not TOML"):
-        recipes.load(str(tmp_path / "x.toml"))
+        load_recipe(str(tmp_path / "x.toml"))

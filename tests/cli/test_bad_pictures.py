@@ -19,7 +19,7 @@ from PIL import Image
 from test_bad_input import short, snapshot
 from tiny_clip import save_tiny_clip
 
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.text.catalog import load_encoder
 from cvae_cli.text.condition import condition_config, with_conditions
 from cvae_cli.training.build import build_model
@@ -307,7 +307,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_tiny_clip(folder / "tiny")
     changes = {**RESIDUAL, "architecture.conditioning": "concat"}
     for name, encoder in (("static", "static"), ("clip", f"clip:{folder / 'tiny'}")):
-        recipe = recipes.load("fashion-concat", {**changes, "name": name})
+        recipe = load_recipe("fashion-concat", {**changes, "name": name})
         data = with_conditions(captioned(2), load_encoder(encoder))
         model = build_model(recipe, data.name, data.image_shape, condition_config(data))
         model.save_pretrained(folder / name)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import RESIDUAL
 
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.evaluation import metrics
@@ -50,7 +50,7 @@ def test_colours_and_labels_are_read(archive: Path) -> None:
 
 def test_colour_models_draw_reconstruct_and_are_measured(archive: Path) -> None:
     data = load_dataset("cifar-10", "test", data_dir=archive)
-    recipe = recipes.load("fashion-concat", RESIDUAL | {"architecture.conditioning": "modulate"})
+    recipe = load_recipe("fashion-concat", RESIDUAL | {"architecture.conditioning": "modulate"})
     model = build_model(recipe, data.name, data.image_shape, condition_config(data))
     (picture,) = model.eval().generate("two cats")
     assert (picture.mode, picture.size) == ("RGB", (32, 32))

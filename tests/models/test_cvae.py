@@ -10,8 +10,8 @@ from helpers import VARIANTS, data_for, fashion, small_model
 
 from cvae_cli import CVAE
 from cvae_cli.config import model as config
-from cvae_cli.config import recipe as recipes
 from cvae_cli.config.model import ImageShape, ModelConfig, StaticCondition
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.pictures.pixels import to_float
 
@@ -117,7 +117,7 @@ def test_reconstruction_through_the_mean_is_repeatable(model: CVAE, shown: Shown
 @pytest.mark.parametrize(("size", "widths"), [(64, 256), (128, 512), (256, 1024)])
 def test_networks_for_photographs_have_the_articles_layers(size: int, widths: int) -> None:
     condition = StaticCondition(width=512, sha256="")
-    recipe = recipes.load(f"coco-{size}")
+    recipe = load_recipe(f"coco-{size}")
     with torch.device("meta"):
         model = CVAE(
             ModelConfig(
@@ -139,7 +139,7 @@ def test_networks_for_photographs_have_the_articles_layers(size: int, widths: in
     *up, last = [p.shape for p in network.up.parameters() if p.ndim == 4]
     assert [shape[0] for shape in up] == [shape[0] for shape in down[::-1]]
     assert (up[-1][1], tuple(last)) == (16, (3, 16, 3, 3))
-    added = recipes.load(f"coco-{size}-add").architecture
+    added = load_recipe(f"coco-{size}-add").architecture
     assert added.model_copy(update={"conditioning": "concat"}) == recipe.architecture
 
 

@@ -16,7 +16,8 @@ from helpers import CAPTIONS, VARIANTS, data_for, same
 from test_fit import CPU, Recorder, weights
 
 from cvae_cli import CVAE
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe import Recipe
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.batches import Batch, Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import DivergedError, InterruptedRunError
@@ -79,12 +80,12 @@ class Training:
         return callback
 
 
-def _recipe(variant: str, changes: dict[str, Any] | None = None) -> recipes.Recipe:
+def _recipe(variant: str, changes: dict[str, Any] | None = None) -> Recipe:
     settings = SETTINGS | VARIANTS[variant] | (changes or {})
     if settings.get(PRIOR, {}).get("kind") != "score":
-        return recipes.load("fashion-concat", settings)
+        return load_recipe("fashion-concat", settings)
     settings["then.prior"] = settings.pop(PRIOR)
-    return recipes.load("fashion-concat", settings, prior="score")
+    return load_recipe("fashion-concat", settings, prior="score")
 
 
 def _train_first(folder: Path, training: Training, seed: int = 0) -> Path:

@@ -10,7 +10,7 @@ from conftest import FASHION
 from helpers import VARIANTS, data_for, same
 
 from cvae_cli import CVAE
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import CorruptError, DivergedError, MissingError, UsageError
 from cvae_cli.events import Event
@@ -42,7 +42,7 @@ class Recorder:
 def start(folder: Path, changes: dict[str, Any] | None = None, variant: str = "article-concat") -> Run:
     settings = {"training.epochs": 3, "training.batch_size": 16, "data.dir": str(FASHION)}
     run = Run(folder)
-    run.create(recipes.load("fashion-concat", settings | VARIANTS[variant] | (changes or {})), force=False)
+    run.create(load_recipe("fashion-concat", settings | VARIANTS[variant] | (changes or {})), force=False)
     return run
 
 
@@ -175,5 +175,5 @@ def test_force_does_not_remove_what_is_not_a_run(tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "final.tex").touch()
     with pytest.raises(UsageError, match="not a run"):
-        Run(tmp_path / "thesis").create(recipes.load("fashion-concat"), force=True)
+        Run(tmp_path / "thesis").create(load_recipe("fashion-concat"), force=True)
     assert (tmp_path / "thesis" / "final.tex").exists()

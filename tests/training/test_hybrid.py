@@ -9,8 +9,8 @@ from helpers import SCORE, VARIANTS, data_for, small_model
 from test_fit import CPU, Recorder, data, start, weights
 
 from cvae_cli import CVAE
-from cvae_cli.config import recipe as recipes
 from cvae_cli.config.recipe import TrainingSettings
+from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import read_config
 from cvae_cli.training.build import build_objective
@@ -74,7 +74,7 @@ def test_a_hybrid_says_so_and_stays_one_with_another_prior(tmp_path: Path) -> No
     assert model.config.hybrid
     assert "hybrid: the bound and a discriminator (perceptual 1, adversarial 0.1)" in card(first.kept_model)
     prior = {f"architecture.prior.{key}": value for key, value in SCORE["architecture.prior"].items()}
-    recipe = recipes.for_prior(str(first.kept_model), model.config, "score", {**prior, "training.epochs": 1})
+    recipe = recipe_for_prior(str(first.kept_model), model.config, "score", {**prior, "training.epochs": 1})
     second = start(tmp_path / "second", {}, "map-modulate")
     fit(second, recipe, *data("map-modulate"), device=CPU, resume=False, callback=Recorder())
     assert read_config(second.kept_model).hybrid
@@ -89,7 +89,7 @@ def test_a_pure_model_says_that(tmp_path: Path) -> None:
 
 
 def test_a_prior_alone_cannot_be_a_hybrid() -> None:
-    recipe = recipes.load("fashion-concat", {**VARIANTS["map-score"], **TERMS, "start": "somewhere"})
+    recipe = load_recipe("fashion-concat", {**VARIANTS["map-score"], **TERMS, "start": "somewhere"})
     with pytest.raises(UsageError, match="no pictures"):
         build_objective(recipe, small_model("map-score"))
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from helpers import VARIANTS, data_for
 
-from cvae_cli.config import recipe as recipes
 from cvae_cli.config.recipe import Precision, Recipe
+from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.training import precision
 from cvae_cli.training.precision import decide
 
@@ -22,7 +22,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def recipe(asked: str = "auto") -> Recipe:
-    return recipes.load("fashion-concat", VARIANTS[VARIANT] | {"training.precision": asked})
+    return load_recipe("fashion-concat", VARIANTS[VARIANT] | {"training.precision": asked})
 
 
 def test_what_is_asked_for_is_done() -> None:
@@ -30,7 +30,7 @@ def test_what_is_asked_for_is_done() -> None:
 
 
 def test_a_small_network_stays_in_full_precision_without_a_race() -> None:
-    small = recipes.load("fashion-concat", VARIANTS["dense-concat"])
+    small = load_recipe("fashion-concat", VARIANTS["dense-concat"])
     assert decide(small, data_for("dense-concat"), CPU) == ("fp32", "")
 
 
@@ -74,5 +74,5 @@ def test_another_batch_size_is_another_question(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(precision, "_LITTLE", 0)
     for seconds, batch_size, chosen in [(0.1, 16, "fp32"), (0.05, 32, "bf16"), (0.05, 16, "fp32")]:
         monkeypatch.setattr(precision, "_time", lambda *_, each=seconds: {"fp32": 0.1, "bf16": each})
-        asked = recipes.load("fashion-concat", VARIANTS[VARIANT] | {"training.batch_size": batch_size})
+        asked = load_recipe("fashion-concat", VARIANTS[VARIANT] | {"training.batch_size": batch_size})
         assert decide(asked, data_for(VARIANT), CPU)[0] == chosen

@@ -10,7 +10,8 @@ from helpers import SCORE, VARIANTS, data_for
 from test_fit import CPU, Recorder, weights
 
 from cvae_cli import CVAE
-from cvae_cli.config import recipe as recipes
+from cvae_cli.config.recipe import Recipe
+from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior
 from cvae_cli.errors import UsageError
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.training.fit import fit
@@ -22,16 +23,16 @@ SHORT = {"training.epochs": 2, "training.batch_size": 16, "data.flip": True}
 
 def finished(folder: Path, variant: str) -> CVAE:
     run = Run(folder / variant)
-    recipe = recipes.load("fashion-concat", SHORT | VARIANTS[variant] | {"training.epochs": 1})
+    recipe = load_recipe("fashion-concat", SHORT | VARIANTS[variant] | {"training.epochs": 1})
     run.create(recipe, force=False)
     fit(run, recipe, data_for(variant, 64), data_for(variant, 16), device=CPU, resume=False, callback=Recorder())
     return CVAE.from_pretrained(run.folder)
 
 
-def second(folder: Path, model: CVAE, variant: str, prior: dict[str, Any]) -> tuple[Run, recipes.Recipe]:
+def second(folder: Path, model: CVAE, variant: str, prior: dict[str, Any]) -> tuple[Run, Recipe]:
     changes = SHORT | {f"architecture.prior.{key}": value for key, value in prior.items()}
     start = str(folder / variant / "model")
-    recipe = recipes.for_prior(start, model.config, str(prior["kind"]), changes | {"training.ema_decay": 0.9})
+    recipe = recipe_for_prior(start, model.config, str(prior["kind"]), changes | {"training.ema_decay": 0.9})
     run = Run(folder / "second")
     run.create(recipe, force=True)
     return run, recipe
@@ -84,7 +85,7 @@ def test_a_recipe_of_another_network_is_refused(tmp_path: Path) -> None:
 
 def test_a_score_prior_is_not_learned_with_the_rest(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    recipe = recipes.load("fashion-concat", VARIANTS["map-score"])
+    recipe = load_recipe("fashion-concat", VARIANTS["map-score"])
     run.create(recipe, force=False)
     data = data_for("map-score", 64), data_for("map-score", 16)
     with pytest.raises(UsageError, match="a score prior is fitted to a finished model"):

@@ -116,11 +116,12 @@ def train(
         "training.precision": precision,
         "architecture.latent_dim": latent_dim,
     }
-    from cvae_cli.config import recipe as recipes
+    from cvae_cli.config.catalog import shipped_recipes
+    from cvae_cli.config.recipe_files import load_recipe, parse_assignment, recipe_for_prior
     from cvae_cli.training.run import with_absolute_paths
 
     values = {key: value for key, value in asked.items() if value is not None}
-    values |= dict(recipes.parse_change(change) for change in changes or [])
+    values |= dict(parse_assignment(change) for change in changes or [])
     if resume is not None:
         if recipe or out or force or prior or model or values.keys() - set(_MAY_CHANGE):
             raise UsageError(
@@ -135,14 +136,14 @@ def train(
         from cvae_cli.models.pretrained import find, read_config
 
         start = find(model).resolve()
-        chosen = recipes.for_prior(str(start), read_config(start), prior, values)
+        chosen = recipe_for_prior(str(start), read_config(start), prior, values)
         folder = out or Path("runs") / chosen.name
         if start.is_relative_to(folder.resolve()):
             raise UsageError(f"{folder} holds the model to start from", hint="choose another place with --out")
         return _train(folder, chosen, {}, device=device, force=force, dry_run=dry_run)
     if recipe is None:
-        raise UsageError("which recipe?", hint=f"recipes: {', '.join(recipes.shipped())}; see cvae train --list")
-    chosen = with_absolute_paths(recipes.load(recipe, values, prior=prior))
+        raise UsageError("which recipe?", hint=f"recipes: {', '.join(shipped_recipes())}; see cvae train --list")
+    chosen = with_absolute_paths(load_recipe(recipe, values, prior=prior))
     return _train(out or Path("runs") / chosen.name, chosen, {}, device=device, force=force, dry_run=dry_run)
 
 
@@ -163,10 +164,10 @@ def _train(
     elif distributed.environment_world().is_first:
         run.check_new(force=force)
     if dry_run:
-        from cvae_cli.config import recipe as recipes
+        from cvae_cli.config.recipe_files import recipe_to_toml
 
         console.note(f"{recipe.name} would learn {recipe.data.name} in {folder}")
-        return console.result(recipe.model_dump(mode="json"), recipes.dump(recipe))
+        return console.result(recipe.model_dump(mode="json"), recipe_to_toml(recipe))
     console.hint(f"{recipe.name}: getting ready")
 
     from cvae_cli.models.pretrained import WEIGHTS
@@ -247,9 +248,10 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
 
 
 def _list() -> None:
-    from cvae_cli.config import recipe as recipes
+    from cvae_cli.config.catalog import shipped_recipes
+    from cvae_cli.config.recipe_files import load_recipe
 
-    known = [recipes.load(name) for name in recipes.shipped()]
+    known = [load_recipe(name) for name in shipped_recipes()]
     console.table(
         [each.model_dump(mode="json") for each in known],
         columns=["recipe", "data", "epochs", "what"],

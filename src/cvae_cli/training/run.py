@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cvae_cli.config import recipe as recipes
 from cvae_cli.config.recipe import Recipe
+from cvae_cli.config.recipe_files import read_recipe, recipe_to_toml
 from cvae_cli.data.catalog import full_name
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import STAGE
@@ -101,13 +101,13 @@ class Run:
         return (path for path in self.folder.iterdir() if not path.name.startswith("."))
 
     def recipe(self, changes: dict[str, Any] | None = None) -> Recipe:
-        """The settings that the run was started with, with `changes` to them (see `recipes.load`)."""
+        """The settings that the run was started with, with `changes` to them (see `load_recipe`)."""
         if not self.recipe_file.is_file():
             raise UsageError(f"{self.folder} is not a run", hint="a run is a folder that cvae train has made")
-        return with_absolute_paths(recipes.read(self.recipe_file, changes))
+        return with_absolute_paths(read_recipe(self.recipe_file, changes))
 
     def write_recipe(self, recipe: Recipe) -> None:
-        write_text(self.recipe_file, recipes.dump(recipe))
+        write_text(self.recipe_file, recipe_to_toml(recipe))
 
     def write_metrics(self, history: list[dict[str, Any]]) -> None:
         write_text(self.metrics_file, "".join(json.dumps(entry) + "\n" for entry in history))

@@ -1,0 +1,130 @@
+"""Recipes as files: read from TOML, changed key by key, written as TOML."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from cvae_cli.config.base import SettingsError, build
+from cvae_cli.config.catalog import shipped_recipes
+from cvae_cli.config.model import ModelConfig
+from cvae_cli.config.recipe import Recipe
+from cvae_cli.errors import CorruptError, UsageError, did_you_mean
+
+_SECOND_TRAINING = {
+    "epochs": 30,
+    "batch_size": 256,
+    "learning_rate": 1e-3,
+    "schedule": "one-cycle",
+    "ema_decay": 0.999,
+    "gradient_clip": 1.0,
+}
+"""How a prior is fitted unless told otherwise."""
+
+
+def load_recipe(name: str, changes: dict[str, Any] | None = None, *, prior: str | None = None) -> Recipe:
+    """A shipped recipe by name, or one from a TOML file by path.
+
+    Args:
+        name: `fashion-concat`, or a path that ends in `.toml`.
+        changes: dotted keys and their new values, as `{"training.epochs": 5}`.
+        prior: `flow` or `score`, to fit one afterwards; `none`, to leave out what the recipe would fit.
+
+    Raises:
+        UsageError: no such recipe, or a key or value that does not fit.
+        CorruptError: the file is not TOML.
+    """
+    path = Path(name) if name.endswith(".toml") else shipped_recipes().get(name)
+    if path is None:
+        suggestion = did_you_mean(name, list(shipped_recipes()))
+        raise UsageError(f'no recipe "{name}".{suggestion}', hint=f"recipes: {', '.join(shipped_recipes())}")
+    return read_recipe(path, changes, prior=prior)
+
+
+def read_recipe(path: Path, changes: dict[str, Any] | None = None, *, prior: str | None = None) -> Recipe:
+    """The recipe in a TOML file; see `load_recipe`."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"no recipe file {path}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"{path} is not TOML: {error}") from error
+    if prior == "none":
+        values.pop("then", None)
+    elif prior is not None and values.get("then", {}).get("prior", {}).get("kind") != prior:
+        values["then"] = {"prior": {"kind": prior}, "training": dict(_SECOND_TRAINING)}
+    return _changed(values, changes, source=path.name)
+
+
+def recipe_for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, Any] | None = None) -> Recipe:
+    """A recipe that fits another prior to a finished model.
+
+    Args:
+        start: the model, by name or folder.
+        prior: its kind, `flow` or `score`.
+
+    Raises:
+        UsageError: a key or value that does not fit.
+    """
+    if prior not in {"flow", "score"}:
+        raise UsageError(
+            f'no prior "{prior}" that can be fitted afterwards.{did_you_mean(prior, ["flow", "score"])}',
+            hint="priors: flow, score",
+        )
+    condition = config.condition
+    values = {
+        "name": f"{config.name}-{prior}",
+        "description": f"{config.name} with a prior fitted afterwards",
+        "start": start,
+        "start_hybrid": config.hybrid,
+        "data": {
+            "name": config.dataset,
+            "size": config.image.size,
+            "condition": f"clip:{condition.model}" if condition.kind == "clip" else condition.kind,
+        },
+        "architecture": config.architecture.model_dump(mode="json") | {"prior": {"kind": prior}},
+        "training": dict(_SECOND_TRAINING),
+    }
+    return _changed(values, changes, source=f"--prior {prior}")
+
+
+def _changed(values: dict[str, Any], changes: dict[str, Any] | None, *, source: str) -> Recipe:
+    for key, value in (changes or {}).items():
+        _put(values, key, value)
+    try:
+        return build(Recipe, values)
+    except SettingsError as error:
+        raise UsageError(f"{source}: {error}") from error
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """The recipe as TOML, every default spelled out, so that it reads the same in a later version."""
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`key=value` of `--set`, the value read as TOML where it is TOML and as plain text where it is not.
+
+    Raises:
+        UsageError: there is no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f'--set takes key=value, not "{text}"', hint="for example --set training.epochs=5")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError):
+        return key.strip(), value.strip()
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f'"{key}": "{section}" is a value, not a section')
+        values = inner
+    values[last] = value
