@@ -1,1 +1,1 @@
-"""Pictures: opening, writing, grids, a terminal preview, and pixels as numbers."""
+"""Pictures: opening, encoding as files, grids, previews in a terminal, and conversion from and to tensors."""

@@ -1,4 +1,4 @@
-"""Pictures side by side, and tensors as Pillow images."""
+"""Convert tensors to Pillow images, and arrange pictures in a grid."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _MARGIN = 2  # pixels between the pictures of a grid
 
 
 def to_pil(images: "Tensor") -> list[Image.Image]:
-    """Float `(n, c, h, w)` in [0, 1] as Pillow images, mode L or RGB."""
+    """Convert float `(n, c, h, w)` in [0, 1] to Pillow images, mode L or RGB."""
     from cvae_cli.pictures.pixels import to_uint8
 
     return [
@@ -23,10 +23,10 @@ def to_pil(images: "Tensor") -> list[Image.Image]:
 
 
 def grid(pictures: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
-    """Pictures of one size side by side, row by row; a single one stays itself.
+    """Arrange pictures of one size in a grid, row by row. A single picture gets no margin.
 
     Args:
-        columns: as many a row; about as many columns as rows when absent.
+        columns: pictures in a row; when absent, the grid is about as wide as it is high.
     """
     columns = min(columns or math.ceil(math.sqrt(len(pictures))), len(pictures))
     rows = math.ceil(len(pictures) / columns)

@@ -1,4 +1,4 @@
-"""Opening any picture that a user has: any format, mode, size and orientation that Pillow reads."""
+"""Open pictures of any format, mode, size and orientation that Pillow reads."""
 
 import warnings
 from pathlib import Path
@@ -10,28 +10,30 @@ from PIL.ExifTags import Base
 
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError
 
-_MOST_PIXELS = 64_000_000  # of a picture that is opened: 8,000 x 8,000
+_MAX_PIXELS = 64_000_000  # 8,000 x 8,000
 
 
 def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -> tuple[Image.Image, list[str]]:
-    """Any picture that Pillow opens, brought to a model's size and channels.
+    """Open a picture, crop it to its central square, and convert it to the given size and channels.
 
     Args:
-        draft: let a JPEG be decoded at a half, a quarter or an eighth where that leaves twice `size`: several times
-            as fast, and almost the same picture.
+        size: pixels a side of the result.
+        channels: 1 for grey, 3 for RGB.
+        draft: decode a JPEG at 1/2, 1/4 or 1/8 of its size where that still leaves twice `size`. This is several times
+            as fast and gives almost the same picture.
 
     Returns:
-        the picture, mode L or RGB, and what was done to it, as `["centre-cropped to 480x480", "made grey"]`.
+        the picture, mode L or RGB, and the conversions, such as `["centre-cropped to 480x480", "made grey"]`.
 
     Raises:
-        MissingError: no such file.
-        UsageError: more pixels than are sensible, or a folder.
-        CorruptError: not a picture, or a damaged one.
+        MissingError: there is no such file.
+        UsageError: the path is a folder, or the picture has more than 64 million pixels.
+        CorruptError: the file is not a picture, or is damaged.
     """
     done = []
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
+            if opened.width * opened.height > _MAX_PIXELS:
                 raise UsageError(
                     f"{path} has {opened.width:,} x {opened.height:,} pixels, more than can be opened safely",
                     hint="make it smaller first",
@@ -54,7 +56,7 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
         raise UsageError(f"cannot read {path}: permission denied") from error
     except Image.DecompressionBombError as error:
         raise UsageError(f"{path} has more pixels than can be opened safely", hint="make it smaller first") from error
-    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+    except Exception as error:  # a damaged file can make Pillow's readers raise anything
         raise CorruptError(f"{path} is not a picture that can be read, or a damaged one") from error
 
     picture = _to_eight_bits(picture, channels, done)
@@ -67,12 +69,13 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
 
 
 def _to_eight_bits(picture: Image.Image, channels: int, done: list[str]) -> Image.Image:
+    """Convert a picture to mode L or RGB, and append the conversions to `done`."""
     mode = "L" if channels == 1 else "RGB"
     if picture.mode.startswith(("I", "F")):  # 16 or 32 bits a pixel
-        picture = _reduced(picture)
+        picture = _reduce_depth(picture)
         done.append("reduced to 8 bits")
     before = picture.mode
-    if before == "LAB":  # Pillow has no way from it to grey
+    if before == "LAB":  # which Pillow cannot convert to grey directly
         picture = picture.convert("RGB")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -83,10 +86,10 @@ def _to_eight_bits(picture: Image.Image, channels: int, done: list[str]) -> Imag
     return picture.convert(mode)
 
 
-def _reduced(picture: Image.Image) -> Image.Image:
-    """A grey picture of 16 or 32 bits a pixel in 8, mode L, or LA where a grey value stands for transparency."""
+def _reduce_depth(picture: Image.Image) -> Image.Image:
+    """Convert a grey picture of 16 or 32 bits a pixel to 8 bits: mode L, or LA where one value means transparent."""
     values = np.nan_to_num(np.asarray(picture, np.float32), posinf=0, neginf=0)
-    grey = values * (255 / _white(values, picture.mode)) + 0.5
+    grey = values * (255 / _white_level(values, picture.mode)) + 0.5
     reduced = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):
@@ -94,8 +97,8 @@ def _reduced(picture: Image.Image) -> Image.Image:
     return reduced
 
 
-def _white(values: NDArray[np.float32], mode: str) -> float:
-    """The value that stands for white: a file of 32 bits does not say, and what it uses must tell."""
+def _white_level(values: NDArray[np.float32], mode: str) -> float:
+    """Return the value of white. A file of 32 bits does not state it, so it is inferred from the largest value."""
     if mode.startswith("I;16"):
         return 65535
     high = float(values.max())

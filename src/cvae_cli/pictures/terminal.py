@@ -1,10 +1,10 @@
-"""A preview of a picture in a terminal."""
+"""Show a picture in a terminal."""
 
 from PIL import Image
 
 
 def preview(picture: Image.Image, *, width: int) -> str:
-    """The picture in half-blocks with 24-bit colours, at most `width` characters wide, for a terminal."""
+    """Return a picture as text for a terminal: half blocks in 24-bit colours, at most `width` characters wide."""
     if picture.width > width:
         picture = picture.resize((width, max(1, picture.height * width // picture.width)))
     pixels = picture.convert("RGB")

@@ -1,4 +1,4 @@
-"""Pictures as files: any picture brought to a model's shape; grids, text chunks, previews and rounding."""
+"""Pictures: opening any file, grids, text in files, previews in a terminal, and rounding."""
 
 import io
 import re
