@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from cvae_cli import CVAE
-from cvae_cli.models.pretrained import CARD, find
+from cvae_cli.models.pretrained import CARD, find_model
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.paths import bundled_dir, write_text
 
@@ -49,7 +49,7 @@ def main() -> None:
     model.config = model.config.model_copy(update={"dataset": options.dataset or model.config.dataset})
     folder = bundled_dir() / model.config.name
     rounded = {name: t.half() if t.is_floating_point() else t for name, t in named_tensors(model).items()}
-    card = (find(options.run) / CARD).read_text(encoding="utf-8")
+    card = (find_model(options.run) / CARD).read_text(encoding="utf-8")
     for name, _, text in (fact.partition("=") for fact in options.fact):
         card, found = re.subn(rf"^\| {re.escape(name)} \|.*$", f"| {name} | {text} |", card, flags=re.MULTILINE)
         assert found, f"the card has no {name}"

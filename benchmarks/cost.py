@@ -28,7 +28,7 @@ from cvae_cli.config.recipe_files import load_recipe, parse_assignment
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.conditions import Labels, make_captions
 from cvae_cli.data.dataset import Dataset, dataset_from_pixels
-from cvae_cli.runtime.device import DTYPES, flops, pick_device
+from cvae_cli.runtime.device import DTYPES, count_flops, pick_device
 from cvae_cli.text.catalog import load_encoder
 from cvae_cli.text.condition import condition_config, with_conditions
 from cvae_cli.training.build import build_model
@@ -48,7 +48,7 @@ def measure(recipe_name: str, size: int, batch_size: int, pictures: int, options
     model = build_model(recipe, data.name, data.image_shape, condition_config(data)).to(device)
     batches = Batches(data, batch_size=batch_size, device=device)
     images, condition = next(batches.epoch(0))
-    operations = flops(model.elbo, images[:1], condition[:1])
+    operations = count_flops(model.elbo, images[:1], condition[:1])
     speed = steps_a_second(steps(model, batches, options["precision"]), options["seconds"], options["warm_up"])
     parameters = sum(parameter.numel() for parameter in model.parameters())
     numbers = [operations / 1e6, speed * batch_size, speed, peak_memory()]

@@ -92,7 +92,7 @@ def label(text: str, width: int, *, centred: bool) -> Image.Image:
     """A text as a picture of that width."""
     lines = wrapped(text, width)
     picture = Image.new("RGB", (width, LINE * len(lines)), "white")
-    draw = ImageDraw.BatchRandom(picture)
+    draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
         left = (width - FONT.getlength(line)) / 2 if centred else 0
         draw.text((left, LINE * number), line, "black", FONT)

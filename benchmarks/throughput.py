@@ -22,7 +22,7 @@ import torch
 
 from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.batches import Batches
-from cvae_cli.runtime.device import flops, pick_device
+from cvae_cli.runtime.device import count_flops, pick_device
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 from cvae_cli.training.precision import decide
@@ -44,7 +44,7 @@ def measure(kind: str, recipe_name: str, file: str, seconds: float) -> dict[str,
     model = build_model(recipe, data.name, data.image_shape, condition_config(data)).train().to(device)
     batches = Batches(data, batch_size=batch_size, device=device)
     images, condition = next(batches.in_order())
-    operations = flops(model.elbo, images[:1], condition[:1])
+    operations = count_flops(model.elbo, images[:1], condition[:1])
     precision = "fp32"
     if kind == "cvae":
         precision, _ = decide(recipe, data, device)

@@ -19,8 +19,8 @@ from tiny_clip import save_tiny_clip
 from cvae_cli import CVAE
 from cvae_cli.models.pretrained import read_config
 from cvae_cli.paths import bundled_dir
-from cvae_cli.text.labels import names_only
-from cvae_cli.weights.download import sha256
+from cvae_cli.text.labels import names_only_classes
+from cvae_cli.weights.download import file_sha256
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -109,7 +109,7 @@ def test_coco_is_learned_with_a_clip_model(coco_run: Path, place: Path) -> None:
     lines = [json.loads(line) for line in (coco_run / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
     assert lines[1]["train"]["distortion"] < lines[0]["train"]["distortion"]
-    digest = sha256(place / "tiny" / "open_clip_model.safetensors")
+    digest = file_sha256(place / "tiny" / "open_clip_model.safetensors")
     assert condition_of(coco_run) == {"kind": "clip", "model": str(place / "tiny"), "width": 16, "sha256": digest}
     card = (coco_run / "model" / "README.md").read_text()
     assert "54 training pictures of 64x64" in card  # a tenth is held back
@@ -211,7 +211,7 @@ def test_another_judge_is_not_and_json_has_the_protocol(cvae: Command, coco_run:
     protocol = result["protocol"]
     asked = ("dataset", "split", "image_size", "real_images", "generated_images", "seed")
     assert [protocol[key] for key in asked] == ["coco", "val", 64, 12, 12, 5]
-    digest = sha256(place / "judge" / "open_clip_model.safetensors")
+    digest = file_sha256(place / "judge" / "open_clip_model.safetensors")
     assert protocol["features"].keys() == {"clip-score", "retrieval"}
     for features in protocol["features"].values():
         assert (features["clip"], features["clip_sha256"]) == (str(place / "judge"), digest)
@@ -366,7 +366,7 @@ def test_a_folder_of_classes_is_learned_by_their_names(train: Train, place: Path
 def test_prompts_that_name_clothes_and_nothing_else(prompt: str, expected: bool) -> None:
     condition = read_config(bundled_dir() / "fashion").condition
     assert condition.kind == "labels"
-    assert names_only(prompt, condition.classes) is expected
+    assert names_only_classes(prompt, condition.classes) is expected
 
 
 @pytest.mark.parametrize("unit", ["dress ", "ankle boots and ", "t-shirt ", "a ", "x"])
@@ -374,5 +374,5 @@ def test_long_prompts_are_judged_in_time(unit: str) -> None:
     condition = read_config(bundled_dir() / "fashion").condition
     assert condition.kind == "labels"
     started = time.monotonic()
-    names_only(unit * (100_000 // len(unit)) + "x", condition.classes)
+    names_only_classes(unit * (100_000 // len(unit)) + "x", condition.classes)
     assert time.monotonic() - started < 5

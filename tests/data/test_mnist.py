@@ -155,7 +155,7 @@ def test_relatives_are_read_alike_and_their_classes_have_names(name: str) -> Non
 )
 def test_relatives_have_prompts(prompt: str, name: str) -> None:
     from cvae_cli.data.mnist import FAMILY
-    from cvae_cli.text.labels import match
+    from cvae_cli.text.labels import match_class
 
     relative = FAMILY["kmnist" if name.isalpha() else "mnist"]
-    assert match(prompt, relative.classes).name == name
+    assert match_class(prompt, relative.classes).name == name

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from cvae_cli.config.model import ClipCondition
 from cvae_cli.errors import CorruptError, MissingError, UsageError
+from cvae_cli.text import clip_source
 from cvae_cli.text.catalog import load_encoder, load_matching_encoder
 from cvae_cli.text.clip import ClipEncoder
-from cvae_cli.text.clip_source import CONFIG, DEFAULT, WEIGHTS, resolve
-from cvae_cli.weights import registry as weights
+from cvae_cli.text.clip_source import CONFIG, DEFAULT, WEIGHTS, find_clip
 from cvae_cli.weights.registry import REGISTRY, AddressWeights
 
 TEXTS = ["a cat on a mat", "Ein Hund", "😀 👩‍👩‍👧", "一只猫在垫子上", "x", "it's 3.5 m, isn't it?"]
@@ -261,20 +261,20 @@ def found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]
     ],
 )
 def test_the_weights_decide_about_quickgelu(found: list[tuple[str, str]], asked: str, name: str, quick: bool) -> None:
-    source = resolve(asked)
+    source = find_clip(asked)
     assert (source.name, source.model["quick_gelu"]) == (name, quick)
-    assert resolve(source.name) == source
+    assert find_clip(source.name) == source
     assert {file for _, file in found} == {WEIGHTS}
 
 
 def test_every_published_model_is_found_or_refused_in_a_sentence(
     found: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "require", lambda entry, report: Path("weights"))
+    monkeypatch.setattr(clip_source, "require_weights", lambda entry, report: Path("weights"))
     refused = []
     for architecture, tag in open_clip.list_pretrained():
         try:
-            source = resolve(f"{architecture}/{tag}")
+            source = find_clip(f"{architecture}/{tag}")
         except UsageError as error:
             refused.append(error.message)
         else:

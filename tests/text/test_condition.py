@@ -15,7 +15,7 @@ from cvae_cli.data.conditions import Captions, Labels, make_captions
 from cvae_cli.errors import CorruptError, UsageError
 from cvae_cli.text import vectors
 from cvae_cli.text.catalog import load_encoder, load_matching_encoder
-from cvae_cli.text.condition import condition, condition_config, with_conditions, with_model_conditions
+from cvae_cli.text.condition import condition_config, encode_prompts, with_conditions, with_model_conditions
 from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.text.vectors import with_vectors
 
@@ -44,7 +44,7 @@ def test_labels_stay_labels_unless_there_is_an_encoder() -> None:
     assert isinstance(captions, Captions)
     assert captions.text(0) == "ankle boot"
     assert captions.draw(np.arange(20)).shape == (20, captions.encoder.width)
-    alike = (torch.from_numpy(captions.draw(np.array([0]))) - condition(captions.encoder, ["ankle boot"])).abs()
+    alike = (torch.from_numpy(captions.draw(np.array([0]))) - encode_prompts(captions.encoder, ["ankle boot"])).abs()
     assert alike.max() < 0.01  # half precision
 
 

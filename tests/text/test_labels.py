@@ -4,7 +4,7 @@ import pytest
 
 from cvae_cli.data.mnist import FAMILY
 from cvae_cli.errors import UsageError
-from cvae_cli.text.labels import match, tokenize
+from cvae_cli.text.labels import match_class, tokenize
 
 CLASSES = FAMILY["fashion-mnist"].classes
 
@@ -43,13 +43,13 @@ CLASSES = FAMILY["fashion-mnist"].classes
     ],
 )
 def test_words_name_their_class(prompt: str, name: str) -> None:
-    found = match(prompt, CLASSES)
+    found = match_class(prompt, CLASSES)
     assert found.name == name == CLASSES[found.index].name
     assert found.others == ()
 
 
 def test_first_of_several_classes_is_drawn_and_the_others_are_named() -> None:
-    found = match("jeans, a shirt, another shirt and boots", CLASSES)
+    found = match_class("jeans, a shirt, another shirt and boots", CLASSES)
     assert found.name == "trouser"
     assert found.others == ("shirt", "ankle boot")
 
@@ -60,7 +60,7 @@ def test_first_of_several_classes_is_drawn_and_the_others_are_named() -> None:
 )
 def test_prompt_without_a_class_is_refused_with_all_classes(prompt: str) -> None:
     with pytest.raises(UsageError) as caught:
-        match(prompt, CLASSES)
+        match_class(prompt, CLASSES)
     assert caught.value.hint is not None
     for each in CLASSES:
         assert each.name in caught.value.hint
@@ -74,7 +74,7 @@ def test_prompt_without_a_class_is_refused_with_all_classes(prompt: str) -> None
 )
 def test_misspelt_word_gets_a_suggestion(prompt: str, nearest: str) -> None:
     with pytest.raises(UsageError, match=f'Did you mean "{nearest}"'):
-        match(prompt, CLASSES)
+        match_class(prompt, CLASSES)
 
 
 def test_words_are_the_articles_and_no_word_means_two_classes() -> None:
@@ -85,6 +85,6 @@ def test_words_are_the_articles_and_no_word_means_two_classes() -> None:
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
     with pytest.raises(UsageError) as caught:
-        match("\x1b[31mlaptop\n", CLASSES)
+        match_class("\x1b[31mlaptop\n", CLASSES)
     assert "\x1b" not in caught.value.message
     assert "\n" not in caught.value.message

@@ -22,14 +22,14 @@ from cvae_cli.data.batches import Batch, Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import DivergedError, InterruptedRunError
 from cvae_cli.events import Event
-from cvae_cli.models.pretrained import WEIGHTS
+from cvae_cli.models.pretrained import weights_sha256
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.pictures.pixels import to_float
 from cvae_cli.training import events
 from cvae_cli.training.events import EpochProgress
 from cvae_cli.training.fit import fit
 from cvae_cli.training.run import Run
-from cvae_cli.weights.download import sha256
+from cvae_cli.weights.download import file_sha256
 
 PRIOR = "architecture.prior"
 SETTINGS = {
@@ -63,7 +63,7 @@ class Training:
         recipe = _recipe(self.variant)
         if self.has_second:
             model = Run(first or self.first).kept_model
-            following = recipe.next_stage(model, sha256(model / WEIGHTS))
+            following = recipe.next_stage(model, weights_sha256(model))
             assert following is not None
             recipe = following
         run = Run(folder)
@@ -210,7 +210,8 @@ class Witness(Recorder):
 def kept(run: Run) -> dict[str, str]:
     """Digests of what a run can go on from and draw with."""
     folders = {"kept": run.kept_model, "last": run.last_model}
-    return {name: sha256(folder / WEIGHTS) for name, folder in folders.items()} | {"state": sha256(run.state_file)}
+    digests = {name: weights_sha256(folder) for name, folder in folders.items()}
+    return digests | {"state": file_sha256(run.state_file)}
 
 
 def plant_nan(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,12 @@ import pytest
 from loopback import DEAD, Cut, Loopback, Page, loopback
 
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.weights.download import Digest, fetch
+from cvae_cli.weights.download import Digest, download_file
 
 BODY = random.Random(0).randbytes(1_000_000)
 DIGEST = Digest(algorithm="sha256", hexadecimal=hashlib.sha256(BODY).hexdigest())
-FETCH = "import sys, pathlib; from cvae_cli.weights.download import fetch; print('go', flush=True); "
-FETCH += "fetch(sys.argv[1], pathlib.Path(sys.argv[2]))"
+FETCH = "import sys, pathlib; from cvae_cli.weights.download import download_file; print('go', flush=True); "
+FETCH += "download_file(sys.argv[1], pathlib.Path(sys.argv[2]))"
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 def test_fetch_writes_the_whole_file_and_reports_its_bytes(server: Loopback, path: Path) -> None:
     reports: list[tuple[int, int | None]] = []
-    fetched = fetch(
+    fetched = download_file(
         server.serve("/file", Page(body=BODY)),
         path,
         digest=DIGEST,
@@ -77,14 +77,14 @@ def test_fetch_writes_the_whole_file_and_reports_its_bytes(server: Loopback, pat
 
 def test_the_beginning_of_a_digest_will_do(server: Loopback, path: Path) -> None:
     url = server.serve("/file", Page(body=BODY))
-    fetch(url, path, digest=Digest(algorithm="sha256", hexadecimal=DIGEST.hexadecimal[:8]))
+    download_file(url, path, digest=Digest(algorithm="sha256", hexadecimal=DIGEST.hexadecimal[:8]))
     assert path.read_bytes() == BODY
 
 
 def test_a_body_of_unknown_length_is_fetched(server: Loopback, path: Path) -> None:
     reports: list[tuple[int, int | None]] = []
     url = server.serve("/file", Page(body=BODY, sized=False))
-    fetch(url, path, callback=lambda event: reports.append((event.done, event.total)))
+    download_file(url, path, callback=lambda event: reports.append((event.done, event.total)))
     assert path.read_bytes() == BODY
     assert reports[-1] == (len(BODY), None)
 
@@ -92,7 +92,7 @@ def test_a_body_of_unknown_length_is_fetched(server: Loopback, path: Path) -> No
 def test_a_broken_connection_is_resumed(server: Loopback, path: Path) -> None:
     reports: list[tuple[int, int | None]] = []
     url = server.serve("/file", Page(body=BODY, troubles=[Cut(300_000)]))
-    fetch(url, path, digest=DIGEST, callback=lambda event: reports.append((event.done, event.total)))
+    download_file(url, path, digest=DIGEST, callback=lambda event: reports.append((event.done, event.total)))
     assert path.read_bytes() == BODY
     assert server.asked("/file") == [None, "bytes=300000-"]
     assert reports[-1] == (len(BODY), len(BODY))
@@ -105,7 +105,7 @@ def test_a_broken_connection_is_resumed(server: Loopback, path: Path) -> None:
     Page(body=BODY, troubles=[503]),
 ], ids=["reset", "no-ranges", "unknown-length", "busy"])  # fmt: skip
 def test_other_troubles_of_a_connection_cost_a_second_request(server: Loopback, path: Path, page: Page) -> None:
-    fetch(server.serve("/file", page), path)
+    download_file(server.serve("/file", page), path)
     assert path.read_bytes() == BODY
     assert len(server.asked("/file")) == 2
 
@@ -118,7 +118,7 @@ def test_what_a_killed_process_had_is_kept_and_resumed(server: Loopback, path: P
         process.kill()
     kept = part_of(path).stat().st_size
     page.gate = None
-    fetch(url, path, digest=DIGEST)
+    download_file(url, path, digest=DIGEST)
     assert path.read_bytes() == BODY
     assert server.asked("/file") == [None, f"bytes={kept}-"]
 
@@ -126,9 +126,9 @@ def test_what_a_killed_process_had_is_kept_and_resumed(server: Loopback, path: P
 def test_giving_up_says_what_is_kept(server: Loopback, path: Path) -> None:
     url = server.serve("/file", Page(body=BODY, troubles=[Cut(300_000), 403]))
     with pytest.raises(MissingError, match=r"403.*300,000 bytes are kept"):
-        fetch(url, path, digest=DIGEST)
+        download_file(url, path, digest=DIGEST)
     assert left(path) == {"file.bin.part"}
-    fetch(url, path, digest=DIGEST)
+    download_file(url, path, digest=DIGEST)
     assert path.read_bytes() == BODY
     assert server.asked("/file") == [None, "bytes=300000-", "bytes=300000-"]
 
@@ -136,7 +136,7 @@ def test_giving_up_says_what_is_kept(server: Loopback, path: Path) -> None:
 @pytest.mark.parametrize("part", [b"another", b"another" * 200_000], ids=["shorter", "longer"])
 def test_a_part_of_another_version_is_fetched_anew_once(server: Loopback, path: Path, part: bytes) -> None:
     leave_part(path, part)
-    fetch(server.serve("/file", Page(body=BODY)), path, digest=DIGEST)
+    download_file(server.serve("/file", Page(body=BODY)), path, digest=DIGEST)
     assert path.read_bytes() == BODY
     assert left(path) == {"file.bin"}
     assert server.asked("/file") == [f"bytes={len(part)}-", None]
@@ -144,14 +144,14 @@ def test_a_part_of_another_version_is_fetched_anew_once(server: Loopback, path: 
 
 def test_a_complete_part_only_takes_its_name(server: Loopback, path: Path) -> None:
     leave_part(path, BODY)
-    fetch(server.serve("/file", Page(body=BODY)), path, digest=DIGEST)
+    download_file(server.serve("/file", Page(body=BODY)), path, digest=DIGEST)
     assert path.read_bytes() == BODY
     assert server.asked("/file") == [f"bytes={len(BODY)}-"]
 
 
 def test_a_server_that_ignores_ranges_sends_all_of_it(server: Loopback, path: Path) -> None:
     leave_part(path, BODY[:1000])
-    fetch(server.serve("/file", Page(body=BODY, ranges=False)), path, digest=DIGEST)
+    download_file(server.serve("/file", Page(body=BODY, ranges=False)), path, digest=DIGEST)
     assert path.read_bytes() == BODY
     assert server.asked("/file") == ["bytes=1000-"]
 
@@ -159,7 +159,7 @@ def test_a_server_that_ignores_ranges_sends_all_of_it(server: Loopback, path: Pa
 def test_a_wrong_digest_leaves_nothing(server: Loopback, path: Path) -> None:
     url = server.serve("/file", Page(body=BODY[::-1]))
     with pytest.raises(CorruptError, match="sha256"):
-        fetch(url, path, digest=DIGEST, size=len(BODY))
+        download_file(url, path, digest=DIGEST, size=len(BODY))
     assert left(path) == set()
     assert server.asked("/file") == [None]
 
@@ -168,21 +168,21 @@ def test_a_wrong_digest_leaves_nothing(server: Loopback, path: Path) -> None:
 def test_a_wrong_size_leaves_nothing(server: Loopback, path: Path, body: bytes) -> None:
     url = server.serve("/file", Page(body=body))
     with pytest.raises(CorruptError, match=f"{len(body):,} bytes instead of 1,000,000"):
-        fetch(url, path, size=len(BODY))
+        download_file(url, path, size=len(BODY))
     assert left(path) == set()
 
 
 def test_a_wrong_file_twice_over_is_given_up(server: Loopback, path: Path) -> None:
     leave_part(path, b"another")
     with pytest.raises(CorruptError):
-        fetch(server.serve("/file", Page(body=BODY[::-1])), path, digest=DIGEST)
+        download_file(server.serve("/file", Page(body=BODY[::-1])), path, digest=DIGEST)
     assert left(path) == set()
     assert server.asked("/file") == ["bytes=7-", None]
 
 
 def test_no_such_file_is_not_asked_for_again(server: Loopback, path: Path) -> None:
     with pytest.raises(MissingError, match="404 Not Found") as caught:
-        fetch(server.url + "/file", path)
+        download_file(server.url + "/file", path)
     assert caught.value.hint is None  # there is a network
     assert left(path) == set()
     assert len(server.requests) == 1
@@ -192,7 +192,7 @@ def test_no_such_file_is_not_asked_for_again(server: Loopback, path: Path) -> No
 def test_nobody_listening_is_found_out_quickly(path: Path) -> None:
     begin = time.monotonic()
     with pytest.raises(MissingError, match="refused") as caught:
-        fetch(DEAD + "/file", path)
+        download_file(DEAD + "/file", path)
     assert time.monotonic() - begin < 3
     assert caught.value.hint == "is there a network?"
 
@@ -200,18 +200,18 @@ def test_nobody_listening_is_found_out_quickly(path: Path) -> None:
 def test_offline_nothing_is_asked(server: Loopback, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(MissingError, match="HF_HUB_OFFLINE"):
-        fetch(server.serve("/file", Page(body=BODY)), path)
+        download_file(server.serve("/file", Page(body=BODY)), path)
     assert server.requests == []
     assert not path.parent.exists()
 
 
 def test_a_file_that_is_here_costs_no_request(server: Loopback, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = server.serve("/file", Page(body=BODY))
-    fetch(url, path)
+    download_file(url, path)
     server.requests.clear()
-    assert fetch(url, path) == path
+    assert download_file(url, path) == path
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert fetch(url, path) == path
+    assert download_file(url, path) == path
     assert server.requests == []
 
 
@@ -237,7 +237,7 @@ def test_two_processes_share_one_download(server: Loopback, path: Path) -> None:
 def test_a_path_through_a_file_is_refused(server: Loopback, tmp_path: Path, below: str) -> None:
     (tmp_path / "occupied").write_text("mine")
     with pytest.raises(UsageError, match="a part of the path is a file"):
-        fetch(server.serve("/file", Page(body=BODY)), tmp_path / "occupied" / below)
+        download_file(server.serve("/file", Page(body=BODY)), tmp_path / "occupied" / below)
     assert (tmp_path / "occupied").read_text() == "mine"
     assert server.requests == []
 
@@ -248,6 +248,6 @@ def test_a_full_disk_is_not_taken_for_a_missing_network(server: Loopback, path: 
     done = subprocess.run([sys.executable, "-c", limited + FETCH, url, str(path)], capture_output=True, text=True)
     assert f"OSError: [Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}" in done.stderr
     assert not path.exists()
-    fetch(url, path, digest=DIGEST)
+    download_file(url, path, digest=DIGEST)
     assert path.read_bytes() == BODY
     assert server.asked("/file")[1] is not None  # what came is kept

@@ -21,8 +21,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from cvae_cli.errors import CorruptError, MissingError, UsageError
 from cvae_cli.evaluation.features import inception_features
 from cvae_cli.events import ignore
-from cvae_cli.weights import registry as weights
-from cvae_cli.weights.registry import REGISTRY, AddressWeights, HubWeights
+from cvae_cli.weights.registry import REGISTRY, AddressWeights, HubWeights, get_weights, require_weights
 
 BODY = random.Random(1).randbytes(200_000)
 CLIP = REGISTRY["clip"]
@@ -106,7 +105,7 @@ def test_the_digest_of_inception_begins_as_its_published_name_says() -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match='Did you mean "clip"') as caught:
-        weights.get("clipp")
+        get_weights("clipp")
     assert caught.value.hint == "weights: clip, inception"
 
 
@@ -115,27 +114,27 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 def test_weights_are_fetched_once(server: Loopback, tmp_path: Path) -> None:
     entry = address_entry(server.serve("/v1/small.pth", Page(body=BODY)))
-    assert entry.path() is None
-    path = weights.download(entry)
+    assert entry.cached_path() is None
+    path = entry.download()
     assert path == tmp_path / "cvae" / "weights" / "small.pth"
     assert path.read_bytes() == BODY
-    assert weights.download(entry) == weights.require(entry) == entry.path() == path
+    assert entry.download() == require_weights(entry) == entry.cached_path() == path
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("damaged", [BODY[::-1], BODY[:-1], b""], ids=["other", "truncated", "empty"])
 def test_a_damaged_file_is_fetched_anew(server: Loopback, damaged: bytes) -> None:
     entry = address_entry(server.serve("/small.pth", Page(body=BODY)))
-    path = weights.download(entry)
+    path = entry.download()
     path.write_bytes(damaged)
-    assert weights.download(entry) == path
+    assert entry.download() == path
     assert path.read_bytes() == BODY
 
 
 def test_what_is_missing_names_the_command_that_fetches_it(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(MissingError, match='"small" are not here') as caught:
-        weights.require(address_entry(server.serve("/small.pth", Page(body=BODY))))
+        require_weights(address_entry(server.serve("/small.pth", Page(body=BODY))))
     assert caught.value.hint
     assert "cvae download-weights small" in caught.value.hint
 
@@ -144,21 +143,21 @@ def test_what_is_missing_names_the_command_that_fetches_it(server: Loopback, mon
 
 DOWNLOAD = """
 import json, sys
-from cvae_cli.weights import registry as weights
 from cvae_cli.errors import CvaeError
+from cvae_cli.weights.registry import HubWeights
 
 body = open(sys.argv[1], "rb").read()
-entry = weights.HubWeights(
+entry = HubWeights(
     name="small", use="", size=len(body), sha256=__import__("hashlib").sha256(body).hexdigest(), licence="", note="",
     repo="org/small", revision=sys.argv[2], file="small.bin",
 )
 reports = []
 try:
-    found = str(weights.download(entry, lambda event: reports.append((event.done, event.total))))
+    found = str(entry.download(lambda event: reports.append((event.done, event.total))))
 except CvaeError as error:
     found = None
     print(type(error).__name__, error.message, error.hint, file=sys.stderr)
-print(json.dumps([found, str(entry.path()) if entry.path() else None, reports[-1:]]))
+print(json.dumps([found, str(entry.cached_path()) if entry.cached_path() else None, reports[-1:]]))
 """
 
 
@@ -238,10 +237,11 @@ def test_a_full_disk_or_a_file_in_the_way_is_not_taken_for_a_missing_network(
 
 SMALL_INCEPTION = """
 import sys
-from cvae_cli import app, weights
+from cvae_cli import app
+from cvae_cli.weights.registry import REGISTRY, AddressWeights
 
 address, body = sys.argv[1], open(sys.argv[2], "rb").read()
-weights.REGISTRY["inception"] = weights.AddressWeights(
+REGISTRY["inception"] = AddressWeights(
     name="inception", use="", size=len(body), sha256=__import__("hashlib").sha256(body).hexdigest(), licence="",
     note="", url=address,
 )

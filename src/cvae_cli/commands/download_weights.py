@@ -28,32 +28,32 @@ def download_weights(
 ) -> None:
     """Fetch the weights of networks that cvae uses but does not ship; resumed, verified, once."""
     console.configure(json=json, quiet=quiet, debug=debug)
-    from cvae_cli.weights import registry as weights
+    from cvae_cli.weights.registry import REGISTRY, get_weights
 
     if list_:
         return _list()
-    chosen = list(weights.REGISTRY) if all_ else names or []
+    chosen = list(REGISTRY) if all_ else names or []
     if not chosen:
-        raise UsageError("name the weights to fetch, or --all", hint=f"weights: {', '.join(weights.REGISTRY)}")
-    entries = [weights.get(name) for name in chosen]  # a wrong name is found before the first byte
+        raise UsageError("name the weights to fetch, or --all", hint=f"weights: {', '.join(REGISTRY)}")
+    entries = [get_weights(name) for name in chosen]  # a wrong name is found before the first byte
     fetched = []
     for entry in entries:
-        if entry.path() is None:
+        if entry.cached_path() is None:
             console.note(f"{entry.name}: {entry.size / 1e6:,.0f} MB from {entry.source}")
         with console.events(entry.name) as callback:
-            path = weights.download(entry, callback)
+            path = entry.download(callback)
         fetched.append({"name": entry.name, "path": str(path), "sha256": entry.sha256, "bytes": entry.size})
     console.result(fetched, "\n".join(f"{each['name']}\t{each['path']}" for each in fetched))
     return None
 
 
 def _list() -> None:
-    from cvae_cli.weights import registry as weights
+    from cvae_cli.weights.registry import REGISTRY
 
     rows = []
     data = []
-    for entry in weights.REGISTRY.values():
-        path = entry.path()
+    for entry in REGISTRY.values():
+        path = entry.cached_path()
         rows.append([entry.name, f"{entry.size / 1e6:,.0f} MB", "yes" if path else "no", entry.licence, entry.use])
         data.append(
             {

@@ -167,12 +167,11 @@ def _heading(label: str, network: "CVAE") -> str:
 
 
 def _identity(label: str, model: str, network: "CVAE") -> dict[str, Any]:
-    from cvae_cli.models.pretrained import WEIGHTS, find
-    from cvae_cli.weights.download import sha256
+    from cvae_cli.models.pretrained import find_model, weights_sha256
 
     return {
         "model": label,
-        "weights_sha256": sha256(find(model) / WEIGHTS),
+        "weights_sha256": weights_sha256(find_model(model)),
         "likelihood": network.config.architecture.likelihood.kind,
         "hybrid": network.config.hybrid,
     }

@@ -97,7 +97,7 @@ def generate(
 
     from cvae_cli.bulk.blocks import prompt_conditions, sample_pictures
     from cvae_cli.models.cvae import CVAE
-    from cvae_cli.models.pretrained import digest, find
+    from cvae_cli.models.pretrained import find_model, weights_sha256
     from cvae_cli.runtime.device import pick_device
 
     if format_:
@@ -106,7 +106,7 @@ def generate(
         device = distributed.local_device(device)
     gc.freeze()  # or Python would end by looking for garbage among all that was imported, for half a second
     place = pick_device(device)
-    source = find(model)
+    source = find_model(model)
     network = CVAE.from_pretrained(source, device=place)
     network.prior.check_guidance(guidance)
     sampling = {"seed": seed, "temperature": temperature, "guidance": guidance}
@@ -120,7 +120,7 @@ def generate(
             _point_to_clothes([prompt.text for prompt in islice(wanted, _LOOKED_AT)])
         from cvae_cli.bulk.draw import Job
 
-        job = Job(Path(str(output)), format_, n=n, sampling=sampling, facts=facts, weights=digest(source))
+        job = Job(Path(str(output)), format_, n=n, sampling=sampling, facts=facts, weights=weights_sha256(source))
         with distributed.process_group(place):
             return _write_files(network, wanted, job)
 
@@ -161,11 +161,11 @@ def _point_to_clothes(prompts: list[str]) -> None:
     """Say that another model draws clothes better, where they are all that is asked for."""
     from cvae_cli.models.pretrained import read_config
     from cvae_cli.paths import bundled_dir
-    from cvae_cli.text.labels import names_only
+    from cvae_cli.text.labels import names_only_classes
 
     condition = read_config(bundled_dir() / _CLOTHES).condition
     assert condition.kind == "labels"
-    if any(names_only(prompt, condition.classes) for prompt in prompts):
+    if any(names_only_classes(prompt, condition.classes) for prompt in prompts):
         console.note(f"for clothes there is a model of their own:  --model {_CLOTHES}")
 
 

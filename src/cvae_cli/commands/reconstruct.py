@@ -184,6 +184,6 @@ def _shown(text: str, network: "CVAE") -> str:
         return "-"
     if condition.kind != "labels":
         return text
-    from cvae_cli.text.labels import match
+    from cvae_cli.text.labels import match_class
 
-    return match(text, condition.classes).name
+    return match_class(text, condition.classes).name

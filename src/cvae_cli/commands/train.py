@@ -133,9 +133,9 @@ def train(
             raise UsageError(
                 "--model takes a finished model, to fit a prior to", hint="cvae train --prior score --model MODEL"
             )
-        from cvae_cli.models.pretrained import find, read_config
+        from cvae_cli.models.pretrained import find_model, read_config
 
-        start = find(model).resolve()
+        start = find_model(model).resolve()
         chosen = recipe_for_prior(str(start), read_config(start), prior, values)
         folder = out or Path("runs") / chosen.name
         if start.is_relative_to(folder.resolve()):
@@ -170,10 +170,9 @@ def _train(
         return console.result(recipe.model_dump(mode="json"), recipe_to_toml(recipe))
     console.hint(f"{recipe.name}: getting ready")
 
-    from cvae_cli.models.pretrained import WEIGHTS
+    from cvae_cli.models.pretrained import weights_sha256
     from cvae_cli.runtime.device import pick_device
     from cvae_cli.training.prepare import load_data
-    from cvae_cli.weights.download import sha256
 
     place = pick_device(distributed.local_device(device))
     with console.events(short_name(recipe.data.name)) as callback:
@@ -185,7 +184,7 @@ def _train(
         world.barrier()
         position = _fit(run, recipe, data, valid, place, resume=resume)
         world.barrier()
-        if (following := recipe.next_stage(run.kept_model.resolve(), sha256(run.kept_model / WEIGHTS))) is not None:
+        if (following := recipe.next_stage(run.kept_model.resolve(), weights_sha256(run.kept_model))) is not None:
             run, recipe = run.next_stage, following
             # a prior that was fitted to an earlier version of the model is of no use to it
             resume = run.recipe_file.exists() and run.recipe().start_sha256 == recipe.start_sha256
@@ -229,7 +228,7 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
     import torch
 
     from cvae_cli.data.catalog import short_name
-    from cvae_cli.runtime.device import flops
+    from cvae_cli.runtime.device import count_flops
     from cvae_cli.text.condition import condition_config
     from cvae_cli.training.build import build_model
     from cvae_cli.training.fit import passes
@@ -238,7 +237,7 @@ def _headline(recipe: "Recipe", data: "Dataset", valid: "Dataset", device: "torc
     shape = data.image_shape
     picture = torch.zeros(1, shape.channels, shape.size, shape.size)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    operations = flops(model.elbo, picture, torch.from_numpy(data.conditions.values(np.arange(1))))
+    operations = count_flops(model.elbo, picture, torch.from_numpy(data.conditions.values(np.arange(1))))
     often = f" x {times}" if (times := passes(recipe, data)) > 1 else ""
     return (
         f"{recipe.name} on {short_name(data.name)} ({len(data):,}{often} + {len(valid):,} held back) · "

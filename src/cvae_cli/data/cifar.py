@@ -13,7 +13,7 @@ from cvae_cli.data.dataset import Dataset, dataset_from_pixels
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.events import Callback
 from cvae_cli.paths import datasets_dir
-from cvae_cli.weights.download import Digest, fetch
+from cvae_cli.weights.download import Digest, download_file
 
 SPLITS = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
 
@@ -55,7 +55,7 @@ def load(name: str, split: str, *, data_dir: Path | None, callback: Callback) ->
 
 def _archive(data_dir: Path | None, callback: Callback) -> Path:
     if data_dir is None:
-        return fetch(_URL, datasets_dir() / "cifar-10" / _ARCHIVE, digest=_DIGEST, callback=callback)
+        return download_file(_URL, datasets_dir() / "cifar-10" / _ARCHIVE, digest=_DIGEST, callback=callback)
     if not (data_dir / _ARCHIVE).is_file():
         raise MissingError(
             f"{data_dir} has no {_ARCHIVE}", hint="--data-dir takes a folder with the archive as published"

@@ -16,7 +16,7 @@ from cvae_cli.data.listing import Listing, absent, inside, left_out, one_line
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.events import Callback, Notice, Progress
 from cvae_cli.paths import datasets_dir
-from cvae_cli.weights.download import Digest, fetch, offline
+from cvae_cli.weights.download import Digest, download_file, is_offline
 
 SPLITS = ("train", "val")
 
@@ -96,7 +96,7 @@ def _bring(wanted: list[str], home: Path, callback: Callback) -> None:
     archives = {what: home / _ARCHIVES[what].url.rpartition("/")[2] for what in wanted}
     left = sum(_ARCHIVES[what].size - _arrived(path) for what, path in archives.items())
     require_space(home, left + sum(_ARCHIVES[what].unpacked for what in wanted), "fetching and unpacking COCO")
-    if left and not offline():
+    if left and not is_offline():
         callback(Notice(f"fetching {left / 1e6:,.0f} MB of COCO once, into {home}"))
     for what, path in archives.items():
         with exclusive(home / what, f"fetching COCO's {what}", callback):
@@ -104,7 +104,7 @@ def _bring(wanted: list[str], home: Path, callback: Callback) -> None:
                 continue
             archive = _ARCHIVES[what]
             digest = Digest(algorithm="sha256", hexadecimal=archive.sha256)
-            fetch(f"{_BASE}/{archive.url}", path, digest=digest, size=archive.size, callback=callback)
+            download_file(f"{_BASE}/{archive.url}", path, digest=digest, size=archive.size, callback=callback)
             _unpack(path, home / what, archive.members, callback)
             path.unlink()
 

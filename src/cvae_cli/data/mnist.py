@@ -15,7 +15,7 @@ from cvae_cli.data.idx import read_idx
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.events import Callback
 from cvae_cli.paths import datasets_dir
-from cvae_cli.weights.download import Digest, fetch
+from cvae_cli.weights.download import Digest, download_file
 
 SPLITS = {"train": "train", "test": "t10k"}
 
@@ -121,7 +121,7 @@ def _file(name: str, file: str, data_dir: Path | None, callback: Callback) -> Pa
     *mirrors, last = published.mirrors
     for mirror in mirrors:
         try:
-            return fetch(mirror + file, path, digest=digest, callback=callback)
+            return download_file(mirror + file, path, digest=digest, callback=callback)
         except (MissingError, CorruptError):
             continue
-    return fetch(last + file, path, digest=digest, callback=callback)
+    return download_file(last + file, path, digest=digest, callback=callback)

@@ -157,7 +157,7 @@ class CVAE(nn.Module):
             MissingError: the folder lacks a file, or the Hub cannot be reached.
             CorruptError: a file is damaged, of the wrong kind or of another model.
         """
-        folder = pretrained.find(model)
+        folder = pretrained.find_model(model)
         config = pretrained.read_config(folder)
         try:
             loaded = cls(config)
@@ -186,11 +186,11 @@ class CVAE(nn.Module):
             UsageError: a prompt names no class of this model, or says nothing that its text encoder knows.
             MissingError, CorruptError: the text encoder that it learned with is not here.
         """
-        from cvae_cli.text.condition import condition
+        from cvae_cli.text.condition import encode_prompts
 
         if not self.is_conditional:
             callback(Notice(f"{self.config.name} has no condition: it ignores what a prompt says", is_warning=True))
-        return condition(self.config.condition, prompts, ignored=not self.is_conditional, callback=callback).to(
+        return encode_prompts(self.config.condition, prompts, ignored=not self.is_conditional, callback=callback).to(
             self.device
         )
 

@@ -1,6 +1,5 @@
-"""A model as a folder: `config.json`, `model.safetensors`, `README.md`. Nothing is ever unpickled."""
+"""Model folders: `config.json`, `model.safetensors` and `README.md`. Nothing is ever unpickled."""
 
-import hashlib
 import json
 import os
 import re
@@ -11,21 +10,22 @@ from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean, quoted
 from cvae_cli.paths import bundled_dir, write_text
 from cvae_cli.weights import hub
+from cvae_cli.weights.download import file_sha256
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-STAGE = "prior"
-"""Where a run keeps the second training, which ends with its model."""
+PRIOR_STAGE = "prior"
+"""The folder inside a run in which a second training, of the prior, keeps its files."""
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".pyc"}
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
 def bundled_models() -> list[str]:
-    """The names of the models that came along."""
+    """Return the names of the models that ship with the package."""
     return sorted(path.parent.name for path in bundled_dir().glob(f"*/{CONFIG}"))
 
 
-def find(model: str | Path) -> Path:
-    """The folder that a model's name, path or Hub repository stands for; see `CVAE.from_pretrained` for errors."""
+def find_model(model: str | Path) -> Path:
+    """Return the folder of a model, given its name, path or Hub repository. For errors see `CVAE.from_pretrained`."""
     path = Path(model)
     if str(model) in bundled_models():
         return bundled_dir() / str(model)
@@ -37,11 +37,12 @@ def find(model: str | Path) -> Path:
             )
         raise UsageError(f"{path} is a file; a model is a folder with {CONFIG} and {WEIGHTS}")
     if os.path.isdir(path):
-        places = [path, path / STAGE / "model", path / "model"]  # a model folder, or a run: its last training first
-        return _complete(next((place for place in places if (place / CONFIG).exists()), path))
+        # a model folder, or a run: the model of its second training, if any, and else of its first
+        folders = [path, path / PRIOR_STAGE / "model", path / "model"]
+        return _check_complete(next((folder for folder in folders if (folder / CONFIG).exists()), path))
     if match := _HUB_NAME.fullmatch(str(model)):
         try:
-            return _complete(hub.fetch_folder(match["repo"], match["revision"], [CONFIG, WEIGHTS, CARD]))
+            return _check_complete(hub.download_snapshot(match["repo"], match["revision"], [CONFIG, WEIGHTS, CARD]))
         except CvaeError as error:
             raise type(error)(f'no folder "{model}" here, and {error.message}', hint=error.hint) from error
     raise UsageError(
@@ -50,7 +51,7 @@ def find(model: str | Path) -> Path:
     )
 
 
-def _complete(folder: Path) -> Path:
+def _check_complete(folder: Path) -> Path:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise MissingError(f"{folder} has no {name}", hint="a model folder holds both; train or copy it again")
@@ -58,10 +59,10 @@ def _complete(folder: Path) -> Path:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """The configuration in a model folder.
+    """Read the configuration in a model folder.
 
     Raises:
-        CorruptError: not JSON, or not a configuration of this program.
+        CorruptError: the file is not JSON, or not a configuration of this program.
     """
     path = folder / CONFIG
     try:
@@ -82,12 +83,11 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def write_config(folder: Path, config: ModelConfig, *, card: str) -> None:
-    """Write the configuration and the model card into a model folder; each file is replaced as a whole."""
+    """Write the configuration and the model card into a model folder, each file atomically."""
     write_text(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
     write_text(folder / CARD, card)
 
 
-def digest(folder: Path) -> str:
-    """The SHA-256 of the weights in a model folder."""
-    with (folder / WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def weights_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the weights in a model folder, in hexadecimal."""
+    return file_sha256(folder / WEIGHTS)

@@ -33,7 +33,7 @@ DTYPES = {"auto": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16}
 """Of the arithmetic inside the networks; what `auto` means is decided before a run begins (`training/precision.py`)."""
 
 
-def flops(forward: "torch.nn.Module | object", *inputs: torch.Tensor) -> int:
+def count_flops(forward: "torch.nn.Module | object", *inputs: torch.Tensor) -> int:
     """Floating-point operations of one call, a multiplication and its addition counted as two."""
     from torch.utils.flop_counter import FlopCounterMode
 

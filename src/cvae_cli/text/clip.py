@@ -13,7 +13,7 @@ from torch import Tensor
 from cvae_cli.config.model import ClipCondition
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice, ignore
-from cvae_cli.text.clip_source import ClipSource, load_tensors, resolve, tokenizer, unbuildable
+from cvae_cli.text.clip_source import ClipSource, find_clip, load_tensors, make_tokenizer, unbuildable_error
 from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.text.sentences import fitting, sentences
 
@@ -45,8 +45,8 @@ class ClipEncoder(TextEncoder):
         Raises:
             UsageError, MissingError, CorruptError: see `resolve`.
         """
-        source = resolve(model, callback)
-        self._tokenizer = tokenizer(source)
+        source = find_clip(model, callback)
+        self._tokenizer = make_tokenizer(source)
         self._device = device or torch.device("cpu")
         self._tower = _text_tower(source).to(self._device)
         self._mask = self._tower.attn_mask
@@ -114,7 +114,7 @@ def _text_tower(source: ClipSource) -> Any:
         with torch.device("meta"):
             tower = _build_text_tower(source.model["embed_dim"], source.model["text_cfg"], source.model["quick_gelu"])
     except Exception as error:  # whatever the library makes of settings that do not fit each other
-        raise unbuildable(source, error) from error
+        raise unbuildable_error(source, error) from error
     load_tensors(tower, source, without="visual.")
     if tower.attn_mask is not None:
         tower.attn_mask = tower.build_causal_mask()  # is not in the file

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean, quoted
 from cvae_cli.events import Callback, ignore
 from cvae_cli.weights import hub
-from cvae_cli.weights import registry as weights
-from cvae_cli.weights.download import sha256
+from cvae_cli.weights.download import file_sha256
+from cvae_cli.weights.registry import get_weights, require_weights
 
 DEFAULT = "ViT-B-32-quickgelu/openai"
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
@@ -47,7 +47,7 @@ class ClipSource:
     sha256: str
 
 
-def resolve(model: str | None, callback: Callback = ignore) -> ClipSource:
+def find_clip(model: str | None, callback: Callback = ignore) -> ClipSource:
     """Find a CLIP model, and fetch it unless it is here.
 
     Args:
@@ -73,7 +73,7 @@ def resolve(model: str | None, callback: Callback = ignore) -> ClipSource:
     )
 
 
-def tokenizer(source: ClipSource) -> Any:
+def make_tokenizer(source: ClipSource) -> Any:
     """CLIP's own tokenizer, of the model's context length."""
     import open_clip
 
@@ -142,12 +142,11 @@ def _published(architecture: str, tag: str, callback: Callback) -> ClipSource:
     model = open_clip.get_model_config(architecture) | {"quick_gelu": quick}
     _check_words(name, model)
     if name == DEFAULT:
-        entry = weights.get("clip")
-        return ClipSource(
-            name, model, about, weights.require(entry, callback), entry.sha256
-        )  # `require` has verified it
+        entry = get_weights("clip")
+        path = require_weights(entry, callback)  # verifies the digest
+        return ClipSource(name, model, about, path, entry.sha256)
     path = _fetch(name, about, callback)
-    return ClipSource(name, model, about, path, sha256(path))
+    return ClipSource(name, model, about, path, file_sha256(path))
 
 
 def _fetch(name: str, about: dict[str, Any], callback: Callback) -> Path:
@@ -165,7 +164,7 @@ def _fetch(name: str, about: dict[str, Any], callback: Callback) -> Path:
     if cached := hub.cached_file(repo, file, _REVISION):
         return cached
     try:
-        return hub.fetch_file(repo, file, _REVISION, callback=callback)
+        return hub.download_file(repo, file, _REVISION, callback=callback)
     except MissingError as error:
         if isinstance(error.__cause__, RemoteEntryNotFoundError):
             raise pickled from error
@@ -192,7 +191,7 @@ def _saved(folder: Path) -> ClipSource:
     if not isinstance(preprocess, dict) or not isinstance(model.setdefault("quick_gelu", False), bool):
         raise CorruptError(f"{path} is not the configuration of an open_clip model")
     _check_words(str(folder), model)
-    return ClipSource(str(folder.resolve()), model, preprocess, folder / WEIGHTS, sha256(folder / WEIGHTS))
+    return ClipSource(str(folder.resolve()), model, preprocess, folder / WEIGHTS, file_sha256(folder / WEIGHTS))
 
 
 def _check_words(name: str, model: dict[str, Any]) -> None:
@@ -206,7 +205,7 @@ def _check_words(name: str, model: dict[str, Any]) -> None:
         )
 
 
-def unbuildable(source: ClipSource, error: Exception) -> CorruptError:
+def unbuildable_error(source: ClipSource, error: Exception) -> CorruptError:
     """What to raise when open_clip cannot build the network that a configuration describes."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return CorruptError(f"{source.name} does not describe a CLIP model that open_clip can build ({reason})")

@@ -15,7 +15,7 @@ from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.text.catalog import load_matching_encoder
 from cvae_cli.text.encoder import TextEncoder
-from cvae_cli.text.labels import match
+from cvae_cli.text.labels import match_class
 from cvae_cli.text.vectors import with_vectors
 
 _encoders: dict[TextCondition, TextEncoder] = {}
@@ -57,7 +57,7 @@ def check_image_shape(model: config.ModelConfig, dataset: str) -> None:
         )
 
 
-def condition(
+def encode_prompts(
     settings: config.Condition,
     prompts: Sequence[str],
     *,
@@ -81,7 +81,7 @@ def condition(
 
 
 def _class_index(prompt: str, classes: Sequence[LabelClass], callback: Callback) -> int:
-    found = match(prompt, classes)
+    found = match_class(prompt, classes)
     if found.others:
         callback(
             Notice(

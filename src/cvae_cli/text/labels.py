@@ -22,7 +22,7 @@ class Match:
     others: tuple[str, ...]
 
 
-def match(prompt: str, classes: Sequence[LabelClass]) -> Match:
+def match_class(prompt: str, classes: Sequence[LabelClass]) -> Match:
     """Find the class that a prompt asks for.
 
     Case, hyphens, spaces and plurals make no difference; of two words that overlap the longer wins, so that
@@ -38,13 +38,13 @@ def match(prompt: str, classes: Sequence[LabelClass]) -> Match:
         words = [" ".join(phrase) for phrase in phrases]
         suggestion = did_you_mean(tokens, words)
         raise UsageError(
-            f"no class of this model in {quoted(prompt)}.{suggestion}", hint="classes:\n" + describe(classes)
+            f"no class of this model in {quoted(prompt)}.{suggestion}", hint="classes:\n" + describe_classes(classes)
         )
     first, *others = named
     return Match(first, classes[first].name, tuple(classes[index].name for index in others))
 
 
-def names_only(prompt: str, classes: Sequence[LabelClass]) -> bool:
+def names_only_classes(prompt: str, classes: Sequence[LabelClass]) -> bool:
     """Whether a prompt names classes and says nothing else: "a dress", "shoes and bags", but not "a red dress"."""
     phrases = _phrases(classes)
     words = " ".join(word for word in tokenize(prompt) if word not in _JOINING)
@@ -52,7 +52,7 @@ def names_only(prompt: str, classes: Sequence[LabelClass]) -> bool:
     return bool(words) and re.fullmatch(rf"(?:(?:{'|'.join(map(re.escape, named))})(?: |$))+", words) is not None
 
 
-def describe(classes: Sequence[LabelClass]) -> str:
+def describe_classes(classes: Sequence[LabelClass]) -> str:
     """Every class with the words that mean it, a line each."""
     return "\n".join(f"  {each.name}: {', '.join(each.words)}" for each in classes)
 

@@ -16,7 +16,7 @@ from cvae_cli.data.batches import Batch, Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.paths import cache_dir, write_text
-from cvae_cli.runtime.device import DTYPES, flops
+from cvae_cli.runtime.device import DTYPES, count_flops
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model, build_objective
 from cvae_cli.training.objective import Objective
@@ -42,7 +42,7 @@ def decide(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precis
         return "fp32", ""
     model = build_model(recipe, train.name, train.image_shape, condition_config(train))
     objective = build_objective(recipe, model)
-    operations = flops(model.elbo, *next(Batches(train.limit(1), batch_size=1, device=device).in_order()))
+    operations = count_flops(model.elbo, *next(Batches(train.limit(1), batch_size=1, device=device).in_order()))
     if operations < _LITTLE:
         return "fp32", ""
     few = train.limit(min(recipe.training.batch_size, max(_FEWEST, int(_WORK / operations))))

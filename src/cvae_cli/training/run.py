@@ -15,7 +15,7 @@ from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import read_recipe, recipe_to_toml
 from cvae_cli.data.catalog import full_name
 from cvae_cli.errors import UsageError
-from cvae_cli.models.pretrained import STAGE
+from cvae_cli.models.pretrained import PRIOR_STAGE
 from cvae_cli.paths import check_writable, write_error, write_text
 
 
@@ -69,7 +69,7 @@ class Run:
     @property
     def next_stage(self) -> "Run":
         """The run of the training that follows this one, inside it."""
-        return Run(self.folder / STAGE)
+        return Run(self.folder / PRIOR_STAGE)
 
     def samples_file(self, epoch: int) -> Path:
         return self.folder / "samples" / f"epoch-{epoch:03d}.png"

@@ -1,1 +1,1 @@
-"""Files that can be downloaded: which there are, and fetching them."""
+"""Files that can be downloaded: the registry, and the downloads themselves."""

@@ -1,4 +1,4 @@
-"""The registry of files that can be downloaded, and fetching them."""
+"""The registry of weights that can be downloaded."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean
 from cvae_cli.events import Callback, ignore
 from cvae_cli.paths import weights_dir
 from cvae_cli.weights import hub
-from cvae_cli.weights.download import Digest, fetch
+from cvae_cli.weights.download import Digest, download_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,8 +16,10 @@ class Weights(ABC):
     """A published file of weights.
 
     Attributes:
+        name: the name that `cvae download-weights` takes.
+        use: what the weights are for, a phrase for people.
         size: bytes.
-        note: how far size and digest could be checked when they were written down.
+        note: how far `size` and `sha256` were checked when they were written down.
     """
 
     name: str
@@ -34,23 +36,28 @@ class Weights(ABC):
     @property
     @abstractmethod
     def source(self) -> str:
-        """Where it comes from, for people."""
+        """Where the file comes from, for people."""
 
     @abstractmethod
-    def path(self) -> Path | None:
-        """Where the file is on this machine, if it is there and has its size."""
+    def cached_path(self) -> Path | None:
+        """The path of the file on this machine; None if it is absent or has another size. The digest is not checked."""
 
     @abstractmethod
-    def download(self, callback: Callback) -> Path:
-        """Fetch and verify; see `download`."""
+    def download(self, callback: Callback = ignore) -> Path:
+        """Download the file unless it is cached, verify its digest either way, and return its path.
 
-    def _is_whole(self, path: Path) -> bool:
+        Raises:
+            MissingError: the file cannot be downloaded.
+            CorruptError: the downloaded file has another digest; it is deleted.
+        """
+
+    def _is_intact(self, path: Path) -> bool:
         return path.stat().st_size == self.size and self.digest.matches(path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddressWeights(Weights):
-    """A file at an address of its own, kept in our cache."""
+    """A file at a URL of its own, kept in this program's cache."""
 
     url: str
 
@@ -58,23 +65,23 @@ class AddressWeights(Weights):
     def source(self) -> str:
         return self.url
 
-    def path(self) -> Path | None:
-        path = self._place()
+    def cached_path(self) -> Path | None:
+        path = self._target()
         return path if path.is_file() and path.stat().st_size == self.size else None
 
-    def download(self, callback: Callback) -> Path:
-        path = self._place()
-        if path.is_file() and not self._is_whole(path):
-            path.unlink(missing_ok=True)  # not what it should be: fetch it anew
-        return fetch(self.url, path, digest=self.digest, size=self.size, callback=callback)
+    def download(self, callback: Callback = ignore) -> Path:
+        path = self._target()
+        if path.is_file() and not self._is_intact(path):
+            path.unlink(missing_ok=True)  # damaged: download it again
+        return download_file(self.url, path, digest=self.digest, size=self.size, callback=callback)
 
-    def _place(self) -> Path:
+    def _target(self) -> Path:
         return weights_dir() / self.url.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubWeights(Weights):
-    """A file of a Hugging Face repository at a pinned revision, kept in the cache that all the Hub's tools share."""
+    """A file of a Hugging Face repository at a pinned revision, kept in the cache that the Hub's tools share."""
 
     repo: str
     revision: str
@@ -84,18 +91,18 @@ class HubWeights(Weights):
     def source(self) -> str:
         return f"{self.repo}@{self.revision[:7]}, {self.file}"
 
-    def path(self) -> Path | None:
+    def cached_path(self) -> Path | None:
         cached = hub.cached_file(self.repo, self.file, self.revision)
         return cached if cached is not None and cached.stat().st_size == self.size else None
 
-    def download(self, callback: Callback) -> Path:
+    def download(self, callback: Callback = ignore) -> Path:
         cached = hub.cached_file(self.repo, self.file, self.revision)
-        if cached is not None and self._is_whole(cached):
+        if cached is not None and self._is_intact(cached):
             return cached
-        damaged = cached is not None
-        path = hub.fetch_file(self.repo, self.file, self.revision, callback=callback, again=damaged)
-        if not self._is_whole(path):
-            path.resolve().unlink()
+        is_damaged = cached is not None
+        path = hub.download_file(self.repo, self.file, self.revision, callback=callback, force=is_damaged)
+        if not self._is_intact(path):
+            path.resolve().unlink()  # the file itself, and then the link to it
             path.unlink(missing_ok=True)
             raise CorruptError(
                 f"{self.file} of {self.repo} does not have its sha256 digest; it was not kept",
@@ -126,18 +133,18 @@ REGISTRY: dict[str, Weights] = {
             size=95_628_359,
             sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             licence="Apache-2.0",
-            note="the digest begins as the published name says; its rest and the size as several public projects "
-            "quote them; not yet downloaded by the authors",
+            note="the digest starts with the digits of the published file name; its other digits and the size as "
+            "several public projects quote them; not yet downloaded by the authors",
         ),
     )
 }
 
 
-def get(name: str) -> Weights:
-    """The registered file of that name.
+def get_weights(name: str) -> Weights:
+    """Return the registered weights of this name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there are none of this name.
     """
     try:
         return REGISTRY[name]
@@ -148,20 +155,15 @@ def get(name: str) -> Weights:
         ) from None
 
 
-def download(entry: Weights, callback: Callback = ignore) -> Path:
-    """Fetch a file unless it is here, verify its digest either way, and return its path.
+def require_weights(entry: Weights, callback: Callback = ignore) -> Path:
+    """Return the path of the verified file, as `Weights.download` does.
 
     Raises:
-        MissingError: it cannot be fetched.
-        CorruptError: it does not have its digest; it is not kept.
+        MissingError: the file cannot be downloaded; the hint is the command that downloads it.
+        CorruptError: see `Weights.download`.
     """
-    return entry.download(callback)
-
-
-def require(entry: Weights, callback: Callback = ignore) -> Path:
-    """The file for use, verified: as `download`, with the command that fetches it in the hint of a MissingError."""
     try:
-        return download(entry, callback)
+        return entry.download(callback)
     except MissingError as error:
         raise MissingError(
             f'the weights "{entry.name}" are not here ({entry.size / 1e6:,.0f} MB, from {entry.source})',
