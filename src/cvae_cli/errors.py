@@ -1,14 +1,14 @@
-"""What can go wrong, as a user meets it: a sentence, a hint and an exit code."""
+"""The errors that a user may see: each has a sentence, a hint and an exit code."""
 
 from collections.abc import Sequence
 from enum import IntEnum
 
-_NEAR = 0.6  # similarity from which a known word is worth suggesting
-_MOST_WORDS, _LONGEST_WORD = 100, 60  # of what was said; nobody's slip is further in, or longer
+_MIN_SIMILARITY = 0.6  # from 0 to 1; a known word that is less similar is not suggested
+_MAX_WORDS, _MAX_LENGTH = 100, 60  # bounds on the given words that are compared, and on their characters
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every command; `describe` gives the line that the documentation shows for each."""
+    """The exit codes of every command."""
 
     OK = 0
     UNEXPECTED = 1
@@ -20,14 +20,15 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
     def describe(self) -> str:
+        """Return the description that `cvae --help` and the documentation show."""
         return _DESCRIPTIONS[self]
 
 
 _DESCRIPTIONS = {
     ExitCode.OK: "done",
-    ExitCode.UNEXPECTED: "unexpected: a defect in cvae, or the system refused (disk full, input/output error)",
+    ExitCode.UNEXPECTED: "unexpected: a bug in cvae, or an error of the system (disk full, input/output error)",
     ExitCode.USAGE: "usage: an option, name, prompt or path that cannot be used as given",
-    ExitCode.MISSING: "missing data or weights: not on this machine, and not to be had right now",
+    ExitCode.MISSING: "missing data or weights: not on this machine, and they cannot be downloaded now",
     ExitCode.CORRUPT: "corrupt: a file that is damaged, of the wrong kind, or fails its checksum",
     ExitCode.OUT_OF_MEMORY: "out of memory",
     ExitCode.DIVERGED: "training diverged: the loss has exploded, or is no longer a finite number",
@@ -36,11 +37,11 @@ _DESCRIPTIONS = {
 
 
 class CvaeError(Exception):
-    """Anything the user can be told in one line.
+    """An error that is shown to the user as one sentence, without a traceback.
 
     Args:
         message: what is wrong, one sentence without a full stop.
-        hint: what to do about it; may have several lines.
+        hint: what to do about it; it may have several lines.
     """
 
     exit_code = ExitCode.UNEXPECTED
@@ -58,7 +59,7 @@ class UsageError(CvaeError):
 
 
 class MissingError(CvaeError):
-    """Data or weights that are not on this machine and cannot be had right now."""
+    """Data or weights that are not on this machine and cannot be downloaded now."""
 
     exit_code = ExitCode.MISSING
 
@@ -70,39 +71,39 @@ class CorruptError(CvaeError):
 
 
 class OutOfMemoryError(CvaeError):
-    """The work does not fit the memory of the device."""
+    """The work does not fit into the memory of the device."""
 
     exit_code = ExitCode.OUT_OF_MEMORY
 
 
 class DivergedError(CvaeError):
-    """A loss that has exploded, or is no longer a finite number."""
+    """A training whose loss has exploded, or is no longer a finite number."""
 
     exit_code = ExitCode.DIVERGED
 
 
 class InterruptedRunError(CvaeError):
-    """Ctrl-C during work that was saved; the message says where."""
+    """Ctrl-C during work whose progress was saved; the message says where."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
-def did_you_mean(said: str | Sequence[str], known: Sequence[str]) -> str:
-    """` Did you mean "sneaker"?`, for the known word nearest to any of those `said`; nothing when none is near."""
+def did_you_mean(given: str | Sequence[str], known: Sequence[str]) -> str:
+    """Return ` Did you mean "sneaker"?` with the known word most similar to a given one, or "" if none is similar."""
     from difflib import SequenceMatcher
 
-    words = [said] if isinstance(said, str) else said[:_MOST_WORDS]
+    words = [given] if isinstance(given, str) else given[:_MAX_WORDS]
     matches = [
         (SequenceMatcher(None, word.casefold(), each.casefold()).ratio(), each)
         for word in words
-        if len(word) <= _LONGEST_WORD
+        if len(word) <= _MAX_LENGTH
         for each in known
     ]
     similarity, nearest = max(matches, default=(0.0, ""))
-    return f' Did you mean "{nearest}"?' if similarity >= _NEAR else ""
+    return f' Did you mean "{nearest}"?' if similarity >= _MIN_SIMILARITY else ""
 
 
 def quoted(text: str) -> str:
-    """`text` in quotes, shortened, with what would disturb a terminal spelled out."""
+    """Return `text` in quotes, shortened to 60 characters, with control characters escaped."""
     text = text if len(text) <= 60 else text[:57] + "..."
     return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + '"'

@@ -1,4 +1,4 @@
-"""Where things live on this machine, and how a file comes to its place: whole or not at all."""
+"""Where files are kept on this machine, and how they are written: completely or not at all."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from cvae_cli.errors import UsageError
 
 
 def cache_dir() -> Path:
-    """The root of everything fetched or prepared: `CVAE_HOME`, or the platform's cache directory."""
+    """Return the folder of everything downloaded or prepared: `CVAE_HOME`, or the platform's cache directory."""
     if home := os.environ.get("CVAE_HOME"):
         return Path(home).expanduser()
     import platformdirs
@@ -19,24 +19,26 @@ def cache_dir() -> Path:
 
 
 def datasets_dir() -> Path:
+    """Return the folder of downloaded data sets."""
     return cache_dir() / "datasets"
 
 
 def weights_dir() -> Path:
+    """Return the folder of downloaded weights."""
     return cache_dir() / "weights"
 
 
 def bundled_dir() -> Path:
-    """The models that came along with the package."""
+    """Return the folder of the models that ship with the package."""
     return Path(__file__).parent / "bundled"
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` to write to, and rename it to `path` when the block ends well.
+    """Yield a temporary path beside `path` to write to, and rename it to `path` when the block succeeds.
 
-    A reader sees the old file or the new one, never a part; a crash leaves the old one. Parent folders are made; a
-    link is followed.
+    A reader sees the old file or the new one, never a part of it; after a crash the old file is still there. Missing
+    parent folders are created, and a link is followed.
 
     Raises:
         UsageError: the file cannot be written, or is a folder, a pipe or a device.
@@ -54,20 +56,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield draft
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
-        draft.chmod(mode)  # some writers make files that only their owner may read
+        draft.chmod(mode)  # some writers create files that only their owner may read
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
-    """Refuse a place that cannot be written to, before anything is computed for it.
+    """Raise if `path` cannot be written to. Call this before computing what will be written there.
 
     Args:
-        folder: whether a folder is to be there, in which files will be written.
+        folder: whether `path` will be a folder with files rather than a file.
 
     Raises:
-        UsageError: something else is there, or a folder on the way cannot be written to.
+        UsageError: `path` is something else, or a folder on its way cannot be written to.
     """
     try:
         if path.is_dir() and not folder:
@@ -87,14 +89,14 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or none (see `atomic_path`)."""
+    """Write a file atomically (see `atomic_path`)."""
     with name_in_errors(path), atomic_path(path) as draft:
         draft.write_bytes(content)
 
 
 @contextmanager
 def name_in_errors(path: Path) -> Iterator[None]:
-    """Let an OSError of the block say which file it is about, which that of a failing write does not."""
+    """Add the path to an OSError of the block that has none, as the error of a failing write."""
     try:
         yield
     except OSError as error:
@@ -104,12 +106,12 @@ def name_in_errors(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a whole UTF-8 file or none (see `atomic_path`)."""
+    """Write a UTF-8 file atomically (see `atomic_path`)."""
     write_bytes(path, content.encode())
 
 
 def write_error(path: Path, error: OSError, *, hint: str = "choose another place with -o/--out") -> Exception:
-    """The sentence for a path that the user must change; a full disk and its like stay what they are."""
+    """Return a UsageError for a path that the user must change; for a full disk and the like, `error` itself."""
     match error:
         case PermissionError():
             reason = "permission denied"

@@ -1,1 +1,1 @@
-"""The process itself: devices, several processes, interrupts and random numbers."""
+"""The running process: devices, several processes, interrupts and random numbers."""

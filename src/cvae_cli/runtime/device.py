@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which precision."""
+"""The device and the precision of computations."""
 
 import torch
 
@@ -6,10 +6,10 @@ from cvae_cli.errors import UsageError
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA where there is a GPU, then Apple's MPS, then the CPU.
+    """Return the device of this name; `auto` picks CUDA if there is a GPU, else Apple's MPS, else the CPU.
 
     Raises:
-        UsageError: not a device, or not on this machine.
+        UsageError: there is no such device, or not on this machine.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -19,22 +19,22 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f'no device "{name}"', hint="devices: auto, cpu, cuda, cuda:1, mps") from error
-    here = {
+    counts = {
         "cpu": 1,
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
     }
-    if not 0 <= (device.index or 0) < here.get(device.type, 0):
+    if not 0 <= (device.index or 0) < counts.get(device.type, 0):
         raise UsageError(f'this machine has no device "{name}"', hint="--device auto takes what there is")
     return device
 
 
 DTYPES = {"auto": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16}
-"""Of the arithmetic inside the networks; what `auto` means is decided before a run begins (`training/precision.py`)."""
+"""The dtype of the arithmetic inside the networks. A training replaces `auto` before it starts."""
 
 
 def count_flops(forward: "torch.nn.Module | object", *inputs: torch.Tensor) -> int:
-    """Floating-point operations of one call, a multiplication and its addition counted as two."""
+    """Count the floating-point operations of one call; a multiply-add counts as two."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)

@@ -1,4 +1,4 @@
-"""Several processes that share one job, as torchrun starts them: their ranks and their collective operations."""
+"""The processes that share one job, as torchrun starts them: their ranks and collective operations."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ class World:
         return self.rank == 0
 
     def rows(self, n: int) -> slice:
-        """This rank's part of `n` rows: consecutive, and as large as the other ranks' to within one row."""
+        """Return this rank's part of `n` rows: consecutive rows, about as many as every other rank has."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def barrier(self) -> None:
@@ -45,14 +45,14 @@ class World:
             distributed.barrier()
 
     def broadcast(self, value: T) -> T:
-        """The value that rank 0 has."""
+        """Return the value that rank 0 has."""
         values = [value]
         if self.size > 1:
             distributed.broadcast_object_list(values)
         return values[0]
 
     def all_gather(self, value: T) -> list[T]:
-        """The values of all processes, by rank."""
+        """Return the values of all processes, by rank."""
         values: list[T | None] = [value] * self.size
         if self.size > 1:
             distributed.all_gather_object(values, value)
@@ -62,7 +62,7 @@ class World:
         """Call `work` in each process and gather what it returns, by rank.
 
         Raises:
-            CvaeError, OSError: one of the processes raised it. It is raised in all of them, so that none waits for a
+            CvaeError, OSError: one of the processes raised it. Then all of them raise it, so that none waits for a
                 process that has ended.
         """
         result: tuple[T | None, Exception | None]
@@ -79,11 +79,11 @@ class World:
         return [value for value, _ in results]  # type: ignore[misc]
 
     def gather_rows(self, parts: Sequence[Tensor]) -> Tensor:
-        """The concatenated rows of all processes, by rank, on the CPU."""
+        """Concatenate the rows of all processes, by rank, on the CPU."""
         return torch.cat(self.all_gather(torch.cat([part.cpu() for part in parts])))
 
     def all_reduce(self, tensor: Tensor) -> Tensor:
-        """The sum of the tensor over all processes; the tensor itself does not change."""
+        """Return the sum of the tensor over all processes; the tensor itself does not change."""
         if self.size > 1:
             tensor = tensor.clone()
             distributed.all_reduce(tensor)
@@ -103,19 +103,19 @@ SINGLE = World()
 
 
 def get_world() -> World:
-    """The processes that this one belongs to: a single one outside of `process_group`."""
+    """Return the processes that this one belongs to; outside of `process_group` it is the only one."""
     if distributed.is_available() and distributed.is_initialized():
         return World(distributed.get_rank(), distributed.get_world_size())
     return SINGLE
 
 
 def environment_world() -> World:
-    """The world that torchrun's environment variables describe, before the processes are connected."""
+    """Return the world that torchrun's environment variables describe, before the processes are connected."""
     return World(*launch.rank_and_size())
 
 
 def was_restarted() -> bool:
-    """Whether torchrun has restarted this process because one of the processes had died."""
+    """Whether torchrun has restarted this process because one of the processes died."""
     return environment_world().size > 1 and _restart_count() > 0
 
 
@@ -124,7 +124,7 @@ def _restart_count() -> int:
 
 
 def local_device(name: str) -> str:
-    """The name of this process's own GPU where several processes use one GPU each; otherwise `name` itself.
+    """Return the name of this process's own GPU if several processes use one GPU each, and otherwise `name`.
 
     Raises:
         UsageError: this machine has fewer GPUs than processes.
@@ -142,15 +142,15 @@ def local_device(name: str) -> str:
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[World]:
-    """Connect the processes of the job for the length of the block; nothing happens where there is only one."""
+    """Connect the processes of the job for the length of the block; a single process does nothing."""
     if environment_world().size == 1 or distributed.is_initialized():
         yield get_world()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1x1 gradients, and harmless
+    warnings.filterwarnings("ignore", message="Grad strides do not match")  # about 1x1 gradients; harmless
     store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
-    # torchrun keeps its store over a restart, and in it the addresses of processes that have died
+    # torchrun keeps its store when it restarts the processes, and with it the addresses of those that died
     store = PrefixStore(f"start {_restart_count()}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)

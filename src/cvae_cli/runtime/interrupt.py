@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is granted at a step's end; a second one stops at once."""
+"""Ctrl-C that takes effect at the end of a step; a second Ctrl-C stops at once."""
 
 import contextlib
 import signal
@@ -9,21 +9,25 @@ from types import FrameType
 
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within the block SIGINT and SIGTERM are noted; what is yielded says whether one came."""
-    came = False
+    """Record SIGINT and SIGTERM within the block instead of stopping.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
+    Yields:
+        A function that tells whether one of the signals has arrived. The second one raises KeyboardInterrupt.
+    """
+    has_arrived = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal has_arrived
+        if has_arrived:
             raise KeyboardInterrupt
-        came = True
+        has_arrived = True
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield lambda: False
         return
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: came
+        yield lambda: has_arrived
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

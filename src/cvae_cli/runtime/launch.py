@@ -1,4 +1,4 @@
-"""Run a command again as several processes that share its work: what `torchrun` does, for `--gpus N`."""
+"""Run a command as several processes that share its work, as `torchrun` does, for `--gpus N`."""
 
 import os
 import shutil
@@ -9,27 +9,27 @@ from pathlib import Path
 from cvae_cli.errors import ExitCode, UsageError
 
 _RESTARTS = 3  # how often all processes are restarted after one of them has died
-_EXIT_CODE = "CVAE_EXIT_CODE_FILE"  # names the file for an exit code that a restart would not change
+_EXIT_CODE = "CVAE_EXIT_CODE_FILE"  # the variable with the path of the file that records a final exit code
 
 
 def rank_and_size() -> tuple[int, int]:
-    """This process's rank and the world size, from torchrun's environment variables; (0, 1) without them."""
+    """Return this process's rank and the world size, from torchrun's environment variables; (0, 1) without them."""
     rank, size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
-    # other programs use these names too, with other meanings
+    # other programs use these variables too, with other meanings
     if not (rank.isdecimal() and size.isdecimal() and int(size) > 1):
         return 0, 1
     return int(rank), int(size)
 
 
 def recorded_exit_code() -> int | None:
-    """The exit code that a process of this job recorded before a restart, if any: the work must not start again."""
+    """Return the exit code that a process of this job recorded before a restart; the work must then not start again."""
     file = os.environ.get(_EXIT_CODE, "")
     text = Path(file).read_text(encoding="ascii") if file and rank_and_size()[1] > 1 else ""
     return int(text) if text else None
 
 
 def record_exit_code(code: int) -> None:
-    """Record that the job ends with `code`, an error that a restart would not change."""
+    """Record the exit code of this job if a restart would not change it."""
     file = os.environ.get(_EXIT_CODE, "")
     is_final = code not in {ExitCode.OK, ExitCode.UNEXPECTED}
     if file and rank_and_size()[1] > 1 and is_final and not Path(file).read_bytes():
@@ -37,20 +37,21 @@ def record_exit_code(code: int) -> None:
 
 
 def check_gpus(n: int, device: str) -> None:
-    """Raise a UsageError where `n` processes cannot have one GPU each; on a CPU they share the cores."""
+    """Raise a UsageError if `n` processes cannot have one GPU each; on a CPU they share the cores."""
     import torch
 
-    here = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device != "cpu" and n > here:
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device != "cpu" and n > available:
         raise UsageError(
-            f"--gpus {n}: this machine has {here}", hint="several processes can also share a CPU:  add --device cpu"
+            f"--gpus {n}: this machine has {available}",
+            hint="several processes can also share a CPU:  add --device cpu",
         )
 
 
 def launch(n: int, arguments: list[str]) -> int:
     """Run `cvae ARGUMENTS` as `n` processes on this machine; only rank 0 prints.
 
-    When a process dies, all are restarted, and the work continues from the last saved state.
+    When a process dies, all processes are restarted, and the work continues from the last saved state.
 
     Returns:
         The exit code of the command.

@@ -1,4 +1,4 @@
-"""Noise that belongs to a picture, not to a batch."""
+"""Random numbers that do not depend on how pictures are batched or shared among processes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> Float[Tensor, "n ..."]:
-    """Standard normal noise `(len(indices), *shape)`, float32 on the CPU.
+    """Return standard normal noise `(len(indices), *shape)`, float32 on the CPU.
 
-    Row i depends on `(seed, indices[i])` alone: a counter-based generator (Philox, Salmon et al. 2011) is keyed by
-    that pair, so neither the batch, the device nor the other samples of a call change it.
+    Row i depends only on `(seed, indices[i])`: that pair is the key of a counter-based generator (Philox, Salmon et
+    al. 2011). So the row is the same for every batch size and device.
     """
     rows = np.empty((len(indices), *shape), np.float32)
     for row, index in zip(rows, indices, strict=True):
@@ -24,22 +24,26 @@ def noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> Float[Te
 
 @dataclass(frozen=True)
 class BatchRandom:
-    """Random numbers for the rows of a training batch, from torch's own generator.
+    """Random numbers for the rows of a training batch, from torch's global generator.
 
-    Of several processes that share a batch each draws for the whole batch and takes its own rows: together they have
-    the numbers that one process alone would have.
+    When several processes share a batch, each draws the numbers of the whole batch and keeps those of its own rows.
+    Together they have the numbers that a single process would have.
+
+    Attributes:
+        rank: of this process.
+        size: the number of processes.
     """
 
     rank: int = 0
     size: int = 1
 
     def normal(self, *shape: int, device: torch.device) -> Float[Tensor, "b ..."]:
-        """Standard normal numbers of a shape whose first part is the rows of this process."""
-        return self._mine(torch.randn(self.size * shape[0], *shape[1:], device=device))
+        """Return standard normal numbers of this shape, whose first dimension counts the rows of this process."""
+        return self._own_rows(torch.randn(self.size * shape[0], *shape[1:], device=device))
 
     def uniform(self, rows: int, *, device: torch.device) -> Float[Tensor, " b"]:
-        """A number in [0, 1) for each row."""
-        return self._mine(torch.rand(self.size * rows, device=device))
+        """Return a uniform number in [0, 1) for each row of this process."""
+        return self._own_rows(torch.rand(self.size * rows, device=device))
 
-    def _mine(self, rows: Tensor) -> Tensor:
+    def _own_rows(self, rows: Tensor) -> Tensor:
         return rows.chunk(self.size)[self.rank]
