@@ -3,8 +3,8 @@
     python benchmarks/bundle.py runs/fashion [--data-dir DIR]
     python benchmarks/bundle.py runs/scenes --measure folder:DIR --dataset coco --fact "data=Flickr8k and ..."
 
-What ships is what is measured: `cvae evaluate` reads the rounded weights. Its table is the last thing printed. A model
-that learned a folder is given with --dataset one that others can get, and with --fact what its card should say of it.
+`cvae evaluate` measures the rounded weights that ship. The script prints the table of scores last. For a model trained
+on a folder, --dataset names a data set that others can download, and --fact replaces a row of the model card.
 """
 
 import argparse
@@ -40,9 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--measure", help="data set to measure on, if not the model's own")
-    parser.add_argument("--dataset", help="data set to name in the model's settings")
-    parser.add_argument("--fact", action="append", default=[], help="row of the card to replace, as NAME=TEXT")
+    parser.add_argument("--measure", help="data set to evaluate on; default: the model's own")
+    parser.add_argument("--dataset", help="data set to write into the model's config")
+    parser.add_argument("--fact", action="append", default=[], help="row of the model card to replace, as NAME=TEXT")
     options = parser.parse_args()
 
     model = CVAE.from_pretrained(options.run)

@@ -1,11 +1,11 @@
-"""What a training step costs: time and memory, by network, size of picture, batch and number of pictures.
+"""Measure time and memory of a training step by network, picture size, batch size and number of pictures.
 
     python benchmarks/cost.py --recipe scenes --recipe coco-64 --size 64 --size 128 --size 256 --batch-size 32
 
-A row for each combination. Each is measured in a process of its own, on made-up pictures that are mapped from a file,
-as prepared ones are: their bytes decide nothing about speed. The loop is `cvae train`'s without validation and saving.
-Peak memory is all that the process ever held, the interpreter and torch included (0.4 GB); of mapped pictures, pages
-that were read count until the system takes them back.
+The output has one row for each combination. Each is measured in a separate process on synthetic pictures, which do not
+change the speed. Like prepared pictures, they are mapped from a file. The loop is that of `cvae train` without
+validation and saving. Peak memory is the largest resident size of the process, including the interpreter and torch (0.4
+GB). Pages of mapped pictures count from the first read until the system reclaims them.
 """
 
 import argparse
@@ -37,11 +37,11 @@ from cvae_cli.training.objective import WholeModel
 Result = TypeVar("Result")
 
 COLUMNS = ["recipe", "pixels", "batch", "pictures", "parameters", "MFLOP/image", "images/s", "steps/s", "GB at most"]
-CHUNK = 1000  # pictures written at a time
+CHUNK = 1000  # pictures per write
 
 
 def measure(recipe_name: str, size: int, batch_size: int, pictures: int, options: dict[str, Any]) -> list[str]:
-    """One row of the table; meant for a process of its own."""
+    """Return one row of the table. Call this in a separate process, so that its peak memory is its own."""
     device = pick_device("auto")
     recipe = load_recipe(recipe_name, {"data.condition": "static"} | options["set"])
     data = made_up(Path(options["file"]))
@@ -63,7 +63,7 @@ def measure(recipe_name: str, size: int, batch_size: int, pictures: int, options
 
 
 def made_up(file: Path) -> Dataset:
-    """The pictures of a file with captions, or classes where they are grey."""
+    """Load the pictures of a file as a data set: grey pictures get classes, others get captions."""
     pixels = np.lib.format.open_memmap(file, mode="r")
     numbers = np.arange(len(pixels))
     if pixels.shape[-1] == 1:
@@ -74,7 +74,7 @@ def made_up(file: Path) -> Dataset:
 
 
 def steps(model: CVAE, batches: Batches, precision: str) -> Iterator[None]:
-    """The loop of `cvae train` without validation and saving, a step for each time that is asked for."""
+    """Run the loop of `cvae train` without validation and saving, one step per iteration."""
     objective = WholeModel(model)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
     device, dtype = model.device, DTYPES[precision]
@@ -90,7 +90,7 @@ def steps(model: CVAE, batches: Batches, precision: str) -> Iterator[None]:
 
 
 def steps_a_second(steps: Iterator[Any], seconds: float, warm_up: int) -> float:
-    """How many steps are taken in a second, after some to warm up."""
+    """Return the number of steps per second, after some warm-up steps."""
 
     def wait() -> float:
         if torch.cuda.is_available():
@@ -107,20 +107,20 @@ def steps_a_second(steps: Iterator[Any], seconds: float, warm_up: int) -> float:
 
 
 def peak_memory() -> float:
-    """The most that this process ever held, in GB; of a GPU's memory where there is one."""
+    """Return the peak memory of this process in GB; on a machine with a GPU, the peak GPU memory."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # kB on Linux
 
 
 def in_own_process(function: Callable[..., Result], **arguments: Any) -> Result:
-    """What a function of a benchmark returns, called in a fresh process: the memory that it holds is its own."""
+    """Call a function in a fresh process, so that its peak memory is its own, and return its result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, **arguments).result()
 
 
 def make_pictures(path: Path, size: int, n: int, channels: int = 3) -> None:
-    """Noise in a mapped file, `(n, size, size, channels)`, written some at a time."""
+    """Write noise `(n, size, size, channels)` to a mapped file in chunks."""
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(n, size, size, channels))
     random = np.random.default_rng(0)
     for start in range(0, n, CHUNK):
@@ -131,14 +131,14 @@ def make_pictures(path: Path, size: int, n: int, channels: int = 3) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", action="append", help="for photographs; may be repeated, as all that follow")
-    parser.add_argument("--size", type=int, action="append", help="pixels a side")
-    parser.add_argument("--batch-size", type=int, action="append")
-    parser.add_argument("--pictures", type=int, action="append", help="in the data set")
+    parser.add_argument("--recipe", action="append", help="a recipe for photographs; repeatable")
+    parser.add_argument("--size", type=int, action="append", help="pixels per side; repeatable")
+    parser.add_argument("--batch-size", type=int, action="append", help="repeatable")
+    parser.add_argument("--pictures", type=int, action="append", help="pictures in the data set; repeatable")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for `cvae train`")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--seconds", type=float, default=20, help="for each row")
-    parser.add_argument("--warm-up", type=int, default=2, help="steps before the clock starts")
+    parser.add_argument("--seconds", type=float, default=20, help="time of the measurement of each row")
+    parser.add_argument("--warm-up", type=int, default=2, help="steps before the measurement")
     options = parser.parse_args()
     changes = dict(parse_assignment(change) for change in options.set)
     print(*COLUMNS, sep="\t", flush=True)

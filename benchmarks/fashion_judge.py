@@ -1,9 +1,9 @@
-"""How good the judge of Fashion-MNIST samples is, and what `fid-fashion` gives for real pictures.
+"""Measure the accuracy of the Fashion-MNIST classifier, and `fid-fashion` of real pictures.
 
     python benchmarks/fashion_judge.py [--data-dir DIR]
 
-Prints the classifier's accuracy on the 10,000 test pictures, and the distance between them and 10,000 training
-pictures, which no model can be expected to go below.
+The script prints the accuracy of the classifier on the 10,000 test pictures, and the distance between them and 10,000
+training pictures. No model can be expected to have a lower distance.
 """
 
 import argparse

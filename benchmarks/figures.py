@@ -7,16 +7,18 @@
     python benchmarks/figures.py neighbours --model fashion [--data-dir DIR] -o neighbours.png
     python benchmarks/figures.py neighbours --model scenes --data folder:PATH -o neighbours.png
 
-`guidance` plots what photo_judge.py printed; it alone needs matplotlib. A model is given as NAME[@GUIDANCE][=LABEL]:
-NAME is what `cvae generate --model` takes, LABEL is written beside its samples (NAME unless given, nothing when empty).
+`guidance` plots the output of photo_judge.py, and only this command needs matplotlib. A model is given as
+NAME[@GUIDANCE][=LABEL]. NAME is any value of `cvae generate --model`. LABEL is written beside the samples (by default
+NAME; an empty LABEL writes nothing).
 
-`samples` draws what `cvae generate -n N` does for the same prompts. A model of classes has a column for each class, or
-for each prompt when there are some; a model of text has a row for each prompt.
+`samples` draws the same samples as `cvae generate -n N` for the same prompts. A model of classes has one column for
+each class, or for each prompt if prompts are given. A model of captions has one row for each prompt.
 
-`neighbours` shows samples beside the training pictures nearest to them, for each class or for the first captions held
-out. It prints how far samples are from their nearest training picture, and how far the pictures held out are whose
-conditions the samples have: medians of the root mean square over pixels of 0 to 255. A model that copies is far nearer
-than real pictures are. A training picture counts mirrored where that is nearer, since models may have learned it so.
+`neighbours` shows samples beside their nearest training pictures, for each class or for the first captions of the
+evaluation split. It prints the median distance to the nearest training picture for samples and for the real pictures
+with the same conditions. The distance is the root mean square over pixels from 0 to 255. The samples of a model that
+copies are much closer than real pictures. Mirrored training pictures count too, because a model may have been trained
+on them.
 """
 
 import argparse
@@ -42,23 +44,23 @@ from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.pixels import to_float, to_uint8
 from cvae_cli.text.condition import with_model_conditions
 
-FONT, LINE = ImageFont.load_default(14), 17  # pixels: the size of letters, and from line to line
-TEXT_WIDTH = 130  # pixels, at most, of the text at the left of rows
-MARGIN, GAP = 2, 12  # pixels: between pictures, as `grid` has it, and between what is to be told apart
-LARGEST = 300_000  # bytes of a file
-TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of retrieval
+FONT, LINE = ImageFont.load_default(14), 17  # pixels: the font size, and the height of a line
+TEXT_WIDTH = 130  # pixels: maximum width of the text at the left of rows
+MARGIN, GAP = 2, 12  # pixels: between pictures (the same as in `grid`), and between groups
+LARGEST = 300_000  # bytes: maximum size of a file
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # on the axis of retrieval
 NEAREST = 4  # training pictures shown beside a sample
-MEASURED = 500  # samples, and as many real pictures, whose nearest training picture is looked for
-TOGETHER, CHUNK = 100, 250  # pictures that are compared at a time, and training pictures that they are compared with
+MEASURED = 500  # samples, and as many real pictures, in the search for nearest training pictures
+TOGETHER, CHUNK = 100, 250  # sizes of one comparison: pictures, and training pictures
 
 Row = Sequence[str | Image.Image]
 See = Callable[[Tensor], Tensor]
-"""Pictures, uint8 `(n, h, w, c)`, to the vectors whose distance counts, float `(n, d)`."""
+"""A function from pictures, uint8 `(n, h, w, c)`, to the vectors that are compared, float `(n, d)`."""
 
 
 def asked(text: str) -> tuple[str, float | None, str]:
-    """Name, guidance and label of NAME[@GUIDANCE][=LABEL]."""
-    found = re.fullmatch(r"([^=]+?)(?:@(\d+\.?\d*))?(?:=(.*))?", text)  # @ and no number: a revision on the Hub
+    """Parse NAME[@GUIDANCE][=LABEL] into name, guidance and label."""
+    found = re.fullmatch(r"([^=]+?)(?:@(\d+\.?\d*))?(?:=(.*))?", text)  # @ without a number: a revision on the Hub
     if found is None:
         raise argparse.ArgumentTypeError(f"{text} is not NAME[@GUIDANCE][=LABEL]")
     name, guidance, label = found.groups()
@@ -66,7 +68,7 @@ def asked(text: str) -> tuple[str, float | None, str]:
 
 
 def sheet(rows: Sequence[Row], gap: int = MARGIN) -> Image.Image:
-    """Rows of a text and of pictures or headings, in columns; a text that is alone in its row has all the width."""
+    """Arrange rows of a text and of pictures or headings in columns. A row with only a text spans the full width."""
     texts, *columns = zip_longest(*(row for row in rows if len(row) > 1))
     widths = [max(math.ceil(FONT.getlength(line)) for text in texts for line in wrapped(str(text), TEXT_WIDTH))]
     widths += [max(cell.width for cell in column if isinstance(cell, Image.Image)) for column in columns]
@@ -89,7 +91,7 @@ def sheet(rows: Sequence[Row], gap: int = MARGIN) -> Image.Image:
 
 
 def label(text: str, width: int, *, centred: bool) -> Image.Image:
-    """A text as a picture of that width."""
+    """Render a text as a picture of this width."""
     lines = wrapped(text, width)
     picture = Image.new("RGB", (width, LINE * len(lines)), "white")
     draw = ImageDraw.Draw(picture)
@@ -100,7 +102,7 @@ def label(text: str, width: int, *, centred: bool) -> Image.Image:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text, broken at spaces and after slashes."""
+    """Break a text into lines at spaces and after slashes."""
     lines = [""]
     for piece in re.findall(r"[^ /]*[ /]|[^ /]+", text):
         if lines[-1] and FONT.getlength((lines[-1] + piece).rstrip()) > width:
@@ -110,13 +112,13 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def in_grids(images: Tensor, n: int, scale: int, *, columns: int = 1) -> list[Image.Image]:
-    """Pictures, uint8 `(m * n, h, w, c)`, in `m` grids of `n`, each pixel as a square."""
+    """Arrange pictures, uint8 `(m * n, h, w, c)`, in `m` grids of `n`, and enlarge each pixel to a square."""
     tiles = [ImageOps.scale(each, scale, Image.Resampling.NEAREST) for each in to_pil(to_float(images))]
     return [grid(tiles[start : start + n], columns=columns) for start in range(0, len(tiles), n)]
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """As a PNG that is not too large: in as many shades as that allows, and grey where nothing has a colour."""
+    """Save a PNG of limited size, with as many shades as fit; a picture without colours is saved in grey."""
     red, green, blue = picture.split()
     picture = red if red == green == blue else picture
     for shades in (256, 128, 64, 32, 16):
@@ -127,7 +129,7 @@ def save(picture: Image.Image, path: Path) -> None:
 
 
 def plot_guidance(options: argparse.Namespace) -> None:
-    """How far samples are from real photographs, and how often they are found by their captions, for each guidance."""
+    """Plot fid-efficientnet and retrieval of samples for each guidance."""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 6), layout="constrained")
@@ -141,7 +143,7 @@ def plot_guidance(options: argparse.Namespace) -> None:
                 axes.annotate(what.split()[-1], place, (0, -16), textcoords="offset points", ha="center")
             elif height != "-":
                 name = {"real": "real photographs", "chance": "chance"}.get(model, f"{what} by {model}")
-                wide = axes.get_yaxis_transform()  # from edge to edge; up and down as the data
+                wide = axes.get_yaxis_transform()  # x: fraction of the axes; y: data
                 axes.text(0.99, 1.03 * float(height), f"{name}: {height}", color="dimgrey", ha="right", transform=wide)
                 axes.axhline(float(height), color="grey", linestyle="--", linewidth=1)
     for model, places in curves.items():
@@ -157,7 +159,7 @@ def plot_guidance(options: argparse.Namespace) -> None:
 
 
 def draw_samples(options: argparse.Namespace) -> None:
-    """Samples of each model, all for the same prompts and of the same noise."""
+    """Draw samples of each model for the same prompts from the same noise."""
     rows: list[Row] = []
     for name, guidance, words in options.model:
         model = CVAE.from_pretrained(name)
@@ -170,7 +172,7 @@ def draw_samples(options: argparse.Namespace) -> None:
         condition = condition.repeat_interleave(options.n, dim=0)
         numbers = [*range(options.n)] * len(prompts)
         if not model.is_conditional:
-            numbers = [*range(len(numbers))]  # else every prompt would have the same pictures
+            numbers = [*range(len(numbers))]  # otherwise every prompt would have the same pictures
         guidance = options.guidance if guidance is None else guidance
         images = to_uint8(model.sample(condition, seed=options.seed, indices=numbers, guidance=guidance))
         if rows and options.n > 1:
@@ -186,7 +188,7 @@ def draw_samples(options: argparse.Namespace) -> None:
 
 
 def draw_neighbours(options: argparse.Namespace) -> None:
-    """Samples and the training pictures nearest to them; how near they are, and how near real pictures are."""
+    """Draw samples beside their nearest training pictures, and print the distances of samples and of real pictures."""
     name, guidance, _ = options.model
     model = CVAE.from_pretrained(name)
     data, size = options.data or model.config.dataset, model.config.image.size
@@ -222,9 +224,9 @@ def pixels(images: Tensor) -> Tensor:
 
 
 def nearest(pictures: Tensor, train: Dataset, k: int, see: See) -> tuple[Tensor, Tensor]:
-    """Distances and numbers of the `k` training pictures nearest to each picture, `(n, k)`, the nearest first.
+    """Return distances and numbers of the `k` training pictures nearest to each picture, `(n, k)`, nearest first.
 
-    The number of training picture i is 2 i, and 2 i + 1 where its mirror image is nearer.
+    The number of training picture i is 2 i, or 2 i + 1 if its mirror image is nearer.
     """
     ours, mirrored = see(pictures), see(pictures.flip(2))
     distances, numbers = torch.empty(len(ours), 0), torch.empty(len(ours), 0).long()
@@ -240,7 +242,7 @@ def nearest(pictures: Tensor, train: Dataset, k: int, see: See) -> tuple[Tensor,
 
 
 def numbered(train: Dataset, numbers: Tensor) -> Tensor:
-    """The training pictures of such numbers, uint8 `(n, h, w, c)`."""
+    """Return the training pictures with these numbers (see `nearest`), uint8 `(n, h, w, c)`."""
     images = torch.from_numpy(train.take(numbers.numpy() // 2).images)
     return torch.where((numbers % 2 == 1).view(-1, 1, 1, 1), images.flip(2), images)
 
@@ -253,17 +255,17 @@ def main() -> None:
     for command, draw in ((guidance, plot_guidance), (samples, draw_samples), (neighbours, draw_neighbours)):
         command.set_defaults(draw=draw)
         command.add_argument("-o", "--out", type=Path, required=True, help="PNG file")
-    guidance.add_argument("table", type=Path, help="what photo_judge.py printed")
+    guidance.add_argument("table", type=Path, help="output of photo_judge.py")
     samples.add_argument("--model", type=asked, action="append", required=True, help="NAME[@GUIDANCE][=LABEL]")
-    samples.add_argument("--guidance", type=float, help="of models that are given none; their own by default")
-    samples.add_argument("--prompt", action="append", help="may be repeated")
+    samples.add_argument("--guidance", type=float, help="for models without @GUIDANCE; default: the model's own")
+    samples.add_argument("--prompt", action="append", help="repeatable")
     samples.add_argument("--n", type=int, default=8, help="samples for each class or prompt")
     neighbours.add_argument("--model", type=asked, required=True, help="NAME[@GUIDANCE]")
-    neighbours.add_argument("--data", help="data set that it learned, if not the one that its settings name")
+    neighbours.add_argument("--data", help="its training data; default: the data set in its config")
     neighbours.add_argument("--data-dir", type=Path)
-    neighbours.add_argument("--n", type=int, default=10, help="classes or captions at most")
+    neighbours.add_argument("--n", type=int, default=10, help="maximum number of classes or captions")
     for command in (samples, neighbours):
-        command.add_argument("--scale", type=int, default=2, help="a pixel's side")
+        command.add_argument("--scale", type=int, default=2, help="size of a pixel in the figure")
         command.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.draw(options)

@@ -1,8 +1,9 @@
-"""Make one folder of captioned pictures out of several data sets: links to the pictures, captions in metadata.jsonl.
+"""Combine several data sets into one folder of captioned pictures, with symbolic links and a metadata.jsonl.
 
     python benchmarks/gather.py OUT --folder DIR [--folder DIR] [--coco DIR]
 
-`cvae train scenes --data folder:OUT` learns from all of them: the bundled model did, from Flickr8k and a part of COCO.
+`cvae train scenes --data folder:OUT` trains on all of them. The bundled model was trained on Flickr8k and a part of
+COCO in this way.
 """
 
 import argparse

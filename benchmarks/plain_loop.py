@@ -1,10 +1,10 @@
-"""The article's Fashion-MNIST training as a plain PyTorch loop: what the benchmarks measure `cvae train` against.
+"""Train the article's Fashion-MNIST model with a plain PyTorch loop, the baseline of the benchmarks.
 
     python benchmarks/plain_loop.py --epochs 20 --out plain --data-dir DIR
 
-Its network (label concatenated), summed cross-entropy and divergence, Adam at 1e-3, batches of 128 from a shuffling
-DataLoader, eager, fp32, all 60,000 training pictures. It prints a line an epoch and leaves a model that `cvae evaluate`
-reads, so that both are measured alike.
+The training uses the article's network (label concatenated), the sum of cross-entropy and KL divergence, Adam at 1e-3,
+batches of 128 from a shuffling DataLoader, eager fp32, and all 60,000 training pictures. It prints one line per epoch
+and writes a model that `cvae evaluate` reads, so that both models are measured in the same way.
 """
 
 import argparse
@@ -28,7 +28,7 @@ BATCH, RATE = 128, 1e-3
 
 
 def steps(network: nn.Module, loader: DataLoader[tuple[Tensor, ...]]) -> Iterator[float]:
-    """Train for ever, a step for each loss that is asked for: -ELBO an image."""
+    """Train without end, one step per iteration, and yield the loss of each step: -ELBO per image, in nats."""
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     device = next(network.parameters()).device
     while True:
@@ -47,14 +47,14 @@ def steps(network: nn.Module, loader: DataLoader[tuple[Tensor, ...]]) -> Iterato
 
 
 def loader_of(data: Dataset, batch_size: int = BATCH) -> DataLoader[tuple[Tensor, ...]]:
-    """A data set as most loops have it: floats in memory, a shuffling DataLoader."""
+    """Return a shuffling DataLoader over floats in memory, as in most training loops."""
     images = torch.from_numpy(data.images).permute(0, 3, 1, 2).float() / 255
     conditions = torch.from_numpy(data.conditions.values(data.rows))
     return DataLoader(TensorDataset(images, conditions), batch_size=batch_size, shuffle=True, drop_last=True)
 
 
 def train(epochs: int, data_dir: Path | None) -> tuple[CVAE, float]:
-    """The trained model, and the seconds it took, reading the pictures included."""
+    """Train the model, and return it with the time in seconds, including reading the pictures."""
     began = time.perf_counter()
     data = load_dataset("fashion-mnist", "train", data_dir=data_dir)
     loader = loader_of(data)

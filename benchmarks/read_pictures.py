@@ -1,11 +1,11 @@
-"""How fast pictures are read for training: from the prepared cache, and by torch's DataLoader from the files.
+"""Measure how fast training reads pictures: from the prepared cache, and from files with torch's DataLoader.
 
     python benchmarks/read_pictures.py --data-dir FOLDER [--size 64] [--batch 128] [--epochs 5]
 
-FOLDER is any that `folder:FOLDER` takes. The cache is built in a temporary folder with one process a core; then
-shuffled batches are read from it, with a vector of 256 numbers for each caption. The DataLoader opens the same files
-with torchvision's transforms, one worker a core. The two are read in turns, the numbers are medians, and the last line
-is how many times as many pictures a second the cache gives.
+FOLDER is any folder that `folder:FOLDER` accepts. The cache is built in a temporary folder with one process per core.
+Shuffled batches are then read from it, with a vector of 256 numbers for each caption. The DataLoader opens the same
+files with torchvision's transforms and one worker per core. The two alternate, and the numbers are medians. The last
+line is the ratio of pictures per second, cache to DataLoader.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.folder import listing
 
-WIDTH = 256  # numbers in a caption's vector
+WIDTH = 256  # dimensions of a caption's vector
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Files(torch.utils.data.Dataset):
-    """The pictures as torchvision would read them, each with a condition."""
+    """The pictures as torchvision reads them, each with a condition."""
 
     def __init__(self, paths: list[Path], size: int) -> None:
         self.paths = paths
@@ -50,7 +50,7 @@ class Files(torch.utils.data.Dataset):
 
 
 def rate(batches: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> float:
-    """Pictures a second, the start of workers included."""
+    """Return pictures per second, including the start of workers."""
     started = time.perf_counter()
     pictures = sum(len(images) for images, _ in batches)
     return pictures / (time.perf_counter() - started)
@@ -69,7 +69,7 @@ def main() -> None:
         os.environ["CVAE_HOME"] = home
         files = Files([Path(options.data_dir, file) for file in listing(name, "train").files], options.size)
         for path in files.paths:
-            path.read_bytes()  # neither is to wait for the disk
+            path.read_bytes()  # warm the file cache, so that neither waits for the disk
         started = time.perf_counter()
         dataset = load_dataset(name, "train", size=options.size)
         seconds = time.perf_counter() - started

@@ -1,8 +1,8 @@
-"""What the command costs before it does anything: `cvae --help` and `--version` beside a bare interpreter.
+"""Measure the start-up time of the command: `cvae --help` and `--version` compared with a bare interpreter.
 
     python benchmarks/startup.py [--runs 9]
 
-Each round runs all three in turn; the last line is the median extra cost of `cvae --help`, in seconds.
+Each round runs all three commands. The last line is the extra time of `cvae --help` in seconds, from the medians.
 """
 
 import argparse

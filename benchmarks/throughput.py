@@ -1,13 +1,14 @@
-"""Training beside a plain PyTorch loop: the same network, batch and number of pictures, in the same run.
+"""Compare the throughput of training with a plain PyTorch loop for the same network, batch and pictures.
 
     python benchmarks/throughput.py [--recipe fashion-concat] [--recipe coco-128] [--rounds 3] [--seconds 20]
 
-"plain" is the article's loop (`plain_loop.py`): eager fp32, Adam, a shuffling DataLoader over floats in memory.
-"cvae" is `cvae train`'s loop with `--precision auto`, pictures mapped from a file. Each round is a process of its own,
-the two alternate, and the best of each counts. Pictures are made up: their bytes decide nothing about speed.
+"plain" is the article's loop (`plain_loop.py`): eager fp32, Adam, a shuffling DataLoader over floats in memory. "cvae"
+is the loop of `cvae train` with `--precision auto`, with pictures mapped from a file. Each round runs in a separate
+process, the two loops alternate, and the best round of each counts. The pictures are synthetic, which does not change
+the speed.
 
-Training takes about three times the arithmetic of the forward pass. Its floor is what the machine's matrix product
-reaches (2,048 a side, in fp32): the share of it that each loop gets stands beside its speed.
+Training takes about three times the arithmetic of the forward pass. The columns "of peak" give the arithmetic of each
+loop as a share of the machine's peak, the speed of a product of two square fp32 matrices with 2,048 rows.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from cvae_cli.training.precision import decide
 
 RECIPES = ["fashion-concat", "coco-128"]
 PICTURES = 2000
-TRAINING = 3  # times the arithmetic of a forward pass
+TRAINING = 3  # arithmetic of a training step, relative to a forward pass
 COLUMNS = [
     "recipe", "batch", "MFLOP/image", "plain, images/s", "cvae, images/s", "times", "precision", "plain, of peak",
     "cvae, of peak", "plain, GB", "cvae, GB",
@@ -37,7 +38,7 @@ COLUMNS = [
 
 
 def measure(kind: str, recipe_name: str, file: str, seconds: float) -> dict[str, Any]:
-    """Images a second of one loop; meant for a process of its own."""
+    """Measure one loop. Call this in a separate process, so that its peak memory is its own."""
     device = pick_device("auto")
     recipe = load_recipe(recipe_name, {"data.condition": "static"} if recipe_name.startswith("coco") else {})
     data, batch_size = cost.made_up(Path(file)), recipe.training.batch_size
@@ -63,7 +64,7 @@ def measure(kind: str, recipe_name: str, file: str, seconds: float) -> dict[str,
 
 
 def peak() -> float:
-    """Operations a second of a large matrix product in fp32."""
+    """Return the operations per second of a large fp32 matrix product."""
     device = pick_device("auto")
     a = torch.randn(2048, 2048, device=device)
     best = 0.0
@@ -76,9 +77,9 @@ def peak() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", action="append", help=f"may be repeated; {' and '.join(RECIPES)} unless given")
+    parser.add_argument("--recipe", action="append", help=f"repeatable; default: {' and '.join(RECIPES)}")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20, help="for each measurement")
+    parser.add_argument("--seconds", type=float, default=20, help="of each measurement")
     options = parser.parse_args()
     best_product = peak()
     print(f"matrix product, fp32\t{best_product / 1e9:.0f} GFLOP/s")

@@ -1,12 +1,12 @@
-"""How much sooner `cvae train fashion-fast` is as good as the article's plain loop.
+"""Measure how much faster `cvae train fashion-fast` reaches the quality of the article's plain loop.
 
     python benchmarks/time_to_quality.py [--data-dir DIR]
 
-Both are trained, one after the other on the same cores, and measured by one `cvae evaluate` on the 10,000 test
-pictures. Time is from start to finished model, reading the pictures, validation and saving included, importing
-libraries not: for the command that is its wall time less that of a process that only imports what it imports. The last
-line is the ratio of the times; it is said only where the second is as good as the article (MSE <= 11.26,
-SSIM >= 0.760) and its samples are no worse than the loop's (fid-fashion, accuracy).
+Both are trained one after the other on the same cores, and one `cvae evaluate` measures them on the 10,000 test
+pictures. The time runs from the start to the finished model. It includes reading the pictures, validation and saving,
+but not importing libraries: the time of the command is its wall time minus that of a process with the same imports. The
+last line is the ratio of the times. It is printed only if `fashion-fast` is as good as the article (MSE <= 11.26, SSIM
+>= 0.760) and its samples are no worse than those of the loop (fid-fashion, accuracy).
 """
 
 import argparse
@@ -30,8 +30,8 @@ def timed(command: list[str]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", help="Fashion-MNIST's four files")
-    parser.add_argument("--epochs", type=int, default=20, help="of the plain loop")
+    parser.add_argument("--data-dir", help="folder with the four files of Fashion-MNIST")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of the plain loop")
     parser.add_argument("--recipe", default="fashion-fast")
     options = parser.parse_args()
     data = ["--data-dir", options.data_dir] if options.data_dir else []
@@ -40,7 +40,7 @@ def main() -> None:
         slow, fast = str(Path(folder) / "plain"), str(Path(folder) / "fast")
         imports = min(timed([sys.executable, "-c", IMPORTS]) for _ in range(3))
         fast_seconds = timed([CVAE, "train", options.recipe, *data, "--out", fast, "--quiet"]) - imports
-        print(f"{options.recipe}\t{fast_seconds:.1f} s\timports {imports:.1f} s left out", flush=True)
+        print(f"{options.recipe}\t{fast_seconds:.1f} s\twithout imports ({imports:.1f} s)", flush=True)
         loop = [sys.executable, str(Path(__file__).with_name("plain_loop.py")), "--epochs", str(options.epochs)]
         done = subprocess.run([*loop, *data, "--out", slow], check=True, stdout=subprocess.PIPE, text=True)
         slow_seconds = float(done.stdout.splitlines()[-1])

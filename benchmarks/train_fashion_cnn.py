@@ -1,8 +1,8 @@
-"""Train the classifier that judges Fashion-MNIST samples, and write it into the package.
+"""Train the Fashion-MNIST classifier that evaluates samples, and write it into the package.
 
     python benchmarks/train_fashion_cnn.py [--data-dir DIR] [--epochs 20] [--out FILE]
 
-The last line is its accuracy on the 10,000 test pictures, which training never sees.
+The last line is its accuracy on the 10,000 test pictures, which are not used for training.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SIZE = 28  # pixels
 
 
 def augment(images: torch.Tensor) -> torch.Tensor:
-    """Mirror half of the pictures, and shift each by up to two pixels either way."""
+    """Mirror half of the pictures, and shift each by up to two pixels in each direction."""
     mirrored = torch.where((torch.rand(len(images)) < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
     windows = F.pad(mirrored, (2, 2, 2, 2)).unfold(2, SIZE, 1).unfold(3, SIZE, 1)  # (n, 1, 5, 5, 28, 28)
     rows, columns = torch.randint(0, 5, (2, len(images)))
@@ -64,7 +64,7 @@ def main() -> None:
         score = accuracy(network, test_images, test_labels)
         print(f"epoch {epoch + 1}/{options.epochs}  test accuracy {score:.4f}", flush=True)
 
-    # it ships in half precision, so that is what is measured
+    # measure the weights in half precision, because these ship
     rounded = {name: t.half() if t.is_floating_point() else t for name, t in named_tensors(network).items()}
     for name, tensor in named_tensors(network).items():
         tensor.data.copy_(rounded[name])
