@@ -1,1 +1,1 @@
-"""Settings: what a model is, and how it is trained."""
+"""Settings of models and of trainings."""

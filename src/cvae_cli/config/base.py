@@ -1,4 +1,4 @@
-"""The base of every settings class, and the one place where a settings mistake becomes a sentence."""
+"""The base of all settings classes, and the sentences for mistakes in settings."""
 
 import reprlib
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ from cvae_cli.errors import did_you_mean
 
 
 class Settings(BaseModel):
-    """Frozen, complete and strict: an unknown key is an error, never ignored."""
+    """The base of all settings: immutable, and strict, so that an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
@@ -18,14 +18,14 @@ S = TypeVar("S", bound=Settings)
 
 
 class SettingsError(ValueError):
-    """Settings that do not fit their class; `str()` is one sentence that names the key."""
+    """Values that do not fit their settings class. The message is one sentence that names the key."""
 
 
 def build(cls: type[S], values: dict[str, Any]) -> S:
-    """Validate `values` as a `cls`.
+    """Build a `cls` from values, validated.
 
     Raises:
-        SettingsError: with the first mistake, the dotted key it is about, and for an unknown key the nearest known.
+        SettingsError: the first mistake, with its dotted key; for an unknown key, the most similar known one.
     """
     try:
         return cls.model_validate(values)
@@ -34,15 +34,14 @@ def build(cls: type[S], values: dict[str, Any]) -> S:
 
 
 def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationError) -> str:
-    # An unknown key explains itself best, so it goes before what its absence may have caused.
-    mistakes = sorted(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
-    mistake = mistakes[0]
+    # Report an unknown key first: a key that is missing may be the same one, misspelt.
+    mistake = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
     path = [part for part in mistake["loc"] if not _is_union_tag(values, mistake["loc"], part)]
     key = ".".join(str(part) for part in path)
     if mistake["type"] == "extra_forbidden":
         known = known_keys(cls)
         if key in known:
-            return f'"{key}" is no setting of the kind that is chosen there'
+            return f'"{key}" is not a setting of the kind that is chosen there'
         same_end = [each for each in known if each.endswith("." + key.rsplit(".", 1)[-1])]
         suggestion = f' Did you mean "{same_end[0]}"?' if same_end else did_you_mean(key, known)
         return f'unknown key "{key}".{suggestion}'
@@ -52,7 +51,7 @@ def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationErro
 
 
 def _is_union_tag(values: Any, location: tuple[int | str, ...], part: int | str) -> bool:
-    """Whether pydantic put `part` into the location to say which member of a union it tried (its `kind`)."""
+    """Whether `part` of a location is no key, but the `kind` by which pydantic names the member of a union."""
     for step in location:
         if isinstance(values, dict) and values.get("kind") == step == part:
             return True
@@ -64,13 +63,18 @@ def _is_union_tag(values: Any, location: tuple[int | str, ...], part: int | str)
 
 
 def known_keys(cls: type[Settings], prefix: str = "") -> list[str]:
-    """Every dotted key that `cls` and the settings inside it know, in order."""
+    """Return every dotted key of `cls` and of the settings inside it, in order."""
     keys = []
     for name, field in cls.model_fields.items():
         keys.append(prefix + name)
         for inner in _settings_in(field.annotation):
             keys += [key for key in known_keys(inner, f"{prefix}{name}.") if key not in keys]
     return keys
+
+
+def kinds(union: Any) -> list[str]:
+    """Return the `kind` of every settings class in a union, in order."""
+    return [cls.model_fields["kind"].default for cls in _settings_in(union)]
 
 
 def _settings_in(annotation: Any) -> list[type[Settings]]:

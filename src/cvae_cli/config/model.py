@@ -1,4 +1,7 @@
-"""What a model is: everything needed to rebuild it, as it stands in `config.json` and in a recipe's [architecture]."""
+"""What a model is: the settings in `config.json` and in the [architecture] of a recipe, from which it can be rebuilt.
+
+A network, likelihood, prior or text encoder has a settings class here, and stands in the union of its kind.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -7,14 +10,15 @@ from pydantic import Field, field_validator
 from cvae_cli.config.base import Settings
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
-"""A number of channels or features; the upper end, far beyond use, keeps a slip of the pen from taking all memory."""
+"""A number of channels or features. The upper bound, far beyond any use, keeps a typo from taking all memory."""
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 """A number of layers."""
 Conditioning = Literal["none", "concat", "add", "modulate"]
+"""How a condition enters a network; see `models.condition.Join`."""
 
 
 class ImageShape(Settings):
-    """Square pictures: `size` pixels a side, 1 (grey) or 3 (RGB) channels."""
+    """Square pictures of `size` pixels a side, with 1 channel (grey) or 3 (RGB)."""
 
     size: Annotated[int, Field(ge=1, le=4_096)]
     channels: Literal[1, 3]
@@ -28,7 +32,7 @@ class LabelClass(Settings):
 
     @field_validator("words")
     @classmethod
-    def _can_be_said(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+    def _has_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         if not any(character.isalnum() for word in words for character in word):
             raise ValueError("no word that a prompt could have")
         return words
@@ -42,27 +46,58 @@ class LabelCondition(Settings):
 
     @property
     def names(self) -> list[str]:
+        """The names of the classes."""
         return [each.name for each in self.classes]
+
+    @property
+    def option(self) -> str:
+        """The value of `--condition` that selects this condition."""
+        return "labels"
+
+    @property
+    def description(self) -> str:
+        """What a model learns from, for its model card."""
+        return f"{len(self.classes)} classes, matched to prompts by keyword"
 
 
 class StaticCondition(Settings):
-    """Conditions are vectors `(batch, width)`: prompts as the embedded sentence encoder sees them."""
+    """Conditions are vectors `(batch, width)` of texts, by the text encoder that ships with the package."""
 
     kind: Literal["static"] = "static"
     width: Width
     sha256: str
-    """Digest of the encoder's weights: vectors of another encoder mean nothing to the model."""
+    """Digest of the encoder's weights. A model can only use vectors of the encoder that it was trained with."""
+
+    @property
+    def option(self) -> str:
+        """The value of `--condition` that selects this encoder."""
+        return "static"
+
+    @property
+    def description(self) -> str:
+        """What a model learns from, for its model card."""
+        return f"captions through the embedded text encoder ({self.width} numbers)"
 
 
 class ClipCondition(Settings):
-    """Conditions are vectors `(batch, width)`: prompts as a CLIP text tower sees them."""
+    """Conditions are vectors `(batch, width)` of texts, by the text tower of a CLIP model."""
 
     kind: Literal["clip"] = "clip"
     model: str
-    """Where the tower comes from: `ARCHITECTURE/TAG` as open_clip names them, or a folder."""
+    """The CLIP model: `ARCHITECTURE/TAG` as open_clip names it, or a folder."""
     width: Width
     sha256: str
     """Digest of the weights file."""
+
+    @property
+    def option(self) -> str:
+        """The value of `--condition` that selects this encoder."""
+        return f"clip:{self.model}"
+
+    @property
+    def description(self) -> str:
+        """What a model learns from, for its model card."""
+        return f"captions through CLIP's text tower {self.model} ({self.width} numbers)"
 
 
 TextCondition = StaticCondition | ClipCondition
@@ -70,30 +105,30 @@ Condition = LabelCondition | TextCondition
 
 
 class ArticleNetwork(Settings):
-    """The article's convolutional networks: one for pictures of 28x28, one for 32x32 to 256x256 and beyond."""
+    """The article's convolutional networks: one for pictures of 28x28, one for powers of two from 8x8."""
 
     kind: Literal["article"] = "article"
     label_width: Width = 32
-    """Width of a label's embedding (`add` takes the widths of what it is added to)."""
+    """Width of a label's embedding. (With `add`, the width is that of the features it is added to.)"""
     condition_width: Width = 1024
-    """Width of the linear layer that a condition passes before it joins the features of larger pictures."""
+    """Width of the linear layer between a condition and the features of larger pictures."""
 
 
 class ResidualNetwork(Settings):
-    """Residual blocks at a half of the picture's size, a quarter, and so on."""
+    """Residual blocks at half of the picture's size, at a quarter, and so on."""
 
     kind: Literal["residual"] = "residual"
     width: Width = 64
-    """Channels at half size; twice as many at each smaller one."""
+    """Channels at half size; each further halving of the size doubles them."""
     blocks: Depth = 2
     """Residual blocks at each size, in the encoder and again in the decoder."""
     levels: Annotated[int, Field(ge=1, le=8)] | None = None
-    """How often the size is halved; unless told otherwise until 8 pixels a side are left, or an odd number."""
+    """How often the size is halved; by default until 8 pixels a side or an odd number are left."""
     latent: Literal["vector", "map"] = "vector"
-    """One vector for a picture, or one for each position at the smallest size."""
+    """One latent vector for each picture, or one for each position at the smallest size."""
 
     def halvings(self, size: int) -> int:
-        """How often pictures of `size` pixels a side are halved."""
+        """Return how often pictures of `size` pixels a side are halved."""
         times = 1
         while size >> times > 8 and size % 2 ** (times + 1) == 0:
             times += 1
@@ -101,7 +136,7 @@ class ResidualNetwork(Settings):
 
 
 class DenseNetwork(Settings):
-    """Fully connected layers, for small pictures in a hurry."""
+    """Fully connected layers: fast trainings on small pictures."""
 
     kind: Literal["dense"] = "dense"
     width: Width = 512
@@ -110,8 +145,11 @@ class DenseNetwork(Settings):
     """Hidden layers, in the encoder and again in the decoder."""
 
 
+Network = Annotated[ArticleNetwork | ResidualNetwork | DenseNetwork, Field(discriminator="kind")]
+
+
 class BernoulliLikelihood(Settings):
-    """Cross-entropy of grey values in [0, 1], as the article has it."""
+    """The cross-entropy of grey values in [0, 1], as in the article."""
 
     kind: Literal["bernoulli"] = "bernoulli"
 
@@ -123,7 +161,7 @@ class GaussianLikelihood(Settings):
 
 
 class LogisticLikelihood(Settings):
-    """A logistic density summed over each of the 256 values that a pixel can have; one learned scale a channel."""
+    """A logistic distribution over the 256 values of a pixel, with one learned scale for each channel."""
 
     kind: Literal["logistic"] = "logistic"
 
@@ -132,47 +170,49 @@ Likelihood = Annotated[BernoulliLikelihood | GaussianLikelihood | LogisticLikeli
 
 
 class StandardPrior(Settings):
-    """p(z) = N(0, I), whatever the condition."""
+    """p(z) = N(0, I), for every condition."""
 
     kind: Literal["standard"] = "standard"
 
 
 class FlowPrior(Settings):
-    """p(z | c): a conditional coupling flow, trained with the rest or afterwards."""
+    """p(z | c) as a conditional coupling flow, trained together with the model or afterwards."""
 
     kind: Literal["flow"] = "flow"
     layers: Depth = 8
     width: Width = 256
     condition_width: Width = 32
-    """Width of what the couplings see of the condition."""
+    """Width of the condition's embedding in the couplings."""
 
 
 class ScorePrior(Settings):
-    """p(z | c): a flow-matching network, fitted to the posterior of a finished model in a second stage."""
+    """p(z | c) as a flow-matching network, fitted to the posterior of a trained model in a second stage."""
 
     kind: Literal["score"] = "score"
     width: Annotated[int, Field(ge=8, le=65_536, multiple_of=8)] = 96
     blocks: Depth = 4
     condition_width: Width = 128
-    """Width of what the blocks see of time and condition."""
+    """Width of the embedding of time and condition in the blocks."""
     steps: Annotated[int, Field(ge=1, le=1_000)] = 10
-    """Steps from noise to latent, unless told otherwise."""
+    """Steps from noise to latent."""
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """How far samples are driven towards the condition, unless told otherwise: 0 ignores it, 1 is p(z | c)."""
+    """Default guidance scale: 1 samples p(z | c), larger values follow the condition more closely, 0 ignores it."""
     guided: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
-    """Times, from noise at 1 to latent at 0, between which they are driven; outside it costs time for little."""
+    """Guide only between these times, from noise at 1 to latent at 0. Outside, it costs time for little effect."""
 
 
+LearnedPrior = Annotated[FlowPrior | ScorePrior, Field(discriminator="kind")]
+"""The priors that can be fitted to a trained model."""
 Prior = Annotated[StandardPrior | FlowPrior | ScorePrior, Field(discriminator="kind")]
 
 
 class Architecture(Settings):
-    """How a model is built, whatever its data."""
+    """How a model is built, for any data."""
 
-    network: Annotated[ArticleNetwork | ResidualNetwork | DenseNetwork, Field(discriminator="kind")] = ArticleNetwork()
+    network: Network = ArticleNetwork()
     conditioning: Conditioning = "concat"
     latent_dim: Width = 128
-    """Numbers in a latent; of a map, at each position."""
+    """Numbers in a latent vector; for a map, at each position."""
     likelihood: Likelihood = BernoulliLikelihood()
     prior: Prior = StandardPrior()
 
@@ -183,12 +223,13 @@ class ModelConfig(Settings):
     format: Literal[1] = 1
     name: str
     dataset: str
-    """The data set the model learned, by its name: what `cvae evaluate` measures it on unless told otherwise."""
+    """The name of the data set that the model was trained on, which `cvae evaluate` uses by default."""
     image: ImageShape
     condition: Annotated[Condition, Field(discriminator="kind")]
     architecture: Architecture
     hybrid: bool = False
-    """Whether it learned with a perceptual or an adversarial term beside the bound, and is no pure CVAE."""
+    """Whether the model was trained with a perceptual or adversarial term beside the bound, so is no pure CVAE."""
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the settings as they are written to JSON."""
         return self.model_dump(mode="json")

@@ -1,109 +1,110 @@
 """What a recipe is: all settings of a training run. `recipe_files` reads, changes and writes them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from cvae_cli.config.base import Settings
-from cvae_cli.config.model import Architecture, FlowPrior, ScorePrior
+from cvae_cli.config.model import Architecture, LearnedPrior
 
 Precision = Literal["auto", "fp32", "bf16"]
 
 
 class DataSettings(Settings):
-    """What a model learns from."""
+    """The data that a model is trained on."""
 
     name: str
-    """A data set by name, or `folder:PATH`."""
+    """The name of a data set, or `folder:PATH`."""
     size: PositiveInt | None = None
-    """Pixels a side; the data set's own, or 64, when absent."""
+    """Pixels a side; by default the data set's own size, or 64 if it has none."""
     condition: str | None = None
-    """What the model is told of each picture: `labels`, or a text encoder that reads its captions (`static`, `clip`,
-    `clip:ARCHITECTURE/TAG`, `clip:FOLDER`); when absent, labels where the data has classes, else `static`."""
+    """What the model is conditioned on: `labels`, or the captions by a text encoder (`static`, `clip`,
+    `clip:ARCHITECTURE/TAG`, `clip:FOLDER`). By default `labels` if the data set has classes, else `static`."""
     dir: str | None = None
-    """A folder with the data set's published files, instead of the cache."""
+    """A folder with the published files of the data set, used instead of the cache."""
     limit: PositiveInt | None = None
-    """Only the first so many training pictures."""
+    """Train on the first so many pictures only."""
     holdout: PositiveInt = 2000
-    """Training pictures kept back to choose the best epoch by (a tenth of them where that is fewer)."""
+    """Number of training pictures held out for validation, at most a tenth of them."""
     flip: bool = False
-    """Mirror every other picture, at random."""
+    """Mirror pictures at random, with probability 1/2."""
     epoch_size: PositiveInt = 1
-    """Pictures in an epoch, at least: a small data set is gone through several times."""
+    """Least number of pictures in an epoch. A smaller data set is repeated within an epoch."""
 
 
 class TrainingSettings(Settings):
-    """How a model is fitted."""
+    """How a model is trained."""
 
     epochs: PositiveInt
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "one-cycle"] = "constant"
     adam_beta2: float = Field(0.999, ge=0, lt=1)
-    """Decay of Adam's average of squared gradients; a training of few steps learns faster with a shorter memory."""
+    """Decay of Adam's average of squared gradients. Short trainings learn faster with a smaller value."""
     weight_decay: NonNegativeFloat = 0.0
     beta: NonNegativeFloat = 1.0
-    """Weight of the rate in the loss; 1 is the bound itself."""
+    """Weight of the rate in the loss; with 1 the loss is the negative ELBO."""
     beta_warmup_epochs: NonNegativeFloat = 0.0
-    """Over how many epochs the weight of the rate grows from 0 to `beta`."""
+    """Number of epochs over which the weight of the rate grows from 0 to `beta`."""
     ema_decay: float = Field(0.0, ge=0, lt=1)
-    """Decay of the moving average of the weights that becomes the model; 0 takes the weights as they are."""
+    """Decay of the exponential moving average of the weights, which becomes the model; 0 turns averaging off."""
     keep: Literal["best", "last"] = "best"
-    """Which epoch's weights become the model: the best by its bound on the pictures kept back, or the last. After few
-    pictures a prior overfits by that bound long before its samples are at their best."""
+    """The epoch whose weights become the model: the one with the best bound on the validation pictures, or the last.
+    With little data, the bound of a prior starts to overfit long before its samples are at their best."""
     gradient_clip: NonNegativeFloat = 0.0
-    """Largest norm of a gradient; 0 leaves gradients alone."""
+    """Largest norm of the gradient; 0 turns clipping off."""
     skip_above: NonNegativeFloat = 0.0
-    """Norm of a gradient beyond which no step is taken, only counted; 0 takes every step."""
+    """Skip (and count) steps whose gradient has a larger norm; 0 skips none."""
     free_bits: NonNegativeFloat = 0.0
-    """Nats that each number of the latent may cost for nothing, a mean over the batch (Kingma et al. 2016); for the
-    standard prior."""
+    """Nats of rate that each number of the latent has for free, averaged over the batch (Kingma et al. 2016). Only
+    for the standard prior."""
     perceptual: NonNegativeFloat = 0.0
-    """Weight of the distance between pictures and reconstructions as a discriminator sees them; makes a hybrid."""
+    """Weight of the distance between pictures and reconstructions in a discriminator's features; makes a hybrid."""
     adversarial: NonNegativeFloat = 0.0
-    """Weight of what a discriminator says of reconstructions; makes a hybrid."""
+    """Weight of a discriminator's loss on reconstructions; makes a hybrid."""
     precision: Precision = "auto"
     compile: bool = False
-    """Translate the arithmetic of a step with `torch.compile`, on a GPU into CUDA graphs: the first step takes up to a
-    minute, the others may be faster. A CPU needs a C++ compiler for it."""
+    """Compile the training step with `torch.compile`, on a GPU into CUDA graphs. The first step takes up to a minute,
+    later ones may be faster. On a CPU this needs a C++ compiler."""
     seed: int = Field(0, ge=0, lt=2**32)
 
     @property
     def is_hybrid(self) -> bool:
-        """Whether more than the bound is learned."""
+        """Whether the loss has terms beside the bound."""
         return bool(self.perceptual or self.adversarial)
 
 
 class PriorStage(Settings):
-    """A second training, of a prior alone, on the posterior of the model that the first has made."""
+    """A second training, which fits a prior to the posterior of the model from the first training."""
 
-    prior: Annotated[FlowPrior | ScorePrior, Field(discriminator="kind")]
+    prior: LearnedPrior
     training: TrainingSettings
 
 
 class Recipe(Settings):
-    """All that a run depends on besides the data itself."""
+    """All settings of a run. Together with the data they determine it."""
 
     name: str
     description: str = ""
     start: str | None = None
-    """A finished model, by name or folder: only its prior is learned anew."""
+    """A trained model, by name or folder, to which only a new prior is fitted."""
     start_sha256: str | None = None
-    """Digest of its weights, by which a later version of it is told from it."""
+    """Digest of the weights of that model, which identifies its version."""
     start_hybrid: bool = False
-    """Whether it learned with more than the bound."""
+    """Whether that model was trained with terms beside the bound."""
     data: DataSettings
     architecture: Architecture
     training: TrainingSettings
     then: PriorStage | None = None
-    """What is learned after it."""
+    """The second training, if there is one."""
 
     def next_stage(self, model: Path | None = None, sha256: str | None = None) -> "Recipe | None":
-        """The recipe of the second training, which starts from the first one's model and shares its seed.
+        """Return the recipe of the second training, which has the seed of the first; None if there is none.
 
         Args:
-            sha256: digest of the model's weights.
+            model: folder of the model from the first training.
+            sha256: digest of that model's weights.
         """
         if self.then is None:
             return None
@@ -123,5 +124,5 @@ class Recipe(Settings):
 
     @property
     def is_hybrid(self) -> bool:
-        """Whether its model, or the one that it starts from, learns with more than the bound."""
+        """Whether the model, or the one that it starts from, is trained with terms beside the bound."""
         return self.training.is_hybrid or self.start_hybrid

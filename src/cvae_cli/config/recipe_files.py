@@ -1,4 +1,4 @@
-"""Recipes as files: read from TOML, changed key by key, written as TOML."""
+"""Read recipes from TOML, change settings by their key, write recipes as TOML."""
 
 import tomllib
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Any
 
 import tomli_w
 
-from cvae_cli.config.base import SettingsError, build
+from cvae_cli.config.base import SettingsError, build, kinds
 from cvae_cli.config.catalog import shipped_recipes
-from cvae_cli.config.model import ModelConfig
+from cvae_cli.config.model import LearnedPrior, ModelConfig
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
 
-_SECOND_TRAINING = {
+_PRIOR_TRAINING = {
     "epochs": 30,
     "batch_size": 256,
     "learning_rate": 1e-3,
@@ -20,19 +20,19 @@ _SECOND_TRAINING = {
     "ema_decay": 0.999,
     "gradient_clip": 1.0,
 }
-"""How a prior is fitted unless told otherwise."""
+"""Default settings of a training that fits a prior."""
 
 
 def load_recipe(name: str, changes: dict[str, Any] | None = None, *, prior: str | None = None) -> Recipe:
-    """A shipped recipe by name, or one from a TOML file by path.
+    """Load a shipped recipe by its name, or a TOML file by its path.
 
     Args:
         name: `fashion-concat`, or a path that ends in `.toml`.
         changes: dotted keys and their new values, as `{"training.epochs": 5}`.
-        prior: `flow` or `score`, to fit one afterwards; `none`, to leave out what the recipe would fit.
+        prior: the kind of prior to fit after the training, `flow` or `score`; `none` drops the second training.
 
     Raises:
-        UsageError: no such recipe, or a key or value that does not fit.
+        UsageError: no such recipe, an unknown key, or a value that does not fit.
         CorruptError: the file is not TOML.
     """
     path = Path(name) if name.endswith(".toml") else shipped_recipes().get(name)
@@ -43,7 +43,7 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None, *, prior: str 
 
 
 def read_recipe(path: Path, changes: dict[str, Any] | None = None, *, prior: str | None = None) -> Recipe:
-    """The recipe in a TOML file; see `load_recipe`."""
+    """Read a recipe from a TOML file; see `load_recipe`."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -55,26 +55,28 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None, *, prior: str
     if prior == "none":
         values.pop("then", None)
     elif prior is not None and values.get("then", {}).get("prior", {}).get("kind") != prior:
-        values["then"] = {"prior": {"kind": prior}, "training": dict(_SECOND_TRAINING)}
-    return _changed(values, changes, source=path.name)
+        values["then"] = {"prior": {"kind": prior}, "training": dict(_PRIOR_TRAINING)}
+    return _build(values, changes, source=path.name)
 
 
 def recipe_for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, Any] | None = None) -> Recipe:
-    """A recipe that fits another prior to a finished model.
+    """Make a recipe that fits another prior to a trained model.
 
     Args:
         start: the model, by name or folder.
-        prior: its kind, `flow` or `score`.
+        config: the model's configuration.
+        prior: the kind of prior, `flow` or `score`.
+        changes: see `load_recipe`.
 
     Raises:
-        UsageError: a key or value that does not fit.
+        UsageError: no such prior, an unknown key, or a value that does not fit.
     """
-    if prior not in {"flow", "score"}:
+    known = kinds(LearnedPrior)
+    if prior not in known:
         raise UsageError(
-            f'no prior "{prior}" that can be fitted afterwards.{did_you_mean(prior, ["flow", "score"])}',
-            hint="priors: flow, score",
+            f'no prior "{prior}" that can be fitted afterwards.{did_you_mean(prior, known)}',
+            hint=f"priors: {', '.join(known)}",
         )
-    condition = config.condition
     values = {
         "name": f"{config.name}-{prior}",
         "description": f"{config.name} with a prior fitted afterwards",
@@ -83,17 +85,18 @@ def recipe_for_prior(start: str, config: ModelConfig, prior: str, changes: dict[
         "data": {
             "name": config.dataset,
             "size": config.image.size,
-            "condition": f"clip:{condition.model}" if condition.kind == "clip" else condition.kind,
+            "condition": config.condition.option,
         },
         "architecture": config.architecture.model_dump(mode="json") | {"prior": {"kind": prior}},
-        "training": dict(_SECOND_TRAINING),
+        "training": dict(_PRIOR_TRAINING),
     }
-    return _changed(values, changes, source=f"--prior {prior}")
+    return _build(values, changes, source=f"--prior {prior}")
 
 
-def _changed(values: dict[str, Any], changes: dict[str, Any] | None, *, source: str) -> Recipe:
+def _build(values: dict[str, Any], changes: dict[str, Any] | None, *, source: str) -> Recipe:
+    """Build the recipe from values with changes; `source` names it in errors."""
     for key, value in (changes or {}).items():
-        _put(values, key, value)
+        _set(values, key, value)
     try:
         return build(Recipe, values)
     except SettingsError as error:
@@ -101,12 +104,12 @@ def _changed(values: dict[str, Any], changes: dict[str, Any] | None, *, source: 
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """The recipe as TOML, every default spelled out, so that it reads the same in a later version."""
+    """Return a recipe as TOML with every default written out, so that later versions read the same settings."""
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`key=value` of `--set`, the value read as TOML where it is TOML and as plain text where it is not.
+    """Split `key=value`, the argument of `--set`. A value that is not TOML is taken as plain text.
 
     Raises:
         UsageError: there is no `=`.
@@ -120,7 +123,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def _put(values: dict[str, Any], key: str, value: Any) -> None:
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key of nested dictionaries."""
     *sections, last = key.split(".")
     for section in sections:
         inner = values.setdefault(section, {})

@@ -2,7 +2,6 @@
 
 import math
 
-from cvae_cli.config.model import ClipCondition, Condition, LabelCondition, StaticCondition
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
@@ -20,7 +19,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) 
         "data": f"{train.name.rsplit('/', 1)[-1]}, {len(train):,} training pictures of {size}x{size}",
         "licence of the data": train.licence,
         "network": f"{architecture.network.kind}, {math.prod(model.latent_shape)} latents, {parameters:,} parameters",
-        "condition": f"{architecture.conditioning}; {_described(model.config.condition)}"
+        "condition": f"{architecture.conditioning}; {model.config.condition.description}"
         if model.is_conditional
         else "none",
         "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
@@ -57,13 +56,3 @@ def _objective(recipe: Recipe) -> str:
     weights = {"perceptual": recipe.training.perceptual, "adversarial": recipe.training.adversarial}
     terms = [f"{name} {weight:g}" for name, weight in weights.items() if weight]
     return "hybrid: the bound and a discriminator" + (f" ({', '.join(terms)})" if terms else "")
-
-
-def _described(condition: Condition) -> str:
-    match condition:
-        case LabelCondition():
-            return f"{len(condition.classes)} classes, matched to prompts by keyword"
-        case StaticCondition():
-            return f"captions through the embedded text encoder ({condition.width} numbers)"
-        case ClipCondition():
-            return f"captions through CLIP's text tower {condition.model} ({condition.width} numbers)"
