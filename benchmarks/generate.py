@@ -1,16 +1,16 @@
-"""What `cvae generate` costs: its start, pictures a second in bulk, and memory by the number of pictures.
+"""Measure `cvae generate`: start-up time, pictures per second in bulk, and memory by the number of pictures.
 
     python benchmarks/generate.py [--part start|speed|memory] [--rounds 5] [--pictures 256] [--large]
 
-start: one picture by the installed command, beside a Python that only imports what it needs. The rounds alternate, and
-the best of each counts; the last column is how many times as long as the imports.
+start: the installed command generates one picture, and a Python process only imports what the command needs. The rounds
+alternate, and the best round of each counts. The last column is the ratio to the imports.
 
-speed: pictures a second, into PNG files, in one process after the model is loaded; the best of the alternated rounds.
-"a batch of 1" is the plain loop: condition, prior and decoder called for a prompt at a time, and `Image.save`.
-"generate" is the same loop with `CVAE.generate`, whose picture is the command's to the bit, at the price of a whole
-chunk. "bulk" is what `cvae generate --format png` does.
+speed: pictures per second, written as PNG files by one process after the model is loaded. The rounds alternate, and the
+best round of each counts. "a batch of 1" is the plain loop: condition, prior and decoder are called for one prompt at a
+time, followed by `Image.save`. "generate" is the same loop with `CVAE.generate`, which computes a whole chunk, so that
+its picture is bit-identical to that of the command. "bulk" is the code of `cvae generate --format png`.
 
-memory: all that the command ever held, the interpreter and torch included, with a prompt a picture.
+memory: peak memory of the command, including the interpreter and torch, with one prompt per picture.
 """
 
 import argparse
@@ -36,7 +36,7 @@ PROMPTS = {
 
 
 def start(rounds: int) -> None:
-    """Time the command and the imports in turn."""
+    """Time the command and the imports in alternating rounds."""
     commands = {
         "import torch, PIL.Image": [sys.executable, "-c", "import torch, PIL.Image"],
         "cvae generate": [CVAE_COMMAND, "generate", "two dogs on a beach", "-o", "x.png"],
@@ -55,7 +55,7 @@ def start(rounds: int) -> None:
 
 
 def speed(rounds: int, pictures: int) -> None:
-    """Draw as many pictures in each way, a prompt a picture."""
+    """Generate the same number of pictures in each way, one prompt per picture."""
     from cvae_cli import CVAE
 
     print("model", "a batch of 1", "generate", "bulk", "bulk / batch of 1", sep="\t")
@@ -72,10 +72,10 @@ def speed(rounds: int, pictures: int) -> None:
 
 
 def ways_to_draw(model: "CVAE", prompts: list[str]) -> list[Callable[[Path], None]]:
-    """The three ways, each given the folder for its files."""
+    """Return the three ways to generate pictures. Each takes the folder for its files."""
     import torch
 
-    from cvae_cli.bulk.draw import Job, draw_files
+    from cvae_cli.bulk.generate import generate_files
     from cvae_cli.pictures.grid import to_pil
     from cvae_cli.runtime import randomness
     from cvae_cli.text.prompts import Prompts
@@ -92,14 +92,13 @@ def ways_to_draw(model: "CVAE", prompts: list[str]) -> list[Callable[[Path], Non
             model.generate(prompt)[0].save(folder / f"{number}.png")
 
     def bulk(folder: Path) -> None:
-        sampling = {"seed": 0, "temperature": 1.0, "guidance": None}
-        draw_files(model, Prompts(prompts), Job(folder, "png", n=1, sampling=sampling, facts={}, weights=""))
+        generate_files(model, Prompts(prompts), folder)
 
     return [batch_of_one, generate, bulk]
 
 
 def memory(counts: list[int]) -> None:
-    """Peak memory of the command."""
+    """Measure the peak memory of the command."""
     print("pictures", "format", "seconds", "peak memory, MB", sep="\t")
     for format, count in itertools.product(["png", "webdataset"], counts):
         with tempfile.TemporaryDirectory() as folder:
@@ -117,10 +116,10 @@ def memory(counts: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", action="append", choices=PARTS, help="may be repeated; all unless given")
+    parser.add_argument("--part", action="append", choices=PARTS, help="repeatable; default: all")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=256, help="in each way and round of speed")
-    parser.add_argument("--large", action="store_true", help="memory of 100,000 pictures, too")
+    parser.add_argument("--pictures", type=int, default=256, help="pictures per round of each way in speed")
+    parser.add_argument("--large", action="store_true", help="also measure memory for 100,000 pictures")
     options = parser.parse_args()
     for part in options.part or PARTS:
         match part:

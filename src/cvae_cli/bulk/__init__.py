@@ -1,1 +1,1 @@
-"""Many pictures into a folder, in constant memory, restartable."""
+"""Generate many pictures: one sheet, or a folder of files in constant memory that a later call can continue."""

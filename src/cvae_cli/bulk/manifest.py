@@ -1,7 +1,7 @@
-"""What vouches for the pictures in a folder: `manifest.jsonl`.
+"""`manifest.jsonl`: the list of the finished files in a folder.
 
-Its first line holds the settings that the pictures depend on; then comes a line for each file that is finished, in the
-order of drawing. So what is finished is always a beginning of all, and drawing goes on behind it.
+The first line holds the settings that the pictures depend on. One line for each finished file follows, in the order of
+the pictures. So the finished pictures are always the first ones of the job, and a later call continues behind them.
 """
 
 import json
@@ -17,90 +17,93 @@ from filelock import FileLock, Timeout
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.paths import name_in_errors, write_error, write_text
 
-Line = dict[str, Any]
-"""A finished file: its name, and the prompt and the sample's number of its (last) picture; of a shard also how many
-pictures it has."""
+Entry = dict[str, Any]
+"""A finished file: `file`, its name; `prompt` and `sample` of its (last) picture; for a shard also the number of its
+`pictures`."""
 
 NAME = "manifest.jsonl"
 _LOCK = ".lock"
-_DRAFT = re.compile(r"\.\d+(-.*)?\.(png|webp|tar)\.\d+\.tmp")  # of a file that a killed process was writing
+_DRAFT = re.compile(r"\.\d+(-.*)?\.(png|webp|tar)\.\d+\.tmp")  # a file that a killed process was writing
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What a manifest says: how many files and pictures are finished, and the last line.
+class State:
+    """How far a manifest has come.
 
     Attributes:
-        length: of the lines that say so, in bytes; 0 where there is no manifest.
+        files: the number of finished files.
+        pictures: the number of finished pictures.
+        last: the last entry.
+        length: bytes up to the end of the last entry; 0 without a manifest.
     """
 
     files: int = 0
     pictures: int = 0
-    last: Line | None = None
+    last: Entry | None = None
     length: int = 0
 
 
-def read(folder: Path, settings: dict[str, Any]) -> Finished:
-    """What is finished in a folder; a torn last line, which a killed process leaves, does not count.
+def read_state(folder: Path, settings: dict[str, Any]) -> State:
+    """Read how far the manifest of a folder has come; an incomplete last line, left by a killed process, is ignored.
 
     Raises:
-        UsageError: the manifest there is of other settings, or of another program.
+        UsageError: the manifest has other settings, or another program wrote it.
     """
     path = folder / NAME
     if not path.exists():
-        return Finished()
+        return State()
     files = pictures = 0
     last = None
     with path.open("rb") as file:
-        length = _check(file.readline(), settings, path)
-        for content in file:
-            line = _parsed(content)
-            if line is None or not isinstance(line.get("prompt"), str) or "sample" not in line:
+        length = _check_settings(file.readline(), settings, path)
+        for line in file:
+            entry = _parse(line)
+            if entry is None or not isinstance(entry.get("prompt"), str) or "sample" not in entry:
                 break
-            files, pictures, last = files + 1, pictures + line.get("pictures", 1), line
-            length += len(content)
-    return Finished(files, pictures, last, length)
+            files, pictures, last = files + 1, pictures + entry.get("pictures", 1), entry
+            length += len(line)
+    return State(files, pictures, last, length)
 
 
-def files_in(folder: Path) -> Iterator[str]:
-    """The names of the finished files in a folder."""
+def file_names(folder: Path) -> Iterator[str]:
+    """Yield the names of the finished files in a folder."""
     with (folder / NAME).open("rb") as file:
         next(file)
-        for content in file:
-            yield json.loads(content)["file"]
+        for line in file:
+            yield json.loads(line)["file"]
 
 
 @contextmanager
-def appending(folder: Path, finished: Finished, settings: dict[str, Any]) -> Iterator[Callable[[Line], None]]:
-    """Yield what appends a line behind what is `finished`; nobody else draws into the folder meanwhile.
+def open_to_append(folder: Path, state: State, settings: dict[str, Any]) -> Iterator[Callable[[Entry], None]]:
+    """Lock the folder, and yield a function that appends an entry to its manifest, behind those of `state`.
 
     Raises:
-        UsageError: another process draws into it, or it cannot be written.
+        UsageError: another process writes into the folder, or has just done so; or the folder cannot be written.
     """
     path = folder / NAME
-    with _alone(folder):
-        if read(folder, settings) != finished:
+    with _lock(folder):
+        if read_state(folder, settings) != state:
             raise UsageError(f"another process has just drawn into {folder}", hint="give the same command again")
         for draft in folder.iterdir():
             if _DRAFT.fullmatch(draft.name):
                 draft.unlink()
-        if not finished.length:
+        if not state.length:
             write_text(path, json.dumps(settings) + "\n")
         with path.open("ab", buffering=0) as file:
-            if finished.length:
-                file.truncate(finished.length)
+            if state.length:
+                file.truncate(state.length)
 
-            def append(line: Line) -> None:
-                content = json.dumps(line).encode() + b"\n"
+            def append(entry: Entry) -> None:
+                line = json.dumps(entry).encode() + b"\n"
                 with name_in_errors(path):
-                    while content:  # a disk that is nearly full takes a part
-                        content = content[file.write(content) :]
+                    while line:  # a disk that is nearly full takes only a part
+                        line = line[file.write(line) :]
 
             yield append
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / _LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,28 +120,28 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _check(content: bytes, settings: dict[str, Any], path: Path) -> int:
-    """The length of the first line of a manifest, which must have these settings."""
-    hint = f"draw into another folder, or remove {path} to begin anew"
-    theirs = _parsed(content)
-    if theirs is None or theirs.keys() != settings.keys():
+def _check_settings(line: bytes, settings: dict[str, Any], path: Path) -> int:
+    """Check that the first line of a manifest holds these settings; return its length in bytes."""
+    hint = f"draw into another folder, or remove {path} to start over"
+    found = _parse(line)
+    if found is None or found.keys() != settings.keys():
         raise UsageError(f"{path} is not a manifest of cvae generate", hint=hint)
-    for key, ours in settings.items():
-        if theirs[key] != ours:
+    for key, value in settings.items():
+        if found[key] != value:
             raise UsageError(
-                f"{path.parent} holds pictures of {key} {_said(theirs[key])}, not {_said(ours)}", hint=hint
+                f"{path.parent} holds pictures of {key} {_shorten(found[key])}, not {_shorten(value)}", hint=hint
             )
-    return len(content)
+    return len(line)
 
 
-def _said(value: Any) -> str:
+def _shorten(value: Any) -> str:
     return quoted(value[:40]) if isinstance(value, str) else json.dumps(value)[:40]
 
 
-def _parsed(content: bytes) -> Line | None:
-    """A whole line of the manifest as it was written, or None."""
+def _parse(line: bytes) -> Entry | None:
+    """The object in a complete line of a manifest, or None."""
     try:
-        line = json.loads(content) if content.endswith(b"\n") else None
+        entry = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
         return None
-    return line if isinstance(line, dict) else None
+    return entry if isinstance(entry, dict) else None

@@ -1,49 +1,87 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the longer ones."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cvae_cli.pictures.files import FORMATS
 from cvae_cli.runtime import launch
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)]
+DEFAULT_MODEL = "scenes"
+
+if TYPE_CHECKING:
+    _Format = str
+else:
+    _Format = Literal[(*FORMATS, "webdataset")]
+
+Model = Annotated[
+    str, typer.Option(help="Model to use: a bundled name, a folder, or org/name on the Hub.", metavar="MODEL")
+]
+PromptFile = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help='File with one prompt per line (in a .jsonl file, {"prompt": ...}), or - for stdin.',
+        metavar="FILE",
+    ),
+]
+Format = Annotated[
+    _Format | None,
+    typer.Option(
+        "--format",
+        help=f"Write files of this format into the folder of -o: {' or '.join(FORMATS)} for one file per picture, "
+        "webdataset for tar files of 1,000. After a stop, the same command continues.",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1, metavar="N")]
 Temperature = Annotated[
-    float, typer.Option(help="Scale of the noise: below 1 likelier, above 1 wilder.", min=0.0, max=100.0)
+    float,
+    typer.Option(
+        help="Scale of the noise: below 1 for more likely pictures, above 1 for more varied ones.",
+        min=0.0,
+        max=100.0,
+        metavar="X",
+    ),
 ]
 Guidance = Annotated[
     float | None,
     typer.Option(
-        help="How far samples are driven towards the prompt: 1 is the model itself.  [default: the model's own]",
+        help="Guidance scale: 1 samples from the model itself, larger values follow the prompt more closely.  "
+        "[default: the model's own]",
         min=0.0,
         max=100.0,
+        metavar="X",
     ),
 ]
+Split = Annotated[
+    str | None,
+    typer.Option(help="Split of the data set.  [default: test, or val if there is no test split]", metavar="NAME"),
+]
 DataDir = Annotated[
-    Path | None, typer.Option(help="A folder with the data set's published files, instead of the cache.")
+    Path | None,
+    typer.Option(help="Folder with the published files of the data set, used instead of the cache.", metavar="DIR"),
 ]
-
-Gpus = Annotated[
-    int | None, typer.Option(help="So many processes share the work, a GPU each, as torchrun would start them.", min=1)
-]
-
-DEFAULT_MODEL = "scenes"
+Gpus = Annotated[int | None, typer.Option(help="Share the work among N processes, one GPU each.", min=1, metavar="N")]
+Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results, warnings and errors.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def share_work(gpus: int | None, device: str) -> None:
-    """Where several processes are asked for, start them and end with them; each of them passes here and goes on."""
+    """If `--gpus` asks for several processes, start them, wait for them, and exit with their exit code.
+
+    In the processes that it starts it does nothing.
+    """
     if gpus is not None and gpus > 1 and launch.rank_and_size() == (0, 1):
         launch.check_gpus(gpus, device)
         raise typer.Exit(launch.launch(gpus, sys.argv[1:]))
 
 
 def free_name(stem: str) -> Path:
-    """`stem.png`, or the first of `stem-2.png`, `stem-3.png`, ... that does not exist: a default overwrites nothing."""
+    """`stem.png`, or the first of `stem-2.png`, `stem-3.png`, ... that does not exist, so that nothing is lost."""
     path = Path(f"{stem}.png")
     number = 2
     while path.exists():

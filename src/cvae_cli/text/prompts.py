@@ -1,4 +1,4 @@
-"""Prompts from the command line and from a file, of which only a line is in memory at a time."""
+"""Prompts from the command line and from a file; only one line of the file is in memory at a time."""
 
 import json
 import re
@@ -19,28 +19,33 @@ _EXAMPLE = 'a line is an object:  {"prompt": "two dogs on a beach"}'
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to draw, and where that is said: `prompts.txt, line 17`, or nowhere when on the command line."""
+    """What to draw.
+
+    Attributes:
+        source: where the prompt comes from, as `prompts.txt, line 17`; empty for one from the command line.
+    """
 
     text: str
-    place: str = ""
+    source: str = ""
 
 
 class Prompts:
-    """Those `given`, then those of a file.
+    """The prompts `given`, then those of a file.
 
-    A file is text with a prompt a line, of which empty ones are skipped; or, if its name ends in .jsonl, a JSON object
-    with "prompt" a line. It is read through at once, so that a mistake in its last line is found before anything is
-    drawn, and again whenever the prompts are gone through.
+    The file is text with one prompt per line, where empty lines are skipped. If its name ends in .jsonl, each line is
+    a JSON object with a "prompt". The whole file is read once here, so that a mistake in its last line is found before
+    anything is generated, and again for each iteration.
 
     Args:
-        file: its name; `-` is stdin, as text.
+        given: prompts from the command line.
+        file: the name of the file; `-` is stdin, as text.
 
     Attributes:
-        count: how many there are.
+        count: the number of prompts.
 
     Raises:
         MissingError: no such file.
-        UsageError: the file cannot be read, or has no prompt in it, or an empty one.
+        UsageError: the file cannot be read, has no prompt, or has an empty one.
         CorruptError: a line is not UTF-8, not JSON, or has no "prompt".
     """
 
@@ -48,32 +53,32 @@ class Prompts:
         self._given = [Prompt(text) for text in given]
         self._name = file or ""
         self._is_json = self._name.lower().endswith(".jsonl")
-        self._file = _opened(file) if file else None
+        self._file = _open(file) if file else None
         self.count = 0
         self.count = sum(1 for _ in self._read())
         if file and self.count == len(given):
             raise UsageError(f"{file} has no prompt in it", hint="--from takes a file with a prompt a line")
 
     def __iter__(self) -> Iterator[Prompt]:
-        return islice(self._read(), self.count)  # a file may grow
+        return islice(self._read(), self.count)  # the file may grow
 
     def _read(self) -> Iterator[Prompt]:
         yield from self._given
         if self._file is None:
             return
-        here = len(self._given)
+        count = len(self._given)
         with _readable(self._name):
             self._file.seek(0)
             for number, line in enumerate(self._file, 1):
-                place = f"{self._name}, line {number}"
+                source = f"{self._name}, line {number}"
                 try:
                     text = line.decode().removeprefix("\ufeff" if number == 1 else "").strip()
                 except UnicodeDecodeError as error:
-                    raise CorruptError(f"{place}: not text in UTF-8") from error
+                    raise CorruptError(f"{source}: not text in UTF-8") from error
                 if text:
-                    here += 1
-                    yield Prompt(_prompt_in(text, place) if self._is_json else text, place)
-        if here < self.count:
+                    count += 1
+                    yield Prompt(_parse_json(text, source) if self._is_json else text, source)
+        if count < self.count:
             raise UsageError(f"{self._name} became shorter while it was read")
 
 
@@ -82,19 +87,20 @@ def slug(prompt: str) -> str:
     return re.sub(r"[^\w]+", "-", prompt.casefold()).strip("-_")[:40].rstrip("-") or "picture"
 
 
-def _opened(name: str) -> IO[bytes]:
-    """The file, or a copy of what can be read only once: stdin, a pipe."""
+def _open(name: str) -> IO[bytes]:
+    """Open the file. Stdin and pipes can be read only once, so they are copied to a temporary file."""
     with _readable(name):
         file: IO[bytes] = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115
         if name != "-" and file.seekable():
             return file
-        copy = tempfile.TemporaryFile()  # noqa: SIM115  # stays for as long as the prompts do
+        copy = tempfile.TemporaryFile()  # noqa: SIM115  # it must stay open as long as the prompts are used
         shutil.copyfileobj(file, copy)
         return copy
 
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
+    """Turn the errors of reading the file into messages for the user."""
     try:
         yield
     except FileNotFoundError as error:
@@ -103,14 +109,14 @@ def _readable(name: str) -> Iterator[None]:
         raise UsageError(f"cannot read {name}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _prompt_in(line: str, place: str) -> str:
+def _parse_json(line: str, source: str) -> str:
     """The prompt in a line of JSON."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise CorruptError(f"{place}: not JSON", hint=_EXAMPLE) from error
+        raise CorruptError(f"{source}: not JSON", hint=_EXAMPLE) from error
     if not isinstance(entry, dict) or not isinstance(prompt := entry.get("prompt"), str):
-        raise CorruptError(f'{place}: no "prompt" that is a text', hint=_EXAMPLE)
+        raise CorruptError(f'{source}: no "prompt" that is a text', hint=_EXAMPLE)
     if not prompt.strip():
-        raise UsageError(f"{place}: the prompt is empty")
+        raise UsageError(f"{source}: the prompt is empty")
     return prompt.strip()

@@ -1,0 +1,170 @@
+"""Generate a folder of pictures: constant memory, several processes, and a later call continues where one stopped.
+
+    prompts -> chunks -> pictures -> files, with an entry in the manifest for each finished file
+
+Only the prompts, conditions and pictures in progress are in memory. When several processes share the work, each
+writes the files of one chunk at a time, and rank 0 appends the entries of all of them to the manifest.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from cvae_cli.bulk import manifest
+from cvae_cli.bulk.chunks import Chunk, split_chunks
+from cvae_cli.bulk.files import check_format
+from cvae_cli.bulk.manifest import Entry, State
+from cvae_cli.bulk.sampling import Sampling, prompt_conditions
+from cvae_cli.bulk.writer import ChunkWriter, Job
+from cvae_cli.errors import CvaeError, InterruptedRunError, UsageError, quoted
+from cvae_cli.events import Callback, Event, Notice, ignore
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.runtime.distributed import World, process_group
+from cvae_cli.runtime.interrupt import deferred_interrupt
+from cvae_cli.text.prompts import Prompts
+
+_WORKERS = 8  # even on few cores: most of the time they wait for the disk
+_MAX_WARNINGS = 20  # about prompts
+_TO_CONTINUE = "the same command continues"
+
+
+@dataclass(frozen=True)
+class GeneratedFiles:
+    """What `generate_files` has done.
+
+    Attributes:
+        total: the pictures that are now in the folder.
+        new: the pictures that this call has generated.
+        metadata: how the pictures were made, as their files say.
+    """
+
+    folder: Path
+    total: int
+    new: int
+    metadata: dict[str, str]
+
+    def paths(self) -> Iterator[Path]:
+        """Yield the path of each file, in the order of the pictures."""
+        return (self.folder / name for name in manifest.file_names(self.folder))
+
+
+def generate_files(
+    model: CVAE,
+    prompts: Prompts,
+    folder: Path,
+    *,
+    format: str = "png",
+    n: int = 1,
+    seed: int = 0,
+    temperature: float = 1.0,
+    guidance: float | None = None,
+    weights: str = "",
+    callback: Callback = ignore,
+) -> GeneratedFiles:
+    """Generate pictures for each prompt into a folder; continue where an earlier call stopped.
+
+    Picture i of a prompt is the one that `model.sample(condition, indices=[i], ...)` gives, to the bit, no matter how
+    many processes share the work.
+
+    Args:
+        format: one of `pictures.files.FORMATS` for one file per picture, or `webdataset` for tar files of 1,000.
+        n: pictures per prompt.
+        seed, temperature, guidance: see `CVAE.sample`.
+        weights: identifies the model's weights, as `pretrained.weights_sha256` does; a folder takes the pictures of
+            one model only.
+        callback: receives the progress, and the first notices about prompts.
+
+    Raises:
+        UsageError: the model cannot use a prompt or the guidance; or the folder holds other pictures, cannot be
+            written, or another process is writing into it.
+        InterruptedRunError: Ctrl-C.
+        OSError: the disk is full, or fails.
+    """
+    check_format(format)
+    model.prior.check_guidance(guidance)
+    job = Job(folder, format, n, prompts.count * n, Sampling(seed, temperature, guidance), weights)
+    with process_group(model.device) as world:
+        state = manifest.read_state(folder, job.settings(model))
+        _check_prompts(prompts, state, job)
+        if state.pictures < job.total:
+            _generate_rest(model, prompts, job, state, world, _limit_warnings(callback))
+    return GeneratedFiles(folder, job.total, job.total - state.pictures, job.sampling.metadata(model))
+
+
+def _generate_rest(model: CVAE, prompts: Prompts, job: Job, state: State, world: World, callback: Callback) -> None:
+    """Generate the pictures that are not finished in `state`."""
+    done = state.pictures
+    chunks = split_chunks(prompts, range(done, job.total), n=job.n, size=job.chunk_size, world=world)
+    first = next(chunks)
+    world.gather_results(lambda: prompt_conditions(model, first.prompts))  # finds mistakes before the folder is made
+    with ExitStack() as stack:
+        if world.is_first:
+            append = stack.enter_context(manifest.open_to_append(job.folder, state, job.settings(model)))
+        world.barrier()  # now the folder exists
+        writer = ChunkWriter(
+            model,
+            job,
+            first_shard=state.files,
+            pool=stack.enter_context(ThreadPoolExecutor(_WORKERS)),
+            interrupted=stack.enter_context(deferred_interrupt()),
+            callback=callback,
+        )
+        try:
+            for entry in _write_chunks(chain([first], chunks), writer, world):
+                if world.is_first:
+                    append(entry)
+                done += entry.get("pictures", 1)
+        except InterruptedRunError as error:
+            if done < job.total:
+                message = f"{error.message} after {done:,} of {job.total:,} pictures; {_TO_CONTINUE}"
+                raise InterruptedRunError(message) from error
+        except CvaeError as error:
+            if done:
+                error.hint = f"{error.hint or ''}\n{done:,} pictures are finished; {_TO_CONTINUE}".strip()
+            raise
+        world.barrier()  # now the manifest is complete
+
+
+def _write_chunks(chunks: Iterable[Chunk], writer: ChunkWriter, world: World) -> Iterator[Entry]:
+    """Write the chunks of all processes, and yield the manifest entries in order."""
+    for chunk in chunks:
+        if world.size == 1:
+            yield from writer.write(chunk)  # each entry as soon as its file is finished
+        else:
+            for entries in world.gather_results(lambda: list(writer.write(chunk))):  # noqa: B023
+                yield from entries
+
+
+def _check_prompts(prompts: Prompts, state: State, job: Job) -> None:
+    """Raise a UsageError if the last finished picture belongs to another prompt than the prompts say."""
+    if state.last is None:
+        return
+    row, sample = divmod(state.pictures - 1, job.n)
+    prompt = next(islice(prompts, row, None), None)
+    if prompt is None or (prompt.text, sample) != (state.last["prompt"], state.last["sample"]):
+        asked = "nothing" if prompt is None else quoted(prompt.text)
+        raise UsageError(
+            f"picture {state.pictures:,} in {job.folder} is of {quoted(state.last['prompt'])}, "
+            f"and the prompts now ask for {asked} there",
+            hint="give the same prompts, draw into another folder, "
+            f"or remove {job.folder / manifest.NAME} to start over",
+        )
+
+
+def _limit_warnings(callback: Callback) -> Callback:
+    """Pass on each notice once, and only the first few: there may be a million prompts."""
+    shown: set[str] = set()
+
+    def show(event: Event) -> None:
+        if not isinstance(event, Notice):
+            return callback(event)
+        if event.text in shown or len(shown) > _MAX_WARNINGS:
+            return None
+        shown.add(event.text)
+        too_many = Notice("more warnings about prompts are left out", is_warning=True)
+        return callback(event if len(shown) <= _MAX_WARNINGS else too_many)
+
+    return show

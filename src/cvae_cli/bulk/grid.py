@@ -1,0 +1,67 @@
+"""Generate pictures for a few prompts, side by side on one sheet."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from cvae_cli.bulk.sampling import Sampling, prompt_conditions, sample_pictures
+from cvae_cli.events import Callback, Progress, ignore
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.pictures.files import png_bytes
+from cvae_cli.pictures.grid import grid
+from cvae_cli.text.prompts import Prompts
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Pictures side by side.
+
+    Attributes:
+        sheet: the pictures, row by row.
+        prompts: what the pictures show, in order.
+        n: pictures per prompt.
+        metadata: how the pictures were made.
+    """
+
+    sheet: Image.Image
+    prompts: list[str]
+    n: int
+    metadata: dict[str, str]
+
+    def png(self) -> bytes:
+        """The sheet as a PNG file that names the prompts and how the pictures were made."""
+        return png_bytes(self.sheet, {"prompt": "\n".join(self.prompts), "pictures": str(self.n), **self.metadata})
+
+
+def generate_grid(
+    model: CVAE,
+    prompts: Prompts,
+    *,
+    n: int = 1,
+    columns: int | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    guidance: float | None = None,
+    callback: Callback = ignore,
+) -> Grid:
+    """Generate `n` pictures for each prompt, and lay them out on one sheet.
+
+    Args:
+        columns: pictures per row. By default one row per prompt, or about as many columns as rows for one prompt.
+        seed, temperature, guidance: see `CVAE.sample`.
+        callback: receives the progress, and notices about prompts.
+
+    Raises:
+        UsageError: the model cannot use a prompt or the guidance.
+    """
+    model.prior.check_guidance(guidance)
+    sampling = Sampling(seed, temperature, guidance)
+    wanted = list(prompts)
+    total = len(wanted) * n
+    conditions = prompt_conditions(model, wanted, callback)
+    pictures: list[Image.Image] = []
+    for batch in sample_pictures(model, conditions, n, sampling, range(total)):
+        pictures += batch
+        callback(Progress("drawing", len(pictures), total))
+    sheet = grid(pictures, columns=columns or (n if len(wanted) > 1 else None))
+    return Grid(sheet, [prompt.text for prompt in wanted], n, sampling.metadata(model))

@@ -1,0 +1,63 @@
+"""Prompts to conditions, and conditions to pictures, a batch at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from PIL import Image
+
+from cvae_cli.errors import UsageError
+from cvae_cli.events import Callback, ignore
+from cvae_cli.models.condition import Condition
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.pictures.grid import to_pil
+from cvae_cli.text.prompts import Prompt
+from cvae_cli.version import __version__
+
+BATCH = 64  # pictures sampled at a time: a few of the model's chunks, and a moment's wait after Ctrl-C
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are sampled: the arguments of `CVAE.sample` that all pictures share."""
+
+    seed: int = 0
+    temperature: float = 1.0
+    guidance: float | None = None
+
+    def metadata(self, model: CVAE) -> dict[str, str]:
+        """The text that a picture's file says about how the picture was made."""
+        values = {name: str(value) for name, value in asdict(self).items() if value is not None}
+        return {"model": model.config.name, **values, "software": f"cvae-cli {__version__}"}
+
+
+def prompt_conditions(model: CVAE, prompts: Sequence[Prompt], callback: Callback = ignore) -> Condition:
+    """Return the condition of each prompt, one row per prompt (see `CVAE.condition`).
+
+    Raises:
+        UsageError: the model cannot use a prompt; the message names the line of the file that the prompt comes from.
+    """
+    try:
+        return model.condition([prompt.text for prompt in prompts], callback=callback)
+    except UsageError:
+        for prompt in prompts:  # find out which one it is
+            try:
+                model.condition([prompt.text])
+            except UsageError as error:
+                source = f"{prompt.source}: " if prompt.source else ""
+                raise UsageError(source + error.message, hint=error.hint) from error
+        raise
+
+
+def sample_pictures(
+    model: CVAE, conditions: Condition, n: int, sampling: Sampling, numbers: range
+) -> Iterator[list[Image.Image]]:
+    """Yield pictures in batches.
+
+    Args:
+        conditions: one row per prompt.
+        n: pictures per prompt.
+        numbers: which pictures to sample. Picture `row * n + i` is sample `i` of the prompt in that row.
+    """
+    for start in range(0, len(numbers), BATCH):
+        rows, samples = zip(*(divmod(number, n) for number in numbers[start : start + BATCH]), strict=True)
+        yield to_pil(model.sample(conditions[list(rows)], indices=samples, **asdict(sampling)))

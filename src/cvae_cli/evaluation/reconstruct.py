@@ -1,0 +1,159 @@
+"""Reconstruct pictures through the mean of the posterior, and measure how close the reconstructions are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from cvae_cli.data.catalog import evaluation_split, load_dataset, short_name
+from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.metrics.reconstruction import closeness
+from cvae_cli.events import Callback, Notice, Progress, ignore
+from cvae_cli.models.condition import Condition
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.pictures.grid import grid, to_pil
+from cvae_cli.pictures.opening import open_picture
+from cvae_cli.pictures.pixels import to_float
+from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
+from cvae_cli.text.labels import match_class
+
+_PAIRS_PER_ROW = 4
+
+
+@dataclass(frozen=True)
+class Reconstructions:
+    """Pictures and their reconstructions.
+
+    Attributes:
+        model: the name of the model.
+        names: for each picture, the path of its file or its number in its data set.
+        prompts: what the model is told that each picture shows; `-` if it has no condition.
+        originals: values in [0, 1].
+        pictures: the reconstructions, values in [0, 1].
+        scores: one value per picture, by metric: `mse` (summed over pixels), `mse_per_pixel` and `ssim`.
+    """
+
+    model: str
+    names: list[str]
+    prompts: list[str]
+    originals: Float[Tensor, "n c h w"]
+    pictures: Float[Tensor, "n c h w"]
+    scores: dict[str, list[float]]
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """The mean of each metric over the pictures."""
+        return {metric: sum(values) / len(values) for metric, values in self.scores.items()}
+
+    def sheet(self) -> Image.Image:
+        """All pictures side by side, each original with its reconstruction to the right of it."""
+        pairs = torch.stack([self.originals, self.pictures], dim=1).flatten(0, 1)
+        return grid(to_pil(pairs), columns=2 * min(_PAIRS_PER_ROW, len(self.originals)))
+
+
+def reconstruct_files(
+    model: CVAE, paths: Sequence[Path], *, prompt: str | None = None, callback: Callback = ignore
+) -> Reconstructions:
+    """Reconstruct pictures from files of any format and size.
+
+    Args:
+        prompt: what the pictures show. Without it a model of classes takes the name of each picture's folder.
+        callback: receives what was done to a picture to fit it to the model, and the progress.
+
+    Raises:
+        UsageError: the model needs a prompt, or cannot use it.
+        MissingError, CorruptError: a picture does not exist, or cannot be read.
+    """
+    pixels = _open_pictures(paths, model, callback)
+    if prompt is not None:
+        prompts = [prompt] * len(paths)
+        conditions = model.condition([prompt], callback=callback).repeat_interleave(len(paths), dim=0)
+    else:
+        prompts = [path.absolute().parent.name for path in paths]
+        conditions = _folder_conditions(paths, prompts, model)
+    return _reconstruct(model, [str(path) for path in paths], pixels, prompts, conditions)
+
+
+def reconstruct_dataset(
+    model: CVAE,
+    dataset: str,
+    *,
+    split: str | None = None,
+    n: int = 16,
+    seed: int = 0,
+    data_dir: Path | None = None,
+    callback: Callback = ignore,
+) -> Reconstructions:
+    """Reconstruct pictures of a data set.
+
+    Args:
+        split: `test` by default, or `val` if the data set has no test split.
+        n: number of pictures, chosen at random by `seed`.
+        data_dir: see `load_dataset`.
+        callback: receives the progress of downloading and preparing the data set.
+
+    Raises:
+        UsageError: no such data set or split, or the model is for other pictures, classes or captions.
+        MissingError, CorruptError: a file of the data set is missing or damaged.
+    """
+    check_image_shape(model.config, dataset)
+    split = split or evaluation_split(dataset)
+    prepare_encoder(model.config.condition, device=model.device, callback=callback)
+    data = load_dataset(dataset, split, size=model.config.image.size, data_dir=data_dir, callback=callback)
+    data = with_model_conditions(data, model.config.condition, callback=callback).sample(n, seed)
+    rows = range(len(data))
+    names = [f"{short_name(dataset)} {split} {row + 1}" for row in rows]
+    prompts = [data.conditions.text(row) for row in rows]
+    conditions = torch.from_numpy(data.conditions.values(np.arange(len(data)))).to(model.device)
+    return _reconstruct(model, names, torch.from_numpy(data.images), prompts, conditions)
+
+
+def _reconstruct(
+    model: CVAE, names: list[str], pixels: UInt8[Tensor, "n h w c"], prompts: list[str], conditions: Condition
+) -> Reconstructions:
+    originals = to_float(pixels).to(model.device)
+    pictures = model.reconstruct(originals, conditions)
+    scores = {metric: values.tolist() for metric, values in closeness(originals, pictures).items()}
+    shown = [_shown_prompt(prompt, model) for prompt in prompts]
+    return Reconstructions(model.config.name, names, shown, originals, pictures, scores)
+
+
+def _open_pictures(paths: Sequence[Path], model: CVAE, callback: Callback) -> UInt8[Tensor, "n h w c"]:
+    """Open pictures in the size and channels of the model."""
+    shape = model.config.image
+    arrays = []
+    for number, path in enumerate(paths, 1):
+        picture, changes = open_picture(path, size=shape.size, channels=shape.channels)
+        if changes:
+            callback(Notice(f"{path}: {', '.join(changes)}"))
+        arrays.append(np.asarray(picture).reshape(shape.size, shape.size, shape.channels))
+        callback(Progress("opening pictures", number, len(paths)))
+    return torch.from_numpy(np.stack(arrays))
+
+
+def _folder_conditions(paths: Sequence[Path], names: Sequence[str], model: CVAE) -> Condition:
+    """The conditions for pictures whose class is the name of their folder."""
+    if model.is_conditional and model.config.condition.kind != "labels":
+        raise UsageError(f"what does {paths[0]} show?", hint='say it:  --prompt "two dogs on a beach"')
+    conditions = []
+    for path, name in zip(paths, names, strict=True):
+        try:
+            conditions.append(model.condition([name]))
+        except UsageError as error:
+            raise UsageError(
+                f"what does {path} show? Its folder's name says no class", hint=f"add --prompt; {error.hint}"
+            ) from error
+    return torch.cat(conditions)
+
+
+def _shown_prompt(prompt: str, model: CVAE) -> str:
+    """What the model is told: the prompt, or the name of the class that it stands for."""
+    condition = model.config.condition
+    if not model.is_conditional:
+        return "-"
+    return match_class(prompt, condition.classes).name if condition.kind == "labels" else prompt
