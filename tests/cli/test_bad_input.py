@@ -1,4 +1,4 @@
-"""What the installed command says and does when it is given something that it cannot use."""
+"""The errors of the installed command for unusable options, prompts, files and runs."""
 
 import gzip
 import json
@@ -33,12 +33,12 @@ BOMB_SIDE = 20_000
 
 
 def short(value: object) -> str:
-    """A parameter as part of a test's name: the text of a command, and nothing of all else."""
+    """Return the name of a parameter in a test id: the text of a command, or an empty string for other parameters."""
     return value[:60] if isinstance(value, str) else ""
 
 
 def snapshot(folder: Path) -> dict[str, bytes | str]:
-    """Everything below a folder, and what is in it."""
+    """Return all paths below a folder with their contents."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else stat.filemode(path.lstat().st_mode)
         for path in folder.rglob("*")
@@ -47,9 +47,9 @@ def snapshot(folder: Path) -> dict[str, bytes | str]:
 
 @pytest.fixture
 def refused(cvae: Command, tmp_path: Path) -> Refused:
-    """Run a command that must fail: with this exit code, one line that has these words, and no change to any file.
+    """Run a command that must fail with this exit code and one line with these words, without changing any file.
 
-    Arguments are one string as in a shell, or a list; gives all of stderr.
+    Arguments are one string as in a shell, or a list. Returns stderr.
     """
 
     def run(arguments: str | list[str], code: int, *words: str, env: dict[str, str] | None = None) -> str:
@@ -365,7 +365,7 @@ def test_configurations_that_cannot_be_used(
 
 
 class Bomb:
-    """An object that makes a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return os.mkdir, ("unpickled",)
@@ -395,7 +395,7 @@ def test_weights_that_cannot_be_used(
 @pytest.mark.parametrize("name", ["model.pt", "model.BIN"])
 def test_pickles_are_refused_unopened(refused: Refused, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
-    refused(f"generate dress --model {name}", 4, name, "pickle")  # that no "unpickled" appeared is checked there
+    refused(f"generate dress --model {name}", 4, name, "pickle")  # `refused` checks that no file "unpickled" appeared
 
 
 def test_models_that_are_no_models(refused: Refused, tmp_path: Path, run_folder: Path) -> None:
@@ -451,7 +451,7 @@ def test_outputs_that_cannot_be_written(
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A copy of the small data set, to damage."""
+    """A copy of the small data set, which the test may damage."""
     return Path(shutil.copytree(FASHION, tmp_path / "data"))
 
 
@@ -572,7 +572,7 @@ def test_runs_that_cannot_be_gone_on_with(
 def training(
     executable: str, clean_environment: dict[str, str], tmp_path: Path
 ) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
-    """A training that goes on until it is stopped, its first epoch done."""
+    """A training that runs until it is stopped, after its first epoch."""
     run = tmp_path / "busy"
     arguments = ["train", "fashion-concat", "--data-dir", str(FASHION), "--epochs", "100000", "--out", str(run)]
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What the installed command says and does when it is given pictures, captions or encoders that it cannot use."""
+"""The errors of the installed command for unusable pictures, captions and encoders."""
 
 import json
 import os
@@ -30,13 +30,13 @@ SMALL = [
     *("--size", "16", "--epochs", "1", "--set", "architecture.network.width=8"),
     *("--set", "architecture.latent_dim=4", "--prior", "none", "--set", "data.epoch_size=1", "--precision", "fp32"),
 ]
-"""Changes to the recipe for folders that make it quick."""
+"""Changes to the recipe for folders that make training fast."""
 PREPARED = {"index.json", "pixels.bin"}
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The cache of one test alone."""
+    """A separate cache for each test."""
     return tmp_path / "cache"
 
 
@@ -47,15 +47,15 @@ def own(cvae: Command, home: Path) -> Command:
 
 
 def kept(home: Path) -> set[str]:
-    """The names of the files in the cache, locks aside."""
+    """Return the names of the files in the cache, without locks."""
     return {path.name for path in home.rglob("*") if path.is_file() and path.suffix != ".lock"}
 
 
 @pytest.fixture
 def refused(own: Command, tmp_path: Path, home: Path) -> Refused:
-    """Run a command that must fail: with this exit code, one line that has these words, and no change to any file.
+    """Run a command that must fail with this exit code and one line with these words, without changing any file.
 
-    Pictures may stay in the cache when they are `prepared` whole. Gives all of stderr.
+    With `prepared`, completely prepared pictures may stay in the cache. Returns stderr.
     """
 
     def run(arguments: str | list[str], code: int, *words: str, prepared: bool = False) -> str:
@@ -68,7 +68,7 @@ def refused(own: Command, tmp_path: Path, home: Path) -> Refused:
         lines = done.stderr.splitlines()
         said = [number for number, line in enumerate(lines) if line.startswith("cvae: ")]
         assert len(said) == 1, done.stderr
-        first, *hints = lines[said[0] :]  # before it there may be notes, and on a slow machine how far it is
+        first, *hints = lines[said[0] :]  # notes may precede it, and progress on a slow machine
         assert all(line.startswith("      ") for line in hints), done.stderr
         for word in words:
             assert word in first
@@ -91,7 +91,7 @@ def small_coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(small_coco: Path, tmp_path: Path) -> Path:
-    """A copy of COCO's layout to damage: `coco` in the folder that commands run in."""
+    """A copy of COCO's layout, which the test may damage: `coco` in the working folder of commands."""
     return Path(shutil.copytree(small_coco, tmp_path / "coco"))
 
 
@@ -167,7 +167,7 @@ def test_a_copy_of_coco_with_small_faults_is_learned_from(own: Command, tmp_path
     edited(annotations(copy), change)
     done = own("train", "pictures", "--data", "coco", "--data-dir", "coco", *SMALL, "--batch-size", "99")
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stderr.splitlines() if "%" not in line]  # how far it is, on a slow machine
+    lines = [line for line in done.stderr.splitlines() if "%" not in line]  # without the progress on a slow machine
     named = "picture that captions_train2017.json names is not there and is left out: 000000000007.jpg"
     assert lines[:4] == [
         f"coco: 1 {named}",
@@ -247,9 +247,9 @@ def test_folders_that_are_not_named_as_they_must_be(
 
 
 def test_captions_that_say_nothing_to_the_encoder_are_refused_again_and_again(refused: Refused, tmp_path: Path) -> None:
-    texts(tmp_path / "some" / "val", 1)  # so that all of the other folder is learned from
+    texts(tmp_path / "some" / "val", 1)  # so that all of the other folder is trained on
     folder = texts(tmp_path / "some" / "train", 51)
-    for number, path in enumerate(sorted(folder.glob("*.txt"))):  # 5,100 captions, of which 52 are too many
+    for number, path in enumerate(sorted(folder.glob("*.txt"))):  # 5,100 captions; 52 unknown ones are too many
         chinese = 51 if number == 0 else int(number == 50)  # all but one within the first 4,096
         path.write_text("\n".join(["海边的两只狗"] * chinese + [f"a dog of {n} years" for n in range(100 - chinese)]))
     for _ in range(2):
@@ -292,7 +292,7 @@ def test_a_folder_whose_name_is_not_text(own: Command, tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system has names in UTF-8 only")
     done = own("train", f"folder:{name}", *SMALL, "--out", "run")
-    assert done.returncode in {0, 2}, done.stderr  # learned, or refused in a sentence
+    assert done.returncode in {0, 2}, done.stderr  # trained, or refused with an error message
     assert "defect" not in done.stderr
     assert (tmp_path / "run" / "recipe.toml").exists() == (done.returncode == 0)
 
@@ -302,7 +302,7 @@ def test_a_folder_whose_name_is_not_text(own: Command, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained models that know texts, `static` and `clip`, and the CLIP model `tiny` of the latter."""
+    """Untrained models of captions, `static` and `clip`, and `tiny`, the CLIP model of `clip`."""
     folder = tmp_path_factory.mktemp("models")
     save_tiny_clip(folder / "tiny")
     changes = {**RESIDUAL, "architecture.conditioning": "concat"}
@@ -439,7 +439,7 @@ def test_two_trainings_prepare_the_same_pictures_once(
     train = ["train", "folder:some", *SMALL, "--size", "128", "--batch-size", "64", "--condition", "static"]
     with start(executable, clean_environment, home, *train, "--out", "one") as one:
         wait_until(lambda: any(home.glob("prepared/*.part")), one)
-        one.send_signal(signal.SIGSTOP)  # until the other has found it at work
+        one.send_signal(signal.SIGSTOP)  # until the other process has found the lock
         with start(executable, clean_environment, home, *train, "--out", "other") as other:
             assert other.stderr is not None
             waits = next(line for line in other.stderr if "another process is preparing" in line)
@@ -455,13 +455,13 @@ def test_two_trainings_prepare_the_same_pictures_once(
 def test_an_interrupt_while_pictures_are_prepared(
     executable: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
 ) -> None:
-    large(tmp_path / "some", 4000)  # so many that it is not done before the signal comes
+    large(tmp_path / "some", 4000)  # enough pictures that the signal comes first
     train = ["train", "folder:some", *SMALL, "--size", "128", "--batch-size", "64"]
     with start(executable, clean_environment, home, *train, start_new_session=True) as process:
         wait_until(
             lambda: any(b"\n" in path.read_bytes() for path in home.glob("prepared/*.part/journal.jsonl")), process
         )
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the decoding processes, too
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: also to the decoding processes
         stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
     assert "Traceback" not in stderr
@@ -470,7 +470,7 @@ def test_an_interrupt_while_pictures_are_prepared(
     done = len(pixels.read_bytes()) // (3 * 128 * 128)
     assert 0 < done < 3600
     with pixels.open("r+b") as file:
-        file.write(b"mark")  # it stays where the first pictures are not prepared again
+        file.write(b"mark")  # it stays if the first pictures are not prepared again
     again = own(*train)
     assert again.returncode == 0, again.stderr
     assert not list(home.rglob("*.part"))

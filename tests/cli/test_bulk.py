@@ -1,4 +1,4 @@
-"""`cvae generate --format`: many pictures into a folder, stopped in every way and gone on with."""
+"""`cvae generate --format`: generate many pictures into a folder, interrupt it in every way, and resume."""
 
 import hashlib
 import io
@@ -37,7 +37,7 @@ def bulk(cvae: Command) -> Command:
 
 @pytest.fixture
 def start(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
-    """Start the command as a process that can be sent signals."""
+    """Start the command as a process that can receive signals."""
     processes = []
 
     def run(*arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -61,7 +61,7 @@ def start(executable: str, clean_environment: dict[str, str], tmp_path: Path) ->
 
 
 def written(folder: Path) -> dict[str, str]:
-    """The digest of every file in a folder but hidden ones."""
+    """Return the digest of every file in a folder, except hidden files."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.iterdir()
@@ -81,7 +81,7 @@ def wait_for_lines(folder: Path, count: int, process: subprocess.Popen[str]) -> 
 
 
 def read_back(folder: Path, format: str) -> list[tuple[bytes, dict[str, str]]]:
-    """The pixels of the pictures in a folder, in order, and what their files say."""
+    """Return the pixels of the pictures in a folder, in order, and the metadata of their files."""
     pictures = []
     for path in sorted(folder.glob(f"*.{'tar' if format == 'webdataset' else format}")):
         if format == "webdataset":
@@ -331,7 +331,7 @@ def test_a_full_disk_is_one_line_and_can_be_gone_on_from(
     process = start(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (1, "")
-    assert stderr.splitlines()[-1] == f"cvae: file too large: out/{file}"  # a slow machine shows progress before
+    assert stderr.splitlines()[-1] == f"cvae: file too large: out/{file}"  # on a slow machine progress precedes it
     assert not list((tmp_path / "out").glob(".*.tmp"))
     done = bulk(*arguments)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""`cvae train` with a learning rate that no model survives: exit 6, a hint, and what was learned before."""
+"""`cvae train` with a learning rate at which every model diverges: exit code 6, a hint, and the last good epoch."""
 
 import shlex
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TOO_FAST = ["--lr", "100"]
 
 @dataclass
 class Case:
-    """How a training is asked for, and what has to be trained before it."""
+    """The arguments of a training, and of the training that it needs first."""
 
     train: list[str]
     before: list[str] | None = None
@@ -42,7 +42,7 @@ def case(request: pytest.FixtureRequest, cvae: Command) -> Case:
 
 
 def assert_says_so(exit_code: int, stdout: str, stderr: str, run: Path) -> None:
-    """One error, one hint below it, and nothing that only a programmer would read."""
+    """Check for one error with one hint below it, and no traceback."""
     assert exit_code == 6
     assert stdout == ""
     assert "Traceback" not in stderr
@@ -89,7 +89,7 @@ def test_a_training_that_begins_with_a_learning_rate_of_100_can_go_on_with_less(
 
 
 def test_a_prior_that_diverges_leaves_the_model_before_it(cvae: Command, tmp_path: Path) -> None:
-    """The training of both, in one command: `model/` is the first training's, and is what is drawn with."""
+    """One command runs both trainings. `model/` is that of the first training, and `generate` uses it."""
     second = ["--prior", "score", "--set", "then.prior.width=16", "--set", "then.prior.blocks=1"]
     second += ["--set", "then.training.batch_size=16", "--set", "then.training.epochs=3"]
     done = cvae("train", "fashion-concat", *SMALL, *MAP, *second, "--set", "then.training.learning_rate=100.0",

@@ -1,4 +1,4 @@
-"""`cvae evaluate` in a pipe, as JSON, in a terminal."""
+"""`cvae evaluate` in a pipe, with --json, and in a terminal."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def test_json_carries_the_protocol(evaluate: Command, run_folder: Path) -> None:
     ]
     scores = scored["scores"]
     assert scores["elbo"] == pytest.approx(scores["rate"] + scores["distortion"])
-    assert scores["bits-per-dim"] is None  # the article's cross-entropy is not over 8-bit values
+    assert scores["bits-per-dim"] is None  # the article's cross-entropy is not a likelihood of 8-bit values
     protocol = result["protocol"]
     assert (protocol["split"], protocol["real_images"], protocol["generated_images"]) == ("test", 64, 64)
     assert (protocol["seed"], protocol["temperature"], protocol["image_size"]) == (3, 1.0, 28)
@@ -71,7 +71,7 @@ def test_few_pictures_for_a_frechet_distance_are_warned_about(evaluate: Command,
 
 
 def test_default_is_the_bundled_model(evaluate: Command) -> None:
-    """It is measured on COCO, which is not here."""
+    """The default model is evaluated on COCO, which is missing."""
     done = evaluate("--metric", "mse")
     assert done.returncode == 3
     assert "captions_val2017.json" in done.stderr

@@ -1,4 +1,4 @@
-"""`cvae generate` in a pipe, in a script, in a terminal."""
+"""`cvae generate` in a pipe, in a script, and in a terminal."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def generate(cvae: Command, run_folder: Path) -> Command:
 
 
 def tiles(path: Path, columns: int, count: int) -> list[bytes]:
-    """The pictures of a grid of 28x28 pictures."""
+    """Split a grid into its 28x28 pictures."""
     with Image.open(path) as sheet:
         corners = [((index % columns) * 30, (index // columns) * 30) for index in range(count)]
         return [sheet.crop((x, y, x + 28, y + 28)).tobytes() for x, y in corners]
@@ -125,12 +125,12 @@ def test_terminal_gets_a_preview(
     lines = shown.decode().splitlines()
     assert process.returncode == 0
     assert all(line.count("▀") <= 60 for line in lines)
-    assert sum("▀" in line for line in lines) == 30  # brought down to 60x60 pixels, two in a character
+    assert sum("▀" in line for line in lines) == 30  # scaled to 60x60 pixels, two per character
     assert lines[-1].startswith("dress.png   fashion-concat · seed 0 · 28x28 · ")
 
 
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 1 << 16)
-    except OSError:  # what Linux says when the other side is closed
+    except OSError:  # Linux raises this when the other side is closed
         return b""

@@ -1,4 +1,4 @@
-"""One training shared by several processes: real ones, started by torchrun or by `--gpus`."""
+"""Several real processes share a training, started by torchrun or by `--gpus`."""
 
 import json
 import os
@@ -22,7 +22,7 @@ MAP = ["--set", "architecture.network={kind='residual', width=16, blocks=1, late
 
 
 def curve(run: Path) -> list[float]:
-    """All that was noted of each epoch."""
+    """Return the metrics of each epoch."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [value for line in lines for part in ("train", "valid") for value in line[part].values()]
 
@@ -42,13 +42,13 @@ def test_two_processes_learn_what_one_learns(cvae: Command, tmp_path: Path, more
 
 
 def children(process: int) -> list[int]:
-    """The processes that another has started."""
+    """Return the child processes of a process."""
     text = Path(f"/proc/{process}/task/{process}/children").read_text()
     return [int(each) for each in text.split()]
 
 
 def started(executable: str, environment: dict[str, str], run: Path) -> subprocess.Popen[str]:
-    """A long training by two processes, which has saved its first epoch."""
+    """A long training with two processes that has saved its first epoch."""
     command = [executable, "train", *TRAIN, "--epochs", "40", "--out", str(run), *TWO]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     while not (run / "metrics.jsonl").exists():
@@ -117,7 +117,7 @@ def test_torchrun_does_the_same(clean_environment: dict[str, str], tmp_path: Pat
 
 
 def drawn(folder: Path) -> dict[str, bytes]:
-    """The files in a folder but hidden ones."""
+    """Return the files in a folder, except hidden files."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
 
 
@@ -156,14 +156,14 @@ def test_drawing_goes_on_where_it_was_stopped(
         finished = (folder / "manifest.jsonl").read_text()
         if stop == signal.SIGKILL:
             os.kill(children(process.pid)[-1], stop)
-            assert process.wait(timeout=300) == 0  # all were started again
+            assert process.wait(timeout=300) == 0  # all processes were restarted
         else:
             process.send_signal(stop)
             _, stderr = process.communicate(timeout=300)
             assert process.returncode == 130
             assert "Traceback" not in stderr
             assert re.search(r"stopped after [\d,]+ of 4,000 pictures; the same command goes on", stderr)
-            assert cvae(*arguments, folder).returncode == 0  # alone
+            assert cvae(*arguments, folder).returncode == 0  # one process
     assert (folder / "manifest.jsonl").read_text().startswith(finished)
     assert cvae(*arguments, "one").returncode == 0
     assert drawn(folder) == drawn(tmp_path / "one")

@@ -1,4 +1,4 @@
-"""`cvae reconstruct`: pictures of any kind, labels from anywhere."""
+"""`cvae reconstruct`: pictures of any format, and labels from every source."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """A colour photograph that is not square, in a folder named as a class."""
+    """A colour photograph that is not square, in a folder with the name of a class."""
     rows, columns = np.mgrid[0:300, 0:200]
     pixels = np.stack([rows % 256, columns, np.full_like(rows, 90)], axis=-1).astype(np.uint8)
     path = tmp_path / "ankle boot" / "photo.jpg"
@@ -55,7 +55,7 @@ def test_data_set_is_drawn_from_by_the_seed(cvae: Command, run_folder: Path, tmp
         assert one["mean"][metric] == pytest.approx(sum(values) / 6)
     assert one["mean"]["mse"] == pytest.approx(784 * one["mean"]["mse_per_pixel"])
     with Image.open(tmp_path / "pairs.png") as sheet:
-        assert sheet.size == (8 * 30 - 2, 2 * 30 - 2)  # four pairs a row
+        assert sheet.size == (8 * 30 - 2, 2 * 30 - 2)  # four pairs per row
 
 
 def test_pictures_or_a_data_set(cvae: Command) -> None:

@@ -1,4 +1,4 @@
-"""What a command imports, and that the library imports lazily."""
+"""The imports of each command, and the lazy imports of the library."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Captions to pictures as a user does it: train on COCO or a folder, draw, reconstruct, measure."""
+"""Text to image as a user does it: train on COCO or a folder, generate, reconstruct, evaluate."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ SMALL = [
     *("--set", "architecture.network.width=8", "--set", "architecture.latent_dim=8"),
     *("--prior", "none", "--set", "data.epoch_size=1", "--precision", "fp32"),
 ]
-"""Changes to the recipe for folders that make it quick."""
+"""Changes to the recipe for folders that make training fast."""
 STATIC = [
     *("train", "folder:pictures", "--size", "32", "--condition", "static", "--epochs", "4", "--batch-size", "4"),
     *("--set", "data.epoch_size=1"),
@@ -60,7 +60,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def train(executable: str, clean_environment: dict[str, str], place: Path) -> Train:
-    """Run a command in the folder of the data; it must succeed."""
+    """Run a command in the folder of the data, and check that it succeeds."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -74,7 +74,7 @@ def train(executable: str, clean_environment: dict[str, str], place: Path) -> Tr
 
 @pytest.fixture(scope="module")
 def coco_run(train: Train, place: Path) -> Path:
-    """The article's model for photographs after two epochs, with a CLIP model that was named by a relative path."""
+    """The article's model for photographs after two epochs, with a CLIP model given by a relative path."""
     arguments = ["--data-dir", "coco", "--condition", "clip:tiny", "--epochs", "2", "--batch-size", "32"]
     done = train("train", "coco-64", *arguments, "--out", "photo", "--json")
     assert json.loads(done.stdout)["model"] == "photo/model"
@@ -83,7 +83,7 @@ def coco_run(train: Train, place: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def static_run(train: Train, place: Path) -> Path:
-    """A small model of a folder with captions, conditioned by the encoder that comes along."""
+    """A small model of a folder with captions, conditioned on the embedded text encoder."""
     assert train(*STATIC, *SMALL, "--out", "static").stdout == "static/model\n"
     return place / "static"
 
@@ -93,7 +93,7 @@ def condition_of(run: Path) -> dict[str, object]:
 
 
 def tiles(path: Path, size: int, columns: int, count: int) -> list[bytes]:
-    """The pictures of a grid."""
+    """Split a grid into its pictures."""
     step = size + 2
     with Image.open(path) as sheet:
         corners = [((index % columns) * step, (index // columns) * step) for index in range(count)]
@@ -112,9 +112,9 @@ def test_coco_is_learned_with_a_clip_model(coco_run: Path, place: Path) -> None:
     digest = file_sha256(place / "tiny" / "open_clip_model.safetensors")
     assert condition_of(coco_run) == {"kind": "clip", "model": str(place / "tiny"), "width": 16, "sha256": digest}
     card = (coco_run / "model" / "README.md").read_text()
-    assert "54 training pictures of 64x64" in card  # a tenth is held back
+    assert "54 training pictures of 64x64" in card  # a tenth are validation pictures
     assert "captions through CLIP's text tower" in card
-    with Image.open(coco_run / "samples" / "epoch-002.png") as sheet:  # six held back: they, what is left, 4 samples
+    with Image.open(coco_run / "samples" / "epoch-002.png") as sheet:  # 6 pictures, 6 reconstructions, 4 samples
         assert sheet.size == (6 * 66 - 2, 6 * 66 - 2)
 
 
@@ -185,7 +185,7 @@ def test_default_metrics_need_no_download(cvae: Command, coco_run: Path, place: 
 def test_a_judge_that_conditioned_the_model_is_warned_about(
     cvae: Command, coco_run: Path, place: Path, tmp_path: Path
 ) -> None:
-    elsewhere = shutil.copytree(place / "tiny", tmp_path / "moved")  # its weights tell, not its place
+    elsewhere = shutil.copytree(place / "tiny", tmp_path / "moved")  # identified by its weights, not by its path
     by_clip = ["--metric", "clip-score", "--metric", "retrieval", "--data-dir", place / "coco"]
     done = cvae("evaluate", "--model", coco_run, *by_clip, "--clip", elsewhere, "--quiet")
     assert done.returncode == 0, done.stderr
@@ -229,7 +229,7 @@ def test_larger_photographs(train: Train, place: Path, recipe: str, size: int) -
     shutil.rmtree(place / recipe)
 
 
-# ---- folders and the encoder that comes along --------------------------------------------------------------------
+# ---- folders and the embedded text encoder -----------------------------------------------------------------------
 
 
 def test_a_folder_with_captions_is_learned(static_run: Path, place: Path) -> None:
@@ -300,7 +300,7 @@ def test_drawing_imports_little_and_takes_little_memory(
     assert {"torch", "PIL", "tokenizers"} <= modules
     heavy = {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy", "sentencex", "ftfy"}
     assert modules & heavy == set()
-    # Linux counts the memory of whoever starts a process as its own, so something small must start it
+    # Linux counts the memory of the parent at the fork as the child's peak, so a small process must start it
     watched = [sys.executable, "-c", WATCH, executable, *arguments, "-n", "16"]
     done = subprocess.run(watched, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 1.2e9

@@ -1,4 +1,4 @@
-"""`cvae train` as a user runs it: killed, interrupted, gone on with."""
+"""`cvae train` as a user runs it: killed, interrupted, resumed."""
 
 import json
 import resource
@@ -36,7 +36,7 @@ def test_killed_training_resumes_to_the_same_bits(
 ) -> None:
     run = tmp_path / "run"
     command = [executable, *TRAIN, "--out", str(run)]
-    # moments that matter: before anything was learned; models written whose state is not, in the first epoch and later
+    # critical moments: before the first step; models saved but not their state, in the first epoch and later
     for moment in ("state/training.safetensors", "last/model.safetensors", "samples/epoch-002.png"):
         with subprocess.Popen(command, env=clean_environment, stderr=subprocess.DEVNULL) as process:
             wait_for(run / moment, process)
@@ -126,7 +126,7 @@ def test_settings_reach_the_run(run_folder: Path) -> None:
     assert "epochs = 2" in recipe
     assert "limit = 300" in recipe
     card = (run_folder / "model" / "README.md").read_text()
-    assert "270 training pictures" in card  # a tenth is held back
+    assert "270 training pictures" in card  # a tenth are validation pictures
 
 
 def test_resume_refuses_other_settings(cvae: Command, run_folder: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_prior_is_fitted_afterwards_and_guides(cvae: Command, tmp_path: Path) 
     assert (tmp_path / "one.png").read_bytes() != (tmp_path / "three.png").read_bytes()
     with Image.open(tmp_path / "three.png") as picture:
         assert picture.text["guidance"] == "3.0"
-    again = cvae("train", "--resume", "both")  # nothing is left to do
+    again = cvae("train", "--resume", "both")  # the run is complete
     assert (again.returncode, again.stdout) == (0, "both/prior/model\n")
 
     later = cvae("train", "--model", "both/model", "--prior", "flow", "--data-dir", FASHION, "--epochs", "1",
