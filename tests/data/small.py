@@ -1,4 +1,4 @@
-"""Folders of small pictures, for the tests of what reads them."""
+"""Folders of small pictures for the tests of data sets."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ Colour = tuple[int, int, int]
 
 
 def save(path: Path, colour: Colour = (200, 30, 90), size: tuple[int, int] = (24, 16)) -> Path:
-    """A picture of one colour, in the format of its suffix, in folders made for it."""
+    """Save a picture of one colour in the format of its suffix, and create missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).save(path)
     return path
 
 
 def save_noise(path: Path, side: int) -> Path:
-    """A picture that takes its time to decode."""
+    """Save a picture that is slow to decode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
     Image.fromarray(noise).save(path, quality=95)
@@ -25,7 +25,7 @@ def save_noise(path: Path, side: int) -> Path:
 
 
 def captioned(folder: Path, n: int) -> Path:
-    """`n` pictures `00.png`, `01.png`, ... in shades of red, each with a caption that says which it is."""
+    """Save `n` pictures `00.png`, `01.png`, ... in shades of red, each with a caption that contains its number."""
     for number in range(n):
         save(folder / f"{number:02}.png", colour=(number, 0, 0))
         (folder / f"{number:02}.txt").write_text(f"shade {number}\n")
@@ -33,7 +33,7 @@ def captioned(folder: Path, n: int) -> Path:
 
 
 def many(folder: Path, n: int, side: int) -> Path:
-    """`n` names of one large picture, each with a caption."""
+    """Make `n` hard links to one large picture, each with a caption."""
     first = save_noise(folder / "0000.jpg", side)
     (folder / "0000.txt").write_text("noise")
     for number in range(1, n):

@@ -1,4 +1,4 @@
-"""Batches for training."""
+"""Batches of training pictures."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 def seen(batches: Batches, epoch: int = 0, start: int = 0) -> list[bytes]:
-    """The pictures of an epoch, one after the other."""
+    """Return the pictures of an epoch in order."""
     return [image.numpy().tobytes() for images, _ in batches.epoch(epoch, start) for image in images]
 
 
@@ -34,7 +34,7 @@ def test_a_small_data_set_is_gone_through_several_times(batch_size: int) -> None
     _, often = np.unique(np.array(images), return_counts=True)
     assert often.max() == 3
     assert len(often) == 40
-    assert len(set(images[:40])) == 40  # one pass after the other
+    assert len(set(images[:40])) == 40  # the passes do not mix
 
 
 def test_some_pictures_are_mirrored_and_each_pass_chooses_anew() -> None:

@@ -1,4 +1,4 @@
-"""CIFAR-10, from an archive of the published layout; and colour all the way from data to pictures."""
+"""CIFAR-10 from an archive with the published layout, and colour from the data to generated pictures."""
 
 import io
 import tarfile
@@ -29,7 +29,7 @@ def write_archive(folder: Path, records: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """Four pictures a file: all red, all green, all blue, and noise; labels 0 to 3."""
+    """Four pictures per file: all red, all green, all blue, and noise; labels 0 to 3."""
     planes = np.zeros((4, 3, 32, 32), np.uint8)
     for channel in range(3):
         planes[channel, channel] = 200
@@ -60,7 +60,7 @@ def test_colour_models_draw_reconstruct_and_are_measured(archive: Path) -> None:
     assert [metric.name for metric in chosen] == names
     scores = evaluate(model, data, chosen, features={}).values
     assert list(scores) == names
-    assert scores["bits-per-dim"] is None  # a density has no bits
+    assert scores["bits-per-dim"] is None  # not defined for a density
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: fetched as torchvision publishes it, read, cut, served in batches."""
+"""Fashion-MNIST: download it from torchvision's mirrors, read it, split it, and batch it."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    """A mirror of the small files, with torchvision's table of digests made to fit them, and an empty cache."""
+    """A mirror of the small files, with matching digests in torchvision's table, and an empty cache."""
     from torchvision.datasets import FashionMNIST
 
     files = {path.name: path.read_bytes() for path in FASHION.glob("*.gz")}
@@ -79,7 +79,7 @@ def test_pictures_and_labels_are_the_published_ones() -> None:
     data = fashion("test", 200)
     assert (data.images.shape, data.images.dtype) == ((200, 28, 28, 1), np.uint8)
     assert (data.conditions.indices.shape, data.conditions.indices.dtype) == ((200,), np.int64)
-    assert data.conditions.indices[:5].tolist() == [9, 2, 1, 1, 6]  # as the data set's own page shows them
+    assert data.conditions.indices[:5].tolist() == [9, 2, 1, 1, 6]  # as on the web page of the data set
     assert data.image_shape.size == 28
 
 
