@@ -1,4 +1,4 @@
-"""Steps translated by torch.compile, which is asked of the command: the tests' own type checks cannot be translated."""
+"""Training with torch.compile. It runs the command, because the shape checks of the tests cannot be compiled."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def test_compiled_steps_learn_the_same(cvae: Command, tmp_path: Path) -> None:
         lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
         bounds[name] = [json.loads(line)["valid"]["negative_elbo"] for line in lines]
     assert bounds["compiled"] == pytest.approx(bounds["plain"], rel=1e-3)
-    assert bounds["compiled"] != bounds["plain"]  # or nothing was translated: other code rounds otherwise
+    assert bounds["compiled"] != bounds["plain"]  # compiled code rounds differently
 
 
 def test_without_a_compiler_it_says_so(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> None:

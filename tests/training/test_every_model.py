@@ -1,4 +1,4 @@
-"""What training promises of every network and every prior: it repeats, goes on, serves, keeps nothing that exploded."""
+"""Training of every network and prior: it is reproducible, resumes, gives a usable model, and drops diverged states."""
 
 import json
 import math
@@ -34,7 +34,7 @@ from cvae_cli.weights.download import file_sha256
 PRIOR = "architecture.prior"
 SETTINGS = {
     "training.epochs": 2,
-    "training.batch_size": 16,  # three steps an epoch
+    "training.batch_size": 16,  # three steps per epoch
     "training.schedule": "one-cycle",
     "training.ema_decay": 0.9,
     "training.gradient_clip": 10.0,
@@ -46,20 +46,20 @@ CAREFUL = {"training.learning_rate": 1e-3, "training.schedule": "constant"}
 
 @dataclass(frozen=True)
 class Training:
-    """The last training of a variant: that of the whole model, or of its score prior."""
+    """The last training of a variant: of the whole model, or of its score prior."""
 
     variant: str
     train: Dataset
     valid: Dataset
     first: Path
-    """Where the training before it stands, if there is one."""
+    """The folder of the preceding training, if there is one."""
 
     @property
     def has_second(self) -> bool:
         return VARIANTS[self.variant].get(PRIOR, {}).get("kind") == "score"
 
     def begin(self, folder: Path, changes: dict[str, Any] | None = None, *, first: Path | None = None) -> Run:
-        """A run with nothing done yet; `first` instead of the shared training before it."""
+        """Return a new run; `first` replaces the shared preceding training."""
         recipe = _recipe(self.variant)
         if self.has_second:
             model = Run(first or self.first).kept_model
@@ -89,7 +89,7 @@ def _recipe(variant: str, changes: dict[str, Any] | None = None) -> Recipe:
 
 
 def _train_first(folder: Path, training: Training, seed: int = 0) -> Path:
-    """The training that a score prior's is preceded by: the same model with the standard prior."""
+    """Run the training that precedes that of a score prior: the same model with the standard prior."""
     run = Run(folder)
     run.create(_recipe(training.variant, {"training.epochs": 1, "training.seed": seed}), force=False)
     training.fit(run)
@@ -108,13 +108,13 @@ def training(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def dataset_from_pixels(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A finished run, to be looked at only."""
+    """A finished run, which tests only read."""
     run = training.begin(tmp_path_factory.mktemp("whole") / "run")
     training.fit(run)
     return run
 
 
-# ---- it repeats ------------------------------------------------------------------------------------------------
+# ---- reproducible ----------------------------------------------------------------------------------------------
 
 
 def test_the_seed_decides_every_bit(training: Training, whole: Run, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_seed_decides_every_bit(training: Training, whole: Run, tmp_path: Pa
     for seed in (0, 1):
         first = _train_first(tmp_path / f"first-{seed}", training, seed) if training.has_second else None
         run = training.begin(tmp_path / str(seed), {"training.seed": seed}, first=first)
-        torch.rand(17)  # whatever else this process draws
+        torch.rand(17)  # unrelated random numbers of this process
         training.fit(run)
         trained.append(weights(run))
     assert trained[0] == weights(whole)
@@ -130,11 +130,11 @@ def test_the_seed_decides_every_bit(training: Training, whole: Run, tmp_path: Pa
     assert trained[1]["last"] != trained[0]["last"]
 
 
-# ---- it goes on ------------------------------------------------------------------------------------------------
+# ---- resume ----------------------------------------------------------------------------------------------------
 
 
 class Stopper(Recorder):
-    """Presses Ctrl-C, or pulls the plug, after a batch of an epoch."""
+    """A callback that sends Ctrl-C, or raises an error (`plug`), after a batch of an epoch."""
 
     def __init__(self, epoch: int, batch: int, *, plug: bool = False) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ def test_a_run_broken_within_its_epochs_ends_with_the_same_bits(
     assert weights(run) == weights(whole)
 
 
-# ---- it serves -------------------------------------------------------------------------------------------------
+# ---- a usable model --------------------------------------------------------------------------------------------
 
 
 def test_a_trained_model_serves_and_a_second_load_draws_the_same(training: Training, whole: Run) -> None:
@@ -174,7 +174,7 @@ def test_a_trained_model_serves_and_a_second_load_draws_the_same(training: Train
     condition = torch.from_numpy(shown.conditions.values(np.arange(12)))
     prompt = CAPTIONS[0][0] if training.variant.startswith(("photo", "captioned")) else "dress"
 
-    many, few = once.generate(prompt, n=18, seed=5), again.generate(prompt, n=2, seed=5)  # more than a chunk, and less
+    many, few = once.generate(prompt, n=18, seed=5), again.generate(prompt, n=2, seed=5)  # more and less than a chunk
     assert all(same(a, b) for a, b in zip(many, few, strict=False))
     assert len({picture.tobytes() for picture in many}) > 1
     drawn = once.sample(condition.repeat_interleave(2, dim=0))
@@ -191,11 +191,11 @@ def test_a_trained_model_serves_and_a_second_load_draws_the_same(training: Train
     assert torch.equal(bound, again.elbo(images, condition, noise=noise).negative_elbo)
 
 
-# ---- it does not keep what exploded ----------------------------------------------------------------------------
+# ---- diverged states are not saved ------------------------------------------------------------------------------
 
 
 class Witness(Recorder):
-    """Knows what stood on disk at each epoch's end."""
+    """A recorder of the digests of the files on disk at the end of each epoch."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -208,14 +208,14 @@ class Witness(Recorder):
 
 
 def kept(run: Run) -> dict[str, str]:
-    """Digests of what a run can go on from and draw with."""
+    """Return the digests of the state and the models of a run."""
     folders = {"kept": run.kept_model, "last": run.last_model}
     digests = {name: weights_sha256(folder) for name, folder in folders.items()}
     return digests | {"state": file_sha256(run.state_file)}
 
 
 def plant_nan(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one number of a picture, or of a latent, in the second batch of the second epoch be NaN."""
+    """Set one value of a picture or a latent in the second batch of the second epoch to NaN."""
     serve = Batches.epoch
 
     def serve_nan(self: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -233,7 +233,7 @@ def assert_sound(model: CVAE) -> None:
 
 
 def last_bound(run: Run) -> float:
-    """-ELBO on the pictures held back, in nats, after a run's last epoch."""
+    """Return -ELBO on the validation pictures after the last epoch of a run, in nats."""
     return float(json.loads(run.metrics_file.read_text().splitlines()[-1])["valid"]["negative_elbo"])
 
 
@@ -250,7 +250,7 @@ def test_nan_in_a_batch_ends_the_training_and_spoils_nothing(
     assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
     assert [kept(run)] == witness.kept
     assert_sound(CVAE.from_pretrained(run.folder))
-    training.fit(run, resume=True)  # the picture is whole again
+    training.fit(run, resume=True)  # the picture has no NaN any more
     assert weights(run) == weights(whole)
 
 

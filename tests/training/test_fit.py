@@ -1,4 +1,4 @@
-"""Training in the library: it learns, it repeats, it goes on."""
+"""Training in the library: the loss falls, runs are reproducible, and they resume."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 class Recorder:
-    """A callback that remembers, and can stop the training at an epoch's end."""
+    """A callback that records events, and can stop the training at the end of an epoch."""
 
     def __init__(self, stop_after: int = 0) -> None:
         self.results: list[EpochEnd] = []
@@ -60,7 +60,7 @@ def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
     fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=recorder)
     bounds = [result.valid for result in recorder.results]
     assert bounds == sorted(bounds, reverse=True)
-    assert bounds[-1] < 0.8 * 28 * 28 * 0.693  # far below what a decoder of greys gives
+    assert bounds[-1] < 0.8 * 28 * 28 * 0.693  # far below the loss of a decoder with grey everywhere
     lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert lines[-1]["valid"]["negative_elbo"] == bounds[-1]
@@ -79,7 +79,7 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, variant: s
     broken = start(tmp_path / "broken", changes, variant)
     with pytest.raises(ConnectionError):
         fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder(stop_after=2))
-    torch.rand(17)  # whatever else this process draws in between
+    torch.rand(17)  # unrelated random numbers of this process in between
     fit(broken, broken.recipe(), *data(variant), device=CPU, resume=True, callback=Recorder())
     assert weights(broken) == weights(whole)
 

@@ -1,4 +1,4 @@
-"""Training with a discriminator beside the bound."""
+"""Training with the bound and a discriminator."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def objective(**settings: Any) -> tuple[Hybrid, torch.Tensor, torch.Tensor]:
 def test_the_discriminator_learns_to_tell_pictures_from_reconstructions() -> None:
     hybrid, images, condition = objective(adversarial=1.0)
     for _ in range(30):
-        hybrid.losses(images, condition)  # the model itself does not learn here
+        hybrid.losses(images, condition)  # the model itself is not trained here
     with torch.no_grad():
         real, _ = hybrid.discriminator(images)
         rebuilt, _ = hybrid.discriminator(hybrid.model.reconstruct(images, condition))

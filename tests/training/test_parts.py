@@ -1,4 +1,4 @@
-"""The small parts of training: schedules and the average of weights."""
+"""Learning rate schedules and the moving average of weights."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What `--precision auto` decides."""
+"""The decision of `--precision auto`."""
 
 from collections.abc import Callable
 from pathlib import Path
