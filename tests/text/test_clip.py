@@ -1,4 +1,4 @@
-"""CLIP's text tower: the right network, the right weights, whole prompts."""
+"""CLIP's text tower: its network, its weights, and prompts of any length."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ def encoder(folder: Path) -> ClipEncoder:
 
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Path:
-    """The same model, to do anything to."""
+    """A copy of the model, which the test may change."""
     place = tmp_path / "copy"
     place.mkdir()
     for path in folder.iterdir():
@@ -53,7 +53,7 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 
 @torch.no_grad()
 def reference(folder: Path, texts: list[str], **options: Any) -> Tensor:
-    """What open_clip makes of whole texts."""
+    """Return open_clip's vectors of whole texts."""
     model = open_clip.create_model(f"local-dir:{folder}", **options).eval()
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     return model.encode_text(tokenizer(texts))
@@ -75,7 +75,7 @@ def test_vectors_are_those_of_open_clip(tmp_path: Path, quick: bool) -> None:
     assert vectors.shape == (len(TEXTS), 24)
     assert vectors.dtype == torch.float32
     torch.testing.assert_close(vectors, reference(folder, TEXTS), rtol=1e-6, atol=1e-6)
-    if not quick:  # the other activation gives other vectors: the comparison could tell
+    if not quick:  # the other activation gives other vectors, so the comparison above detects a wrong one
         assert (vectors - reference(folder, TEXTS, force_quick_gelu=True)).abs().max() > 1e-3
 
 
@@ -192,7 +192,7 @@ def test_a_folder_is_recorded_whole_and_found_again(
 
 @pytest.fixture
 def registered(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AddressWeights:
-    """The tiny model in the place of OpenAI's: its file fetched, its architecture known."""
+    """Replace OpenAI's model by the tiny one: its file is downloaded, its architecture is registered."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("CVAE_HOME", str(tmp_path))
     body = (folder / WEIGHTS).read_bytes()
@@ -236,7 +236,7 @@ def test_without_openais_weights_the_command_that_fetches_them_is_named(
 
 @pytest.fixture
 def found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Every file of the Hub is in the cache; what was asked for."""
+    """Pretend that every file of the Hub is in the cache, and record the requests."""
     asked: list[tuple[str, str]] = []
 
     def cached(repo: str, file: str, revision: str) -> Path:
@@ -364,7 +364,7 @@ def test_another_vocabulary_is_refused(copy: Path) -> None:
 
 
 class Malice:
-    """Makes a folder when it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark

@@ -1,4 +1,4 @@
-"""From captions and classes to what a model learns from."""
+"""Conditions of a data set from its captions and classes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from cvae_cli.text.vectors import with_vectors
 
 
 class Counting(TextEncoder):
-    """The embedded encoder, which counts what it encodes and can fail."""
+    """The embedded encoder, with a count of the texts that it has encoded and an optional failure."""
 
     def __init__(self, fail_after: int = 10**9) -> None:
         self.inner = load_encoder("static")
@@ -104,7 +104,7 @@ def test_vectors_are_kept_beside_the_pictures(tmp_path: Path, monkeypatch: pytes
     encoder = Counting()
     seen: list[int] = []
     told = with_vectors(data, encoder, callback=lambda event: seen.append(event.done))
-    assert encoder.encoded == 9 - 4  # it goes on where it was
+    assert encoder.encoded == 9 - 4  # it continues after the encoded texts
     assert seen == [6, 8, 9]
     again = with_vectors(data, Counting(fail_after=0))
     expected = encoder.inner.encode(data.conditions.sentences).numpy().astype(np.float16)

@@ -1,4 +1,4 @@
-"""Prompts and the classes that they name."""
+"""Matching prompts to classes."""
 
 import pytest
 

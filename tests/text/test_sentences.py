@@ -1,4 +1,4 @@
-"""Texts cut into sentences, and sentences cut into what an encoder reads at once."""
+"""Splitting texts into sentences, and sentences into parts that fit an encoder."""
 
 import time
 
@@ -54,7 +54,7 @@ def test_long_texts_are_cut_in_time_that_grows_with_their_length(name: str) -> N
 
     pieces = [piece for sentence in found for piece in fitting(sentence, 75, count)]
     assert time.perf_counter() - begin < 3
-    assert max(asked, default=0) <= 1_000  # a tokenizer may take the square of this in time
+    assert max(asked, default=0) <= 1_000  # the time of a tokenizer may grow with its square
     assert sum(asked) <= 10 * len(text)
     assert letters("".join(found)) == letters("".join(pieces)) == letters(text)
 

@@ -1,4 +1,4 @@
-"""The embedded text encoder: what its vectors mean, and what it does with text of any kind."""
+"""The embedded text encoder: the meaning of its vectors, and texts of any kind."""
 
 import hashlib
 import subprocess
@@ -13,8 +13,8 @@ from cvae_cli.errors import UsageError
 from cvae_cli.text.static import TOKENIZER, VECTORS, StaticEncoder, spell_out
 
 TRIPLES = [line.split("\t") for line in Path(__file__).with_name("triples.tsv").read_text().splitlines()[1:]]
-RIGHT = 34  # of the 40 triples, at least
-UNSEEN = [  # a word that no caption of the training has, one near it, and one that is not
+RIGHT = 34  # minimum, of the 40 triples
+UNSEEN = [  # a word that no training caption contains, a related word, and an unrelated one
     ("feline", "cat", "carpet"),
     ("canine", "dog", "candle"),
     ("stallion", "horse", "stadium"),
@@ -65,7 +65,7 @@ def test_a_word_that_no_caption_has_is_near_its_synonym(encoder: StaticEncoder) 
         for word, synonym, other in UNSEEN
         if similarity(encoder, word, synonym) <= similarity(encoder, word, other)
     ]
-    assert len(wrong) <= 1, wrong  # melancholy is nearer to happiness for the teacher, too
+    assert len(wrong) <= 1, wrong  # melancholy is closer to happiness for the teacher too
 
 
 def test_a_vector_is_of_unit_size_a_coordinate(encoder: StaticEncoder) -> None:
