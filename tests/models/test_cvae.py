@@ -1,4 +1,4 @@
-"""What holds for every model, however it is built."""
+"""Properties of every variant of the model."""
 
 import math
 from pathlib import Path
@@ -135,7 +135,7 @@ def test_networks_for_photographs_have_the_articles_layers(size: int, widths: in
     assert down[-1][0] == widths
     assert network.join_features.out_width == widths * 16 + 1024
     assert network.mean.out_features == 512
-    assert network.spread.in_features == 512 + 512  # z, and the condition as it is
+    assert network.spread.in_features == 512 + 512  # z, and the condition unchanged
     *up, last = [p.shape for p in network.up.parameters() if p.ndim == 4]
     assert [shape[0] for shape in up] == [shape[0] for shape in down[::-1]]
     assert (up[-1][1], tuple(last)) == (16, (3, 16, 3, 3))
@@ -180,7 +180,7 @@ def test_flow_density_is_that_of_its_samples() -> None:
 
 
 def test_flow_rate_has_the_posteriors_entropy(images: torch.Tensor) -> None:
-    """The rate is estimated from one sample; over many it is E_q[log q - log p]."""
+    """The rate is estimated from one sample; its mean over many samples is E_q[log q - log p]."""
     model = small_model("residual-modulate")
     posterior = model.posterior(images[:1], CLASSES[:1])
     z = posterior.sample((4000,))[:, 0]
@@ -192,7 +192,7 @@ def test_flow_rate_has_the_posteriors_entropy(images: torch.Tensor) -> None:
 
 def test_gaussian_variance_follows_the_squared_error(images: torch.Tensor) -> None:
     likelihood = small_model("residual-modulate").likelihood.train()
-    output = torch.zeros_like(images)  # a decoder that says grey everywhere
+    output = torch.zeros_like(images)  # a decoder with grey everywhere
     for _ in range(1000):
         likelihood.distortion(output, images)
     torch.testing.assert_close(likelihood.variance, (images - 0.5).square().mean(), rtol=1e-3, atol=0)

@@ -1,4 +1,4 @@
-"""Likelihoods are probabilities, or densities."""
+"""Likelihoods are normalised probabilities or densities."""
 
 import pytest
 import torch

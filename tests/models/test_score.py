@@ -1,4 +1,4 @@
-"""The prior that is fitted afterwards: its bound, its samples, its guidance."""
+"""The score prior: its bound, its samples, its guidance."""
 
 import math
 
@@ -16,7 +16,7 @@ TWO = LabelCondition(classes=(LabelClass(name="a", words=("a",)), LabelClass(nam
 
 @pytest.fixture(scope="module")
 def fitted() -> FlowMatching:
-    """Fitted to two Gaussians: class 0 around (3, 3), class 1 around (-3, 3), both of deviation 0.5."""
+    """A prior fitted to two Gaussians: class 0 at (3, 3), class 1 at (-3, 3), both with standard deviation 0.5."""
     torch.manual_seed(0)
     prior = FlowMatching(SETTINGS, latent_shape=(2,), condition=TWO)
     prior.calibrate(torch.cat(draw(2000)[:1]))
@@ -36,7 +36,7 @@ def draw(n: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_bound_is_exact_where_the_velocities_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a standard normal the velocities are known, and -log p is its entropy on average."""
+    """For a standard normal the velocities are known, and the mean of -log p is its entropy."""
     prior = FlowMatching(SETTINGS, latent_shape=(4, 3, 3), condition=None)
     prior.shift.fill_(2.0)
     prior.scale.fill_(3.0)
@@ -68,7 +68,7 @@ def test_density_prefers_the_right_class(fitted: FlowMatching) -> None:
         again = fitted.log_prob(z, label)
     assert torch.equal(right, again)
     assert right.mean() > wrong.mean() + 5
-    truth = -math.log(2 * math.pi * 0.25) - 1  # of a Gaussian of deviation 0.5 in two dimensions, on average
+    truth = -math.log(2 * math.pi * 0.25) - 1  # mean log-density of a Gaussian with deviation 0.5 in two dimensions
     assert truth - 2 < right.mean() < truth + 0.2
 
 
@@ -92,7 +92,7 @@ def test_guidance_works_between_its_times(fitted: FlowMatching, monkeypatch: pyt
     plain, everywhere, between = drawn(1.0, 0, 1), drawn(3.0, 0, 1), drawn(3.0, 0.3, 0.6)
     assert torch.equal(drawn(3.0, 0.99, 0.991), plain)  # between two steps
     assert plain[:, 0].mean() < between[:, 0].mean() < everywhere[:, 0].mean()
-    assert torch.equal(drawn(0.0, 0.3, 0.6), drawn(0.0, 0, 1))  # no condition is no condition at any time
+    assert torch.equal(drawn(0.0, 0.3, 0.6), drawn(0.0, 0, 1))  # without the condition, the guided times do not matter
 
 
 def test_other_priors_refuse_guidance() -> None:
