@@ -1,4 +1,4 @@
-"""Recipes: read, changed, checked, written."""
+"""Recipes: read, change, validate and write them."""
 
 from pathlib import Path
 

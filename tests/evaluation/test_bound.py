@@ -1,4 +1,4 @@
-"""Bounds on -log p(x | c), and the latents that take part."""
+"""Bounds on -log p(x | c), and active latent units."""
 
 import math
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_more_samples_make_the_bound_tighter(run_folder: Path) -> None:
 
 
 def test_with_the_exact_posterior_every_bound_is_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where q(z | x) is p(z | x), each sample weighs p(x): here of a model whose decoder sees nothing of z."""
+    """If q(z | x) is p(z | x), the weight of each sample is p(x). Here the decoder of the model ignores z."""
     model = small_model("article-none")
     batches = Batches(fashion("test", 10), batch_size=4, device=CPU)
 

@@ -1,4 +1,4 @@
-"""CLIP scores and retrieval: open_clip's own vectors, and arithmetic that can be done by hand."""
+"""CLIP score and retrieval, compared with open_clip's own vectors and with results computed by hand."""
 
 import json
 from pathlib import Path
@@ -116,7 +116,7 @@ def test_retrieval_finds_each_pictures_own_caption() -> None:
     vectors = torch.eye(6)
     assert retrieval(vectors, vectors, group=3) == 1
     assert retrieval(vectors, vectors[[1, 2, 0, 4, 5, 3]], group=3) == 0
-    wrong = vectors[[0, 1, 2, 4, 3, 5]]  # two of the second group are taken for each other
+    wrong = vectors[[0, 1, 2, 4, 3, 5]]  # two of the second group are swapped
     assert retrieval(wrong, vectors, group=3) == pytest.approx(4 / 6)
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic of the metrics, against numbers known otherwise."""
+"""Compare the metrics with independently computed values."""
 
 import math
 
@@ -57,7 +57,7 @@ def test_judge_knows_real_pictures() -> None:
 
 
 def test_frechet_distance_is_the_formula_on_the_features() -> None:
-    """Heusel et al. 2017, eq. 6, written out with numpy on the same pictures."""
+    """Compute Heusel et al. 2017, eq. 6, with numpy on the same pictures."""
     model, data = small_model("residual-modulate"), fashion("test", 200)
     features = {"fid-fashion": fashion_features(CPU, lambda here, total: None)}
     scores = evaluate(model, data, [metrics.get("fid-fashion")], features=features, settings=Settings(seed=1))

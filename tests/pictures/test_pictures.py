@@ -1,4 +1,4 @@
-"""Pictures: opening any file, grids, text in files, previews in a terminal, and rounding."""
+"""Pictures: open any file, grids, text in files, previews in a terminal, and rounding."""
 
 import io
 import re
@@ -20,7 +20,7 @@ RED = (255, 0, 0)
 
 
 def filled(mode: str, value: Any) -> Image.Image:
-    """A wide picture of one value, so that it has to be cropped and resized too."""
+    """Return a wide picture of one value, which must also be cropped and resized."""
     return Image.new(mode, (12, 8), value)
 
 
@@ -35,7 +35,7 @@ def saved(folder: Path, picture: Image.Image, name: str, **options: Any) -> Path
 
 
 def opened(path: Path, *, size: int = 8, channels: int) -> tuple[Any, list[str]]:
-    """The value of the middle pixel and what was done, of a picture that has the shape asked for."""
+    """Open a picture, check its shape, and return the value of the middle pixel and the list of changes."""
     picture, done = open_picture(path, size=size, channels=channels)
     assert picture.size == (size, size)
     assert picture.mode == ("L" if channels == 1 else "RGB")
@@ -45,7 +45,7 @@ def opened(path: Path, *, size: int = 8, channels: int) -> tuple[Any, list[str]]
 FITTED = ["centre-cropped to 8x8", "resized from 8x8"]
 
 
-MODES = [  # a picture, its file; what a grey model sees of it, what was done for that; the same for RGB
+MODES = [  # picture, file; value and changes for a grey model; the same for an RGB model
     (filled("L", 100), "grey.png", 100, [], (100, 100, 100), ["made RGB"]),
     (filled("RGB", RED), "rgb.png", 76, ["made grey"], RED, []),
     (filled("RGB", RED).convert("CMYK"), "cmyk.jpg", 76, ["made grey"], RED, ["made RGB"]),
@@ -89,7 +89,7 @@ def test_the_transparent_colour_of_a_palette_is_black_for_grey_models_and_white_
 ) -> None:
     picture = Image.new("P", (8, 8), 1)
     picture.putpalette([0, 0, 255, *RED])
-    picture.paste(0, (4, 0, 8, 8))  # the right half, the middle pixel with it
+    picture.paste(0, (4, 0, 8, 8))  # the right half, including the middle pixel
     path = saved(tmp_path, picture, name, transparency=0)
     assert opened(path, channels=1) == (0, ["laid on black", "made grey"])
     assert opened(path, channels=3) == ((255, 255, 255), ["laid on white", "made RGB"])
@@ -150,7 +150,7 @@ def test_of_several_frames_the_first_is_taken(tmp_path: Path, name: str) -> None
 
 def test_a_photo_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     pixels = np.zeros((8, 16), np.uint8)
-    pixels[:, :8] = 255  # white on the left; turned by a quarter, on top
+    pixels[:, :8] = 255  # white on the left; after a quarter turn, at the top
     exif = Image.Exif()
     exif[0x0112] = 6
     path = saved(tmp_path, Image.fromarray(pixels), "photo.jpg", exif=exif)
@@ -229,7 +229,7 @@ def test_too_many_pixels_are_refused_without_a_python_warning(tmp_path: Path, si
 
 
 def pictures(n: int, mode: str = "L") -> list[Image.Image]:
-    """`n` pictures 4 wide and 3 high, the i-th of the grey value i."""
+    """Return `n` pictures, 4 wide and 3 high; the i-th has the grey value i."""
     return [Image.new(mode, (4, 3), i if mode == "L" else (i, i, i)) for i in range(n)]
 
 

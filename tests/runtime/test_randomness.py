@@ -1,4 +1,4 @@
-"""Noise that belongs to a picture."""
+"""Noise that depends only on the seed and the number of a picture."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Fetching a file over HTTP, from a server with the faults of real ones."""
+"""Downloads over HTTP from a server that simulates the faults of real servers."""
 
 import errno
 import hashlib
@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file is to come, in a folder that is not there yet."""
+    """The destination of the file, in a folder that does not exist yet."""
     return tmp_path / "new" / "folder" / "file.bin"
 
 
@@ -47,7 +47,7 @@ def leave_part(path: Path, content: bytes) -> None:
 
 
 def left(path: Path) -> set[str]:
-    """What lies in the folder, but for the lock."""
+    """Return the files in the folder, without the lock."""
     return {each.name for each in path.parent.iterdir()} - {path.name + ".lock"}
 
 
@@ -183,7 +183,7 @@ def test_a_wrong_file_twice_over_is_given_up(server: Loopback, path: Path) -> No
 def test_no_such_file_is_not_asked_for_again(server: Loopback, path: Path) -> None:
     with pytest.raises(MissingError, match="404 Not Found") as caught:
         download_file(server.url + "/file", path)
-    assert caught.value.hint is None  # there is a network
+    assert caught.value.hint is None  # the network works
     assert left(path) == set()
     assert len(server.requests) == 1
 
@@ -223,7 +223,7 @@ def test_two_processes_share_one_download(server: Loopback, path: Path) -> None:
         assert process.stdout
         assert process.stdout.readline() == b"go\n"
     wait_until(lambda: bool(server.requests))
-    time.sleep(0.3)  # for the other to ask as well, if it would
+    time.sleep(0.3)  # time for a wrong second request
     assert page.gate
     page.gate.set()
     for process in processes:
@@ -250,4 +250,4 @@ def test_a_full_disk_is_not_taken_for_a_missing_network(server: Loopback, path: 
     assert not path.exists()
     download_file(url, path, digest=DIGEST)
     assert path.read_bytes() == BODY
-    assert server.asked("/file")[1] is not None  # what came is kept
+    assert server.asked("/file")[1] is not None  # the received part is kept

@@ -1,4 +1,4 @@
-"""Weights and models that come from elsewhere: the registry, the Hub, and what is refused."""
+"""Downloaded weights and models: the registry, the Hub, and rejected files."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loopback
 
 @pytest.fixture
 def online(server: Loopback, tmp_path: Path) -> dict[str, str]:
-    """What makes a process take the server for the Hub, with an empty cache."""
+    """Environment variables that make a process use the server as the Hub, with an empty cache."""
     return {
         "HF_ENDPOINT": server.url,
         "HF_HUB_OFFLINE": "0",
@@ -52,7 +52,7 @@ def online(server: Loopback, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def script(clean_environment: dict[str, str], online: dict[str, str], tmp_path: Path) -> Script:
-    """Run lines of Python in a process of its own: the Hub's client reads its settings once in a process."""
+    """Run lines of Python in a separate process, because the Hub client reads its settings once per process."""
 
     def run(lines: str, *arguments: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-c", lines, *map(str, arguments)]
@@ -69,7 +69,7 @@ def address_entry(url: str, body: bytes = BODY) -> AddressWeights:
 
 
 def hub_cache(tmp_path: Path, body: bytes) -> list[Path]:
-    """The files of the Hub's cache that have this content."""
+    """Return the files with this content in the cache of the Hub."""
     return [path for path in (tmp_path / "hf").rglob("*") if path.is_file() and path.read_bytes() == body]
 
 
@@ -109,7 +109,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     assert caught.value.hint == "weights: clip, inception"
 
 
-# From an address of their own
+# From another address
 
 
 def test_weights_are_fetched_once(server: Loopback, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ print(json.dumps([found, str(entry.cached_path()) if entry.cached_path() else No
 
 @pytest.fixture
 def original(tmp_path: Path) -> Path:
-    """The file as its author made it."""
+    """The original file, for comparison."""
     path = tmp_path / "original.bin"
     path.write_bytes(BODY)
     return path
@@ -321,7 +321,7 @@ def test_the_command_refuses_other_bytes_from_the_hub(
     assert isinstance(CLIP, HubWeights)
     server.serve_repository(CLIP.repo, {CLIP.file: BODY}, commit=CLIP.revision)
     address = f"/{CLIP.repo}/resolve/{CLIP.revision}/{CLIP.file}"
-    for attempt in (1, 2):  # the second finds nothing that it could take for the file
+    for attempt in (1, 2):  # the second attempt finds no file that it could accept
         done = cvae("download-weights", "clip", env=online)
         assert (done.returncode, done.stdout) == (4, "")
         assert "does not have its sha256 digest; it was not kept" in done.stderr
@@ -386,7 +386,7 @@ def test_a_model_that_is_not_to_be_had_says_why(
 
 
 class RandomInception(FeatureExtractorInceptionV3):
-    """The network of the published weights, with others that no file is needed for."""
+    """The network of the published weights, with random weights that need no file."""
 
     def load_state_dict(self, *arguments: object, **options: object) -> None:
         for module in self.modules():
@@ -405,7 +405,7 @@ def inception(tmp_path_factory: pytest.TempPathFactory) -> RandomInception:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the weights of Inception lie; there is no network."""
+    """The path of the Inception weights; the network is off."""
     monkeypatch.setenv("CVAE_HOME", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "weights").mkdir()
@@ -413,7 +413,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def register(place: Path, monkeypatch: pytest.MonkeyPatch) -> AddressWeights:
-    """Take the file that is there for the published one."""
+    """Register the existing file as the published one."""
     entry = address_entry(f"https://localhost/{place.name}", place.read_bytes())
     monkeypatch.setitem(REGISTRY, "inception", entry)
     return entry
@@ -454,7 +454,7 @@ def test_other_files_are_not_taken_for_inception(
 
 
 class Malice:
-    """Makes a folder when it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -477,4 +477,4 @@ def test_a_pickle_that_would_run_code_is_refused(
         inception_features(torch.device("cpu"), ignore)
     assert not mark.exists()
     torch.load(place, weights_only=False) if kind == "torch" else pickle.loads(place.read_bytes())
-    assert mark.exists()  # it was real
+    assert mark.exists()  # the pickle was dangerous
