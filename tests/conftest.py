@@ -1,8 +1,8 @@
-"""What the tests share: small real data, a small trained run, and the installed command."""
+"""Shared fixtures: small real data, a small trained run, and the installed command."""
 
 from jaxtyping import install_import_hook
 
-# Shapes in signatures are checked while tests run; must come before the first import of the package.
+# Check the shapes in signatures while tests run. This must come before the first import of the package.
 install_import_hook(
     ["cvae_cli.models", "cvae_cli.text", "cvae_cli.evaluation", "cvae_cli.data", "cvae_cli.runtime.randomness"],
     "beartype.beartype",
@@ -10,7 +10,7 @@ install_import_hook(
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel
 
 import json
 import shutil
@@ -29,7 +29,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def executable() -> str:
-    """The installed `cvae`, of the environment that runs the tests."""
+    """The path of the installed `cvae` in the environment that runs the tests."""
     beside = Path(sys.executable).with_name("cvae")
     found = str(beside) if beside.exists() else shutil.which("cvae")
     assert found, "cvae is not installed: pip install -e '.[dev]'"
@@ -69,9 +69,9 @@ def cvae(
     forks: subprocess.Popen[str], executable: str, clean_environment: dict[str, str], tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Command:  # fmt: skip
-    """Run the command as a user would, in an empty folder; a process of its own (see forkserver.py).
+    """A function that runs the command as a user does, in an empty folder and a separate process (see forkserver.py).
 
-    `cvae("generate", "dress", cwd=..., env={...}, stdin="...")` gives a CompletedProcess; with `binary=True` its
+    `cvae("generate", "dress", cwd=..., env={...}, stdin="...")` returns a CompletedProcess. With `binary=True` its
     stdout is bytes.
     """
     streams = [tmp_path_factory.mktemp("streams") / name for name in ("stdin", "stdout", "stderr")]
@@ -102,7 +102,7 @@ def cvae(
 
 @pytest.fixture(scope="session")
 def run_folder(executable: str, clean_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that `cvae train` has made: the article's network, two epochs on 300 pictures."""
+    """The folder of a run of `cvae train`: the article's network, two epochs on 300 pictures."""
     folder = tmp_path_factory.mktemp("runs") / "small"
     arguments = ["train", "fashion-concat", "--data-dir", str(FASHION), "--limit", "300", "--epochs", "2"]
     done = subprocess.run(
@@ -114,5 +114,5 @@ def run_folder(executable: str, clean_environment: dict[str, str], tmp_path_fact
 
 @pytest.fixture
 def model_folder(run_folder: Path, tmp_path: Path) -> Path:
-    """A copy of a small trained model, to do anything to."""
+    """A copy of a small trained model, which the test may change."""
     return Path(shutil.copytree(run_folder / "model", tmp_path / "model-copy"))

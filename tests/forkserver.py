@@ -1,7 +1,7 @@
-"""Runs the command in forks of a process that has imported torch already, which takes seconds in each new one.
+"""Run the command in forks of a process that has already imported torch, which takes seconds in a new process.
 
-The child is a process of its own, with its own folder, environment and standard streams; only the imports are shared.
-What a command imports, and how long it takes to start, is tested elsewhere, with the installed script.
+Each child is a separate process with its own folder, environment and standard streams; only the imports are shared.
+Other tests check with the installed script what a command imports and how long it takes to start.
 """
 
 import atexit
@@ -15,7 +15,7 @@ EXIT_OF_A_DEFECT = 70
 
 
 def serve() -> None:
-    """Answer each order, a line of JSON on stdin, with the exit status of its child, a line on stdout."""
+    """Run a child for each order (a line of JSON on stdin), and print its exit status as a line on stdout."""
     import torch
     import torchmetrics.functional.image
     import torchvision  # noqa: F401
@@ -33,7 +33,7 @@ def serve() -> None:
 
 
 def _run(order: dict[str, Any]) -> int:
-    """In the child: become the command."""
+    """Run the command in the child, and return its exit code."""
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])

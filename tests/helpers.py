@@ -21,14 +21,14 @@ RESIDUAL = {
     "architecture.prior": {"kind": "flow", "layers": 3, "width": 32},
     "architecture.latent_dim": 10,
 }
-"""Changes to a recipe that give a small modern model."""
+"""Changes to a recipe for a small modern model."""
 
 MAP = {
     "architecture.network": {"kind": "residual", "width": 16, "blocks": 1, "latent": "map"},
     "architecture.likelihood": {"kind": "gaussian"},
     "architecture.latent_dim": 3,
 }
-"""Changes to a recipe that give a small model whose latent is a map."""
+"""Changes to a recipe for a small model with a map of latents."""
 
 SCORE = {"architecture.prior": {"kind": "score", "width": 16, "blocks": 1, "condition_width": 8, "steps": 3}}
 
@@ -38,13 +38,13 @@ DENSE = {
     "architecture.prior": {"kind": "flow", "layers": 2, "width": 16},
     "architecture.latent_dim": 6,
 }
-"""Changes to a recipe that give a small fully connected model."""
+"""Changes to a recipe for a small fully connected model."""
 
 PHOTO = {
     "architecture.network": {"kind": "article", "condition_width": 24},
     "architecture.latent_dim": 12,
 }
-"""Changes to a recipe that give a small network for photographs."""
+"""Changes to a recipe for a small network for photographs."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "article-none": {"architecture.conditioning": "none"},
@@ -75,7 +75,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "captioned-residual-modulate": {**RESIDUAL, "architecture.conditioning": "modulate"},
     "captioned-map-score": {**MAP, **SCORE, "architecture.conditioning": "modulate"},
 }
-"""Every way to build a model, by name."""
+"""All variants of a model by name, as changes to a recipe."""
 
 CAPTIONS = [
     ["two dogs on a beach", "dogs play by the sea"],
@@ -85,7 +85,7 @@ CAPTIONS = [
 
 
 class Listener:
-    """A callback that remembers what it was told."""
+    """A callback that records notices and progress."""
 
     def __init__(self) -> None:
         self.notices: list[str] = []
@@ -99,24 +99,24 @@ class Listener:
 
 
 def fashion(split: str = "train", n: int = 64) -> Dataset:
-    """The first pictures of the small Fashion-MNIST that comes with the tests."""
+    """Return the first pictures of the small Fashion-MNIST in tests/data."""
     return load_dataset("fashion-mnist", split, data_dir=FASHION).limit(n)
 
 
 def captioned(n: int = 64, size: int = 16) -> Dataset:
-    """Coloured pictures with captions, which the embedded text encoder has seen."""
+    """Return coloured pictures with captions, encoded by the embedded text encoder."""
     pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)
     captions = make_captions([CAPTIONS[index % len(CAPTIONS)] for index in range(n)])
     return with_conditions(dataset_from_pixels("captioned", "train", pixels, captions, "none"), load_encoder("static"))
 
 
 def data_for(variant: str, n: int = 8) -> Dataset:
-    """Pictures of the kind that a variant draws."""
+    """Return pictures of the kind that a variant is trained on."""
     return captioned(n) if variant.startswith(("photo", "captioned")) else fashion(n=n)
 
 
 def small_model(variant: str = "article-concat") -> CVAE:
-    """An untrained model, ready to sample; its last layers are not zero, so that everything has an effect."""
+    """Build an untrained model in eval mode. Weights that are zero become random, so that they have an effect."""
     import torch
 
     data = data_for(variant)
@@ -130,5 +130,5 @@ def small_model(variant: str = "article-concat") -> CVAE:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two arrays are equal to the bit."""
+    """Return whether two arrays are bit-identical."""
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()

@@ -1,4 +1,4 @@
-"""A web server on this machine with the faults of real ones, and the part of the Hugging Face Hub that clients use."""
+"""A local web server that simulates the faults of real servers and the parts of the Hugging Face Hub in use."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ from urllib.parse import unquote, urlsplit
 COMMIT = "c0ffee" + 34 * "0"
 
 DEAD = "http://127.0.0.1:1"
-"""An address where nobody listens: only a superuser could, and does not."""
+"""An address without a server: only root may listen on this port."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """An answer that breaks off after so many bytes of its body: the connection is closed, or reset."""
+    """A response that breaks off after `after` bytes of its body: the connection is closed, or reset."""
 
     after: int
     reset: bool = False
@@ -28,13 +28,13 @@ class Cut:
 
 @dataclass(kw_only=True)
 class Page:
-    """What is at an address.
+    """The response at an address.
 
     Attributes:
-        ranges: whether `Range` is honoured.
-        sized: whether `Content-Length` is sent; without it the body comes in chunks.
-        troubles: what befalls the first GETs, one each: a status to answer with, or a cut.
-        gate: when given, the second half of a body waits until it is set.
+        ranges: whether `Range` requests are supported.
+        sized: whether `Content-Length` is sent; without it the body is sent in chunks.
+        troubles: faults of the first GET requests, one each: an error status, or a cut.
+        gate: if given, the second half of the body is sent after this event is set.
     """
 
     body: bytes
@@ -53,7 +53,7 @@ class Request:
 
 
 class Loopback(ThreadingHTTPServer):
-    """Serves `pages` and remembers `requests`; everything else is not found."""
+    """A server that returns `pages`, answers everything else with 404, and records `requests`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -63,12 +63,12 @@ class Loopback(ThreadingHTTPServer):
         self.requests: list[Request] = []
 
     def serve(self, path: str, page: Page) -> str:
-        """Put a page at a path, and return its address."""
+        """Serve a page at a path, and return its address."""
         self.pages[path] = page
         return self.url + path
 
     def serve_repository(self, name: str, files: dict[str, bytes], *, commit: str = COMMIT) -> None:
-        """Be a Hub that has this model repository, with `main` at that commit."""
+        """Serve this model repository as the Hub does, with `main` at `commit`."""
         self.repositories.add(name)
         oids = {file: hashlib.sha1(body).hexdigest() for file, body in files.items()}
         about = {"id": name, "sha": commit, "siblings": [{"rfilename": file} for file in files]}
@@ -81,16 +81,16 @@ class Loopback(ThreadingHTTPServer):
                 self.serve(f"/{name}/resolve/{revision}/{file}", Page(body=body, headers=headers))
 
     def asked(self, path: str) -> list[str | None]:
-        """The ranges that the GETs of a path asked for, in order; None for all of it."""
+        """Return the ranges of the GET requests for a path, in order; None for a request of the whole file."""
         return [request.range for request in self.requests if request.method == "GET" and request.path == path]
 
     def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        self.close_request(request)  # and not say goodbye before it: a reset comes without
+        self.close_request(request)  # without the shutdown of the base class, which would precede a reset
 
 
 @contextmanager
 def loopback() -> Iterator[Loopback]:
-    """A server that runs until the block ends."""
+    """Run a server until the block ends."""
     with Loopback() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
             if page.gate:
                 page.gate.wait(60)
             self.wfile.write(sent[middle:])
-        except ConnectionError:  # the client has gone
+        except ConnectionError:  # the client has closed the connection
             return
         if cut and cut.reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

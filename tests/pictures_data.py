@@ -1,4 +1,4 @@
-"""Small data sets of pictures, as users have them: a copy of COCO, folders with captions, folders of classes."""
+"""Small data sets of picture files: a copy of COCO, folders with captions, class folders."""
 
 import json
 import os
@@ -13,12 +13,12 @@ SCENES = {
     "street": ("a red bus in the street", "traffic in a city", "a bus drives past a building"),
     "kitchen": ("a kitchen with a stove", "food on a table", "a white refrigerator"),
 }
-"""Captions by what a picture shows."""
+"""The captions of each scene."""
 COLOURS = {"beach": (220, 190, 120), "snow": (220, 225, 240), "street": (150, 60, 60), "kitchen": (90, 120, 80)}
 
 
 def picture(path: Path, scene: str, seed: int, size: tuple[int, int] = (72, 60)) -> Path:
-    """A JPEG in the colours of a scene, another for each seed."""
+    """Save a JPEG in the colours of a scene, different for each seed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     patches = random.normal(COLOURS[scene], 25, (6, 7, 3)).clip(0, 255).astype(np.uint8)
@@ -31,13 +31,13 @@ def scene(number: int) -> str:
 
 
 def captions(number: int) -> list[str]:
-    """Three captions of a picture; the last says which picture it is."""
+    """Return three captions of a picture; the last one contains its number."""
     said = SCENES[scene(number)]
     return [said[number % 3], said[(number + 1) % 3], f"picture {number} of a {scene(number)}"]
 
 
 def coco(home: Path, *, train: int = 60, val: int = 12) -> Path:
-    """A copy of COCO 2017 in its published layout."""
+    """Make a copy of COCO 2017 in its published layout."""
     for split, n, first in (("train", train, 0), ("val", val, 1_000)):
         images, annotations = [], []
         for number in range(first, first + n):
@@ -52,7 +52,7 @@ def coco(home: Path, *, train: int = 60, val: int = 12) -> Path:
 
 
 def imagefolder(folder: Path, n: int = 60) -> Path:
-    """Pictures with several captions each in `metadata.jsonl`, not divided into splits."""
+    """Make a folder of pictures with several captions each in `metadata.jsonl`, without splits."""
     for number in range(n):
         picture(folder / f"{number:03}.jpg", scene(number), number)
     lines = [json.dumps({"file_name": f"{number:03}.jpg", "text": captions(number)}) for number in range(n)]
@@ -61,7 +61,7 @@ def imagefolder(folder: Path, n: int = 60) -> Path:
 
 
 def texts(folder: Path, n: int = 12) -> Path:
-    """Pictures with a text beside each, a caption a line."""
+    """Make a folder with a text file beside each picture, one caption per line."""
     for number in range(n):
         picture(folder / f"{number:03}.jpg", scene(number), number)
         (folder / f"{number:03}.txt").write_text("\n".join(captions(number)))
@@ -69,14 +69,14 @@ def texts(folder: Path, n: int = 12) -> Path:
 
 
 def classes(folder: Path, n: int = 40, names: tuple[str, ...] = ("polar_bear", "zebra", "hot-dog", "bus")) -> Path:
-    """A folder of pictures for each class."""
+    """Make class folders."""
     for number in range(n):
         picture(folder / names[number % len(names)] / f"{number:03}.jpg", scene(number), number)
     return folder
 
 
 def large(folder: Path, n: int, side: int = 500) -> Path:
-    """`n` names of one picture that takes its time to decode, in a class of their own."""
+    """Make a class folder with `n` hard links to one picture that is slow to decode."""
     first = folder / "noise" / "0000.jpg"
     first.parent.mkdir(parents=True)
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""The one table from exceptions to exit codes."""
+"""The table from exceptions to exit codes."""
 
 import errno
 import subprocess

@@ -1,4 +1,4 @@
-"""The documentation says what is so."""
+"""Check the documentation against the code."""
 
 import re
 import runpy

@@ -1,4 +1,4 @@
-"""A CLIP model small enough for tests, in the layout that open_clip saves."""
+"""A tiny CLIP model for tests, in the layout that open_clip saves."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 
 def tiny_config(*, quick_gelu: bool = True, width: int = 16, context_length: int = 77) -> dict[str, Any]:
-    """An architecture in open_clip's words, with CLIP's own vocabulary and vectors of `width`."""
+    """Return an open_clip architecture with CLIP's own vocabulary and vectors of `width` numbers."""
     return {
         "embed_dim": width,
         "quick_gelu": quick_gelu,
@@ -24,7 +24,7 @@ def save_tiny_clip(
 ) -> Path:
     """Save a CLIP model of about 3 MB with random weights, and return `folder`.
 
-    The weights are larger than open_clip's initial ones, so that which activation is used makes a difference.
+    The weights are larger than open_clip's initial ones, so that the choice of activation changes the vectors.
     """
     config = tiny_config(quick_gelu=quick_gelu, width=width, context_length=context_length)
     with torch.random.fork_rng(devices=[]):
