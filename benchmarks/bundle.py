@@ -27,12 +27,12 @@ def scores_section(scored: dict, protocol: dict) -> str:
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in known.items())
     source = protocol["dataset"].rsplit("/", 1)[-1]
     facts = (
-        f"{protocol['real_images']:,} {protocol['split']} pictures of {source}, as many samples with their labels or "
-        f"captions, seed {protocol['seed']}, temperature {protocol['temperature']}; "
-        f"reconstructions: {protocol['reconstruction']}."
+        f"The scores are measured on {protocol['real_images']:,} `{protocol['split']}` pictures of {source}, and one "
+        f"sample for the label or caption of each, with seed {protocol['seed']} and temperature "
+        f"{protocol['temperature']}. Reconstructions: {protocol['reconstruction']}."
     )
     table = f"| metric | value |\n| --- | --- |\n{rows}"
-    licence = "The weights come under the MIT licence, as far as that of the data allows."
+    licence = "The weights are released under the MIT licence, subject to the licence of the data."
     return f"## Scores\n\n{table}\n\n{facts}\n\n{licence}\n"
 
 
