@@ -10,7 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
-from cvae_cli.data import coco, folder
+from cvae_cli.data.coco import Coco
+from cvae_cli.data.folder import Folder
 from cvae_cli.data.listing import Listing
 
 
@@ -36,10 +37,9 @@ def main() -> None:
     parser.add_argument("--coco", type=Path)
     options = parser.parse_args()
     for split in ("train", "val"):
-        listings = [folder.listing(folder.full_name(f"folder:{path}"), split) for path in options.folder]
+        listings = [Folder(f"folder:{path}").list_pictures(split) for path in options.folder]
         if options.coco:
-            nothing = {"report": lambda *_: None, "steps": lambda *_: None, "notice": print}
-            listings.append(coco.listing(split, data_dir=options.coco, **nothing))
+            listings.append(Coco("coco").list_pictures(split, data_dir=options.coco))
         print(f"{split}: {gather(listings, options.out / split):,} pictures")
 
 

@@ -26,7 +26,7 @@ from torchvision import transforms
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import Labels
-from cvae_cli.data.folder import listing
+from cvae_cli.data.folder import Folder
 
 WIDTH = 256  # dimensions of a caption's vector
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -67,7 +67,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         os.environ["CVAE_HOME"] = home
-        files = Files([Path(options.data_dir, file) for file in listing(name, "train").files], options.size)
+        listing = Folder(name).list_pictures("train")
+        files = Files([listing.root / file for file in listing.files], options.size)
         for path in files.paths:
             path.read_bytes()  # warm the file cache, so that neither waits for the disk
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Pictures prepared once: what is kept, and what becomes of it when processes are killed, disks full, files damaged."""
+"""The cache of prepared pictures, also after killed processes, full disks and damaged files."""
 
 import errno
 import hashlib
@@ -24,11 +24,11 @@ from cvae_cli.config.model import ImageShape
 from cvae_cli.data import cache, decode
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.data.folder import listing
+from cvae_cli.data.folder import Folder
 from cvae_cli.errors import CorruptError, CvaeError, UsageError
 from cvae_cli.events import Event, Progress
 
-# Loads a data set as any script may: with no main guard.
+# Loads a data set as a user's script may do, without a main guard.
 LOAD = """
 import hashlib, json, sys
 from cvae_cli import load_dataset
@@ -53,7 +53,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 class Heard(Listener):
-    """What a load told."""
+    """A callback that records the events of the last load."""
 
     def load(self, folder: Path, size: int = 8) -> Dataset:
         self.__init__()  # type: ignore[misc]
@@ -61,7 +61,7 @@ class Heard(Listener):
 
 
 def kept(home: Path) -> list[str]:
-    """What lies among the prepared pictures, but for locks."""
+    """Return the files among the prepared pictures, without locks."""
     return sorted(each.name for each in (home / "prepared").iterdir() if each.suffix != ".lock")
 
 
@@ -76,7 +76,7 @@ def start(folder: Path, size: int, **options: Any) -> subprocess.Popen[str]:
 
 
 def told(process: subprocess.Popen[str]) -> tuple[str, list[str], list[list[int]]]:
-    """The digest of the pixels, the notices and the steps."""
+    """Return the digest of the pixels, the notices and the progress."""
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
     digest, notices, steps = json.loads(stdout)
@@ -84,7 +84,7 @@ def told(process: subprocess.Popen[str]) -> tuple[str, list[str], list[list[int]
 
 
 def expected(folder: Path, files: list[str], size: int, times: int = 1) -> str:
-    """The digest of what one process makes of the pictures, so many times."""
+    """Return the digest of the pixels that one process prepares, repeated `times` times."""
     pixels, broken = decode.decode(str(folder), files, size)
     assert not broken
     return hashlib.sha256(pixels * times).hexdigest()
@@ -106,7 +106,7 @@ def test_pictures_are_prepared_once(pictures: Path, home: Path) -> None:
     assert data.pixels.shape == (5, 8, 8, 3)
     assert not data.pixels.flags.writeable
     assert isinstance(data.pixels.base, np.memmap)
-    assert data.cache == cache.prepared_dir(listing(f"folder:{pictures}", "test"), 8)
+    assert data.cache == cache.prepared_dir(Folder(f"folder:{pictures}").list_pictures("test"), 8)
     assert data.cache is not None
     assert data.cache.parent == home / "prepared"
     assert sorted(each.name for each in data.cache.iterdir()) == ["index.json", "pixels.bin"]
@@ -154,7 +154,7 @@ def test_drafts_of_large_jpegs_look_the_same(tmp_path: Path) -> None:
 
 def test_a_few_broken_pictures_are_named_and_left_out(pictures: Path) -> None:
     folder = captioned(pictures / "test", 100)
-    for number in range(200, 504):  # several processes
+    for number in range(200, 504):  # enough for several processes
         os.link(folder / "07.png", folder / f"x{number}.png")
         (folder / f"x{number}.txt").write_text("more")
     for name in ("03", "50", "51", "99"):
@@ -205,7 +205,7 @@ def test_damaged_caches_are_made_anew(pictures: Path, damage: str) -> None:
             index.write_text("[1]")
     assert (heard.load(pictures).images == first).all()
     (notice,) = heard.notices
-    assert "damaged, and made anew" in notice
+    assert "damaged, and are prepared again" in notice
     heard.load(pictures)
     assert heard.notices == []
 
@@ -262,7 +262,7 @@ def children(pid: int) -> list[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         if fields[1] == str(pid):
             found.append(int(stat.parent.name))
@@ -348,14 +348,14 @@ def test_a_cache_that_cannot_be_written(pictures: Path, home: Path, monkeypatch:
     home.unlink()
     home.mkdir()
     home.chmod(0o500)
-    if not os.access(home, os.W_OK):  # a superuser may write anywhere
+    if not os.access(home, os.W_OK):  # not for root, who may write anywhere
         with pytest.raises(UsageError, match="permission denied"):
             Heard().load(pictures)
     home.chmod(0o700)
     first = Heard().load(pictures)
     for path in (first.cache, home / "prepared"):
         assert path is not None
-        path.chmod(0o500)  # what is there can be read all the same
+        path.chmod(0o500)  # prepared pictures can still be read
     assert len(Heard().load(pictures)) == 2
     (home / "prepared").chmod(0o700)
 

@@ -1,4 +1,4 @@
-"""COCO's captions: from a copy, and fetched from a server on this machine that has small archives like COCO's."""
+"""COCO captions, from an existing copy and from a local server with small archives of the same layout."""
 
 import errno
 import hashlib
@@ -28,6 +28,7 @@ from cvae_cli.data.catalog import evaluation_split, load_dataset
 from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import CorruptError, MissingError, UsageError
+from cvae_cli.events import Event, Progress
 
 IDS = [139, 285, 632]
 BRING = """
@@ -45,13 +46,13 @@ print(json.dumps([len(data), [str(event) for event in events if hasattr(event, "
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where COCO is fetched to."""
+    """The folder that COCO is downloaded to."""
     monkeypatch.setenv("CVAE_HOME", str(tmp_path / "home"))
     return tmp_path / "home" / "datasets" / "coco"
 
 
 def content(split: str) -> dict[str, Any]:
-    """Three pictures, listed backwards: two with two captions, one with one that is padded."""
+    """Three pictures in reverse order: two with two captions, one with one. Captions have spaces around them."""
     annotations = [
         {"id": number, "image_id": image, "caption": f" {split} {image} {number}\n"}
         for number, image in enumerate([632, 139, 285, 139, 632])
@@ -62,10 +63,10 @@ def content(split: str) -> dict[str, Any]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy in the published layout."""
+    """Make a copy in the published layout."""
     folder = tmp_path / "copy"
     (folder / "annotations").mkdir(parents=True)
-    for split in coco.SPLITS:
+    for split in coco.Coco.splits:
         (folder / "annotations" / f"captions_{split}2017.json").write_text(json.dumps(content(split)))
         for image in IDS:
             save(folder / f"{split}2017" / f"{image:012}.jpg", colour=(image // 4, 0, 0))
@@ -73,7 +74,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def rewrite(copy: Path, change: dict[str, Any]) -> Path:
-    """Other entries in the validation captions."""
+    """Replace entries in the file of validation captions."""
     path = copy / "annotations" / "captions_val2017.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     return copy
@@ -186,7 +187,7 @@ def jpeg(red: int) -> bytes:
 
 
 def archives() -> dict[str, bytes]:
-    """What COCO has, on a small scale."""
+    """The content of COCO on a small scale."""
     made = {
         "annotations": archive_of(
             {
@@ -196,7 +197,7 @@ def archives() -> dict[str, bytes]:
             }
         )
     }
-    for split in coco.SPLITS:
+    for split in coco.Coco.splits:
         folder = f"{split}2017"
         made[folder] = archive_of(
             {f"{folder}/": b""} | {f"{folder}/{image:012}.jpg": jpeg(image // 4) for image in IDS}
@@ -205,7 +206,7 @@ def archives() -> dict[str, bytes]:
 
 
 class Server:
-    """Serves archives in COCO's place."""
+    """Serves archives in place of COCO's server."""
 
     def __init__(self, loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loopback = loopback
@@ -216,7 +217,7 @@ class Server:
             self.serve(name, body)
 
     def serve(self, name: str, body: bytes) -> Page:
-        """Put an archive in its place, as one of the right size and digest."""
+        """Serve an archive, and register its size and digest."""
         archive = coco._ARCHIVES[name]
         page = Page(body=body)
         self.loopback.serve(f"/{archive.url}", page)
@@ -246,7 +247,7 @@ def test_a_split_is_fetched_once_and_alone(server: Server, home: Path) -> None:
     assert captions(data)[1] == ["val 285 2"]
     assert data.images[:, 4, 4, 0].tolist() == pytest.approx([image // 4 for image in IDS], abs=2)
     assert server.asked() == ["/annotations/annotations_trainval2017.zip", "/zips/val2017.zip"]
-    assert kept(home) == ["annotations", "val2017"]  # the archives are gone
+    assert kept(home) == ["annotations", "val2017"]  # the archives are deleted
     assert sorted(path.name for path in (home / "annotations").iterdir()) == [
         "captions_train2017.json",
         "captions_val2017.json",
@@ -267,16 +268,12 @@ def test_a_broken_connection_is_resumed(server: Server) -> None:
 
 
 def test_progress_is_told(server: Server) -> None:
-    bytes_: list[int] = []
-    steps: list[tuple[str, int, int]] = []
-    load_dataset(
-        "coco",
-        "val",
-        size=8,
-        report=lambda here, total: bytes_.append(here),
-        steps=lambda what, here, total: steps.append((what, here, total)),
-    )
-    assert len(archives()["val2017"]) in bytes_
+    events: list[Event] = []
+    load_dataset("coco", "val", size=8, callback=events.append)
+    progress = [event for event in events if isinstance(event, Progress)]
+    downloaded = [event.done for event in progress if event.unit == "B"]
+    steps = [(event.task, event.done, event.total) for event in progress if event.unit != "B"]
+    assert len(archives()["val2017"]) in downloaded
     assert ("unpacking val2017.zip", 3, 3) in steps
     assert steps[-1] == ("preparing coco", 3, 3)
 
@@ -318,7 +315,7 @@ def test_an_archive_with_another_digest_is_refused(server: Server, home: Path) -
 
 
 def spoiled(body: bytes) -> bytes:
-    """A zip one of whose pictures is not what its checksum says."""
+    """Return a zip in which one picture does not match its checksum."""
     middle = body.index(b"val2017/000000000285.jpg") + 60
     return body[:middle] + bytes(200) + body[middle + 200 :]
 
@@ -359,7 +356,7 @@ def test_hostile_archives_write_nowhere_else(server: Server, home: Path, tmp_pat
 def test_an_archive_that_was_not_unpacked_is_not_fetched_again(server: Server, home: Path) -> None:
     home.mkdir(parents=True)
     (home / "val2017.zip").write_bytes(archives()["val2017"])
-    (home / "val2017.part").mkdir()  # of a process that was killed
+    (home / "val2017.part").mkdir()  # left by a killed process
     (home / "val2017.part" / "000000000007.jpg").write_bytes(b"half")
     assert len(load(None)) == 3
     assert server.asked() == ["/annotations/annotations_trainval2017.zip"]

@@ -1,4 +1,4 @@
-"""Folders of pictures in the three layouts, with what goes wrong in them."""
+"""Folders of pictures in the three layouts, and their errors."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from small import captioned, save
 from cvae_cli.data.catalog import check_name, evaluation_split, full_name, load_dataset, names
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.data.folder import listing, splits
+from cvae_cli.data.folder import Folder
 from cvae_cli.data.listing import Listing
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError
 
@@ -37,11 +37,11 @@ def entry(name: str, text: object = "a caption") -> dict[str, object]:
 
 
 def read(folder: Path, split: str = "test") -> Listing:
-    return listing(f"folder:{folder}", split)
+    return Folder(f"folder:{folder}").list_pictures(split)
 
 
 def captions(found: Listing | Dataset) -> list[list[str]]:
-    """All captions of each picture."""
+    """Return all captions of each picture."""
     conditions = found.conditions
     assert isinstance(conditions, Captions)
     return [
@@ -159,7 +159,7 @@ def test_all_names_of_the_validation_split_mean_the_same(pictures: Path, name: s
     captioned(pictures / "train", 2)
     captioned(pictures / name, 3)
     named = f"folder:{pictures}"
-    assert splits(named) == ("train", "val")
+    assert Folder(named).find_splits() == ("train", "val")
     assert evaluation_split(named) == "val"
     for asked in ("val", "valid", "validation", "dev"):
         data = load_dataset(named, asked, size=8)
@@ -169,12 +169,12 @@ def test_all_names_of_the_validation_split_mean_the_same(pictures: Path, name: s
 def test_a_folder_without_splits_is_divided_by_names_alone(pictures: Path) -> None:
     captioned(pictures, 40)
     named = f"folder:{pictures}"
-    assert splits(named) == ("train", "test")
+    assert Folder(named).find_splits() == ("train", "test")
     assert evaluation_split(named) == "test"
     train, test = read(pictures, "train"), read(pictures, "test")
     assert (len(train.files), len(test.files)) == (36, 4)
     assert sorted(train.files + test.files) == [f"{number:02}.png" for number in range(40)]
-    assert test.files == ("02.png", "03.png", "06.png", "33.png")  # and always will be
+    assert test.files == ("02.png", "03.png", "06.png", "33.png")  # the split never changes
     assert captions(test) == [["shade 2"], ["shade 3"], ["shade 6"], ["shade 33"]]
     moved = pictures.rename(pictures.with_name("moved"))
     assert read(moved, "test").files == test.files
@@ -182,7 +182,7 @@ def test_a_folder_without_splits_is_divided_by_names_alone(pictures: Path) -> No
 
 def test_train_alone_is_divided_too(pictures: Path) -> None:
     captioned(pictures / "train", 3)
-    assert splits(f"folder:{pictures}") == ("train", "test")
+    assert Folder(f"folder:{pictures}").find_splits() == ("train", "test")
     assert [len(read(pictures, split).files) for split in ("train", "test")] == [2, 1]
 
 

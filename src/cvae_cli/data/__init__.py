@@ -1,1 +1,1 @@
-"""Data sets: pictures and their conditions, as arrays."""
+"""Data sets: pictures with a class or captions for each, as arrays. `catalog` lists them."""

@@ -1,34 +1,55 @@
-"""The data sets that can be asked for by name."""
+"""The data sets that can be loaded by name.
+
+Importing this module is cheap: the module of a source is imported when the source is looked up.
+"""
 
 import os
 from pathlib import Path
-from types import ModuleType
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
-from cvae_cli.config.model import ImageShape
-from cvae_cli.data import cache, cifar, coco, folder, mnist
-from cvae_cli.data.conditions import Labels
-from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError, did_you_mean
-from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.events import Callback, ignore
 
-DEFAULT_SIZE = 64
-"""Pixels a side of pictures that come in any size."""
-_SIZES = range(8, 1025)
+if TYPE_CHECKING:
+    from cvae_cli.config.model import ImageShape
+    from cvae_cli.data.dataset import Dataset
+    from cvae_cli.data.source import Source
+
+SOURCES = {
+    "fashion-mnist": "cvae_cli.data.mnist:Mnist",
+    "mnist": "cvae_cli.data.mnist:Mnist",
+    "kmnist": "cvae_cli.data.mnist:Mnist",
+    "cifar-10": "cvae_cli.data.cifar:Cifar10",
+    "coco": "cvae_cli.data.coco:Coco",
+    "folder:PATH": "cvae_cli.data.folder:Folder",
+}
+"""The class of each data set, as `module:class`. PATH stands for a path of the user's."""
 
 
 def names() -> list[str]:
-    """The data sets that can be asked for, as messages have them."""
-    return [*_fixed(), "coco", "folder:PATH"]
+    """Return the names of the data sets, as help texts and messages show them."""
+    return list(SOURCES)
 
 
-def full_name(name: str) -> str:
-    """A data set's name as it is recorded, which means the same from any folder."""
-    return folder.full_name(name) if name.startswith(folder.PREFIX) else name
+def all_sources() -> list["Source"]:
+    """Return a source for each of `names()`, for tables of their names, descriptions and splits."""
+    return [find_source(name) for name in SOURCES]
 
 
-def short_name(name: str) -> str:
-    """A data set's name for a line of text: of a folder only the last part of its path."""
-    return Path(name.removeprefix(folder.PREFIX)).resolve().name if name.startswith(folder.PREFIX) else name
+def find_source(name: str) -> "Source":
+    """Return the source of the data set `name`.
+
+    Raises:
+        UsageError: there is no such data set.
+    """
+    source = _find(name)
+    if source is not None:
+        return source
+    suggestion = did_you_mean(name, names())
+    if name and os.path.isdir(name):
+        suggestion = f' Did you mean "folder:{name}"?'
+    raise UsageError(f'no data set "{name}".{suggestion}', hint=f"data sets: {', '.join(names())}")
 
 
 def load_dataset(
@@ -39,106 +60,82 @@ def load_dataset(
     limit: int | None = None,
     data_dir: Path | None = None,
     callback: Callback = ignore,
-) -> Dataset:
-    """A split of the data set `name`, fetched into the cache when it is not there.
+) -> "Dataset":
+    """Load a split of the data set `name`. Missing files are downloaded into the cache.
 
     Args:
         name: one of `names()`.
-        split: `train`, or `val` (`validation` means the same) or `test` where there is one.
-        size: pixels a side. Pictures of any size are brought to 64 unless told otherwise, and kept so in the cache;
-            data sets of one size have that only.
-        limit: only the first so many pictures; no others are prepared.
-        data_dir: a folder with the data set's published files, instead of the cache; nothing is fetched into it.
-        report: told of the bytes as they arrive.
-        steps: told how far the pictures are prepared.
-        notice: told what is good to know, such as pictures that are left out.
+        split: `train`, or `val` (also `validation`) or `test` where the data set has one.
+        size: pixels a side. Picture files of any size are resized to it (64 when absent) and kept so in the cache;
+            data sets of one size accept only that.
+        limit: load only the first `limit` pictures; no others are prepared.
+        data_dir: a folder with the published files of the data set, to be used instead of the cache. Nothing is
+            downloaded into it.
+        callback: receives the progress of downloads and of the preparation, and notices such as pictures left out.
 
     Raises:
         UsageError: no such data set, split or size.
-        MissingError: a file is absent and cannot be fetched.
+        MissingError: a file is missing and cannot be downloaded.
         CorruptError: a file is damaged.
     """
-    check_name(name, split)
-    shape = shape_of(name, size)
-    split = folder.canonical_split(split)
-    if name in _fixed():
-        dataset: Dataset = _fixed()[name][0].load(name, split, data_dir=data_dir, callback=callback)
-        return dataset.limit(limit)
-    if name == "coco":
-        listing = coco.listing(split, data_dir=data_dir, callback=callback)
-    elif data_dir is not None:
-        raise UsageError("a folder's path is in its name", hint=f"without --data-dir: {full_name(name)}")
-    else:
-        listing = folder.listing(name, split)
-    for note in listing.notes:
-        callback(Notice(f"{name}: {note}"))
-    return cache.prepare(listing.limit(limit), shape.size, callback=callback)
+    from cvae_cli.data.source import canonical_split
+
+    source = find_source(name)
+    source.check_split(split)
+    size = source.image_shape(size).size
+    return source.load(canonical_split(split), size=size, limit=limit, data_dir=data_dir, callback=callback)
 
 
-def shape_of(name: str, size: int | None = None) -> ImageShape:
-    """What the pictures of a data set will be like, before any is opened.
+def full_name(name: str) -> str:
+    """Return the name of a data set as it is recorded: it means the same from any working directory."""
+    source = _find(name)
+    return source.full_name if source is not None else name
+
+
+def short_name(name: str) -> str:
+    """Return the name of a data set for a line of text: for a folder, the last part of its path."""
+    source = _find(name)
+    return source.short_name if source is not None else name
+
+
+def shape_of(name: str, size: int | None = None) -> "ImageShape":
+    """Return the shape of a data set's pictures, without opening any.
 
     Raises:
-        CvaeError: there is no such data set, or it cannot be had in that size.
+        CvaeError: there is no such data set, or it is not available in this size.
     """
-    _splits(name)
-    if name in _fixed():
-        _, shape = _fixed()[name]
-        if size not in {None, shape.size}:
-            raise UsageError(f"{name} has pictures of {shape.size}x{shape.size}", hint="leave the size out")
-        return shape
-    size = size or DEFAULT_SIZE
-    if size not in _SIZES:
-        raise UsageError(f"pictures of {size}x{size} pixels: from {_SIZES[0]} to {_SIZES[-1]} a side can be had")
-    return ImageShape(size=size, channels=3)
+    source = find_source(name)
+    source.find_splits()  # raises when the source cannot be used
+    return source.image_shape(size)
 
 
 def has_sizes(name: str) -> bool:
-    """Whether pictures of a data set can be had in several sizes."""
-    return name not in _fixed()
+    """Return whether the pictures of a data set are available in several sizes."""
+    return find_source(name).has_sizes
 
 
 def has_classes(name: str) -> bool:
-    """Whether the pictures of a data set come in classes, and not with captions.
+    """Return whether the pictures of a data set have classes. If not, they have captions.
 
     Raises:
-        CvaeError: there is no such data set, or a folder is not as one must be.
+        CvaeError: there is no such data set, or its folder cannot be used.
     """
     check_name(name, "train")
-    if name.startswith(folder.PREFIX):
-        return isinstance(folder.listing(name, "train").conditions, Labels)
-    return name in _fixed()
+    return find_source(name).has_classes()
 
 
 def check_name(name: str, split: str) -> None:
-    """Raise a CvaeError where there is no such data set or split."""
-    known = _splits(name)
-    if folder.canonical_split(split) not in known:
-        raise UsageError(
-            f'{name} has no split "{split}".{did_you_mean(split, known)}', hint=f"splits: {', '.join(known)}"
-        )
+    """Raise a CvaeError when there is no such data set or split."""
+    find_source(name).check_split(split)
 
 
 def evaluation_split(name: str) -> str:
-    """The split that a model is measured on unless told otherwise: `test`, or `val` where there is no `test`."""
-    return next((split for split in ("test", "val") if split in _splits(name)), "test")
+    """Return the split that models are evaluated on by default: `test`, or `val` where there is no `test`."""
+    splits = find_source(name).find_splits()
+    return next((split for split in ("test", "val") if split in splits), "test")
 
 
-def _splits(name: str) -> tuple[str, ...]:
-    if name in _fixed():
-        module, _ = _fixed()[name]
-        return tuple(module.SPLITS)
-    if name == "coco":
-        return coco.SPLITS
-    if name.startswith(folder.PREFIX):
-        return folder.splits(name)
-    suggestion = did_you_mean(name, names())
-    if name and os.path.isdir(name):
-        suggestion = f' Did you mean "{folder.PREFIX}{name}"?'
-    raise UsageError(f'no data set "{name}".{suggestion}', hint=f"data sets: {', '.join(names())}")
-
-
-def _fixed() -> dict[str, tuple[ModuleType, ImageShape]]:
-    """Which module reads which data set of one shape, and that shape: each has `SPLITS` and `load`."""
-    grey, coloured = ImageShape(size=28, channels=1), ImageShape(size=32, channels=3)
-    return {**dict.fromkeys(mnist.FAMILY, (mnist, grey)), "cifar-10": (cifar, coloured)}
+def _find(name: str) -> "Source | None":
+    prefix, colon, _ = name.partition(":")
+    target = SOURCES.get(f"{prefix}:PATH" if colon else name)
+    return resolve_name(target)(name) if target is not None else None

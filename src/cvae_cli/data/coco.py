@@ -2,23 +2,20 @@
 
 import json
 import os
-import re
-import shutil
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cvae_cli.data.cache import exclusive, require_space
 from cvae_cli.data.conditions import make_captions
-from cvae_cli.data.listing import Listing, absent, inside, left_out, one_line
+from cvae_cli.data.listing import Listing, check_file_name, clean_caption, note_left_out, note_missing
+from cvae_cli.data.published import unpack_zip
+from cvae_cli.data.source import ListingSource
 from cvae_cli.errors import CorruptError, MissingError
-from cvae_cli.events import Callback, Notice, Progress
+from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.paths import datasets_dir
 from cvae_cli.weights.download import Digest, download_file, is_offline
-
-SPLITS = ("train", "val")
 
 _BASE = "http://images.cocodataset.org"
 _LAYOUT = "--data-dir takes a folder with annotations/captions_val2017.json, val2017/*.jpg and the same for train"
@@ -26,13 +23,14 @@ _LAYOUT = "--data-dir takes a folder with annotations/captions_val2017.json, val
 
 @dataclass(frozen=True, kw_only=True)
 class _Archive:
-    """A published archive, and the folder that is made of it.
+    """A published archive, and the folder that it is unpacked to.
 
     Attributes:
-        url: behind `_BASE`.
-        size: bytes of the archive.
-        unpacked: bytes of what is kept of it, about.
-        members: what is kept, a pattern for the whole name; the last part becomes the file's name.
+        url: relative to `_BASE`.
+        size: of the archive, in bytes.
+        unpacked: approximate size of the unpacked files that are kept, in bytes.
+        sha256: of the archive.
+        members: a pattern for the full names of the members to keep.
     """
 
     url: str
@@ -42,8 +40,8 @@ class _Archive:
     members: str
 
 
-# COCO publishes no digests. On these agree, among others, torchvision's prototype data sets, and mirrors and projects
-# that state the MD5 of the same files.
+# COCO publishes no digests. These are the ones that torchvision's prototype data sets state. Mirrors and other projects
+# agree with them, some by the MD5 of the same files.
 _ARCHIVES = {
     "annotations": _Archive(
         url="annotations/annotations_trainval2017.zip",
@@ -69,145 +67,117 @@ _ARCHIVES = {
 }
 
 
-def listing(split: str, *, data_dir: Path | None, callback: Callback) -> Listing:
-    """A split, of a copy in the published layout, or fetched into the cache: of the pictures only that split's.
+class Coco(ListingSource):
+    """COCO's captions, in a copy of the published layout or downloaded into the cache, one split at a time."""
 
-    The archives are unpacked and then deleted.
+    description = "123,287 photographs with five captions each (MS-COCO 2017)"
+    splits = ("train", "val")
 
-    Args:
-        data_dir: the copy.
+    def has_classes(self) -> bool:
+        return False
 
-    Raises:
-        MissingError: a file is absent and cannot be fetched.
-        CorruptError: a file is damaged.
-        UsageError: the cache cannot be written, or has too little space.
-    """
-    home = data_dir.absolute() if data_dir is not None else datasets_dir() / "coco"
-    if data_dir is None:
-        _bring(["annotations", f"{split}2017"], home, callback)
-    return _read(home, split)
+    def list_pictures(self, split: str, *, data_dir: Path | None = None, callback: Callback = ignore) -> Listing:
+        if data_dir is not None:
+            return _read(data_dir.absolute(), split)
+        home = datasets_dir() / "coco"
+        _download(["annotations", f"{split}2017"], home, callback)
+        return _read(home, split)
 
 
-def _bring(wanted: list[str], home: Path, callback: Callback) -> None:
-    """Fetch and unpack what is not there."""
-    wanted = [what for what in wanted if not (home / what).is_dir()]
-    if not wanted:
+def _download(folders: Sequence[str], home: Path, callback: Callback) -> None:
+    """Download and unpack the archives of missing folders. Archives are deleted once they are unpacked."""
+    folders = [name for name in folders if not (home / name).is_dir()]
+    if not folders:
         return
-    archives = {what: home / _ARCHIVES[what].url.rpartition("/")[2] for what in wanted}
-    left = sum(_ARCHIVES[what].size - _arrived(path) for what, path in archives.items())
-    require_space(home, left + sum(_ARCHIVES[what].unpacked for what in wanted), "fetching and unpacking COCO")
-    if left and not is_offline():
-        callback(Notice(f"fetching {left / 1e6:,.0f} MB of COCO once, into {home}"))
-    for what, path in archives.items():
-        with exclusive(home / what, f"fetching COCO's {what}", callback):
-            if (home / what).is_dir():
+    paths = {name: home / _ARCHIVES[name].url.rpartition("/")[2] for name in folders}
+    remaining = sum(_ARCHIVES[name].size - _downloaded_bytes(path) for name, path in paths.items())
+    require_space(home, remaining + sum(_ARCHIVES[name].unpacked for name in folders), "fetching and unpacking COCO")
+    if remaining and not is_offline():
+        callback(Notice(f"fetching {remaining / 1e6:,.0f} MB of COCO once, into {home}"))
+    for name, path in paths.items():
+        with exclusive(home / name, f"fetching COCO's {name}", callback):
+            if (home / name).is_dir():  # another process has created it in the meantime
                 continue
-            archive = _ARCHIVES[what]
+            archive = _ARCHIVES[name]
             digest = Digest(algorithm="sha256", hexadecimal=archive.sha256)
             download_file(f"{_BASE}/{archive.url}", path, digest=digest, size=archive.size, callback=callback)
-            _unpack(path, home / what, archive.members, callback)
+            unpack_zip(path, home / name, archive.members, callback)
             path.unlink()
 
 
-def _arrived(path: Path) -> int:
-    """How much of a download is here, in bytes."""
+def _downloaded_bytes(path: Path) -> int:
+    """Return how many bytes of a download are already on the disk."""
     part = path.with_name(path.name + ".part")
     return next((each.stat().st_size for each in (path, part) if each.exists()), 0)
 
 
-def _unpack(path: Path, place: Path, members: str, callback: Callback) -> None:
-    """Make the folder `place` of the members whose names match; it is there when it is whole."""
-    draft = place.with_name(place.name + ".part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
-        with _reading(path), zipfile.ZipFile(path) as archive:
-            chosen = [each for each in archive.infolist() if re.fullmatch(members, each.filename)]
-        if not chosen:
-            raise CorruptError(f"{path.name} has nothing of what COCO's has")
-        with zipfile.ZipFile(path) as archive:
-            for number, member in enumerate(chosen, 1):
-                with _reading(path):
-                    content = archive.read(member)
-                (draft / member.filename.rpartition("/")[2]).write_bytes(content)
-                callback(Progress(f"unpacking {path.name}", number, len(chosen)))
-        os.replace(draft, place)
-    except CorruptError:
-        path.unlink()
-        raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-class _reading:
-    """What a damaged archive raises, as a CorruptError; it may be anything, as an archive's numbers are trusted."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, MemoryError):
-            raise CorruptError(f"{self._path} is damaged and was removed ({error})", hint="try again") from error
-
-
 def _read(home: Path, split: str) -> Listing:
+    """List the pictures of a split that have captions, in the order of their ids."""
     path, folder = home / "annotations" / f"captions_{split}2017.json", home / f"{split}2017"
     for each in (path, folder):
         if not each.exists():
             raise MissingError(f"{home} has no {each.relative_to(home).as_posix()}", hint=_LAYOUT)
-    names, captions, strangers = _captions(path)
-    present = set(os.listdir(folder))
-    gone = sorted(name for name in names.values() if name not in present)
-    notes = absent(gone, len(names), path)
-    silent = sorted(names[image] for image in names if not captions[image])
-    notes += left_out(silent, "picture without a caption", "pictures without a caption")
-    notes += left_out(strangers, "caption of an unknown picture", "captions of unknown pictures")
-    kept = [image for image in sorted(names) if captions[image] and names[image] in present]
-    if not kept:
+    names, captions, strays = _read_captions(path)
+    existing = set(os.listdir(folder))
+    notes = note_missing(sorted(name for name in names.values() if name not in existing), len(names), path)
+    uncaptioned = sorted(names[image] for image in names if not captions[image])
+    notes += note_left_out(uncaptioned, "picture without a caption", "pictures without a caption")
+    notes += note_left_out(strays, "caption of an unknown picture", "captions of unknown pictures")
+    images = [image for image in sorted(names) if captions[image] and names[image] in existing]
+    if not images:
         raise CorruptError(f"{path} has no captions of pictures")
     return Listing(
         name="coco",
         split=split,
         root=home,
-        files=tuple(f"{folder.name}/{names[image]}" for image in kept),
-        conditions=make_captions([captions[image] for image in kept]),
+        files=tuple(f"{folder.name}/{names[image]}" for image in images),
+        conditions=make_captions([captions[image] for image in images]),
         licence="captions CC BY 4.0; each picture under its own Flickr licence",
         notes=notes,
     )
 
 
-def _captions(path: Path) -> tuple[dict[int, str], dict[int, list[str]], list[str]]:
-    """The name and the captions of each picture by its id, and the captions of pictures that are not listed."""
+def _read_captions(path: Path) -> tuple[dict[int, str], dict[int, list[str]], list[str]]:
+    """Read an annotations file.
+
+    Returns:
+        the file name of each picture by its id, the captions of each picture by its id, and the captions whose picture
+        is not listed, in quotes.
+    """
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not JSON ({error})") from error
     names = {
-        image: inside(name, str(path))
-        for image, name in _pairs(path, content, "images", ("id", int), ("file_name", str))
+        image: check_file_name(name, str(path))
+        for image, name in _entries(path, content, "images", ("id", int), ("file_name", str))
     }
     captions: dict[int, list[str]] = {image: [] for image in names}
-    strangers = []
-    for image, text in _pairs(path, content, "annotations", ("image_id", int), ("caption", str)):
-        caption = one_line(text)
+    strays = []
+    for image, text in _entries(path, content, "annotations", ("image_id", int), ("caption", str)):
+        caption = clean_caption(text)
         if image not in captions:
-            strangers.append(f'"{caption}"')
+            strays.append(f'"{caption}"')
         elif caption:
             captions[image].append(caption)
-    return names, captions, strangers
+    return names, captions, strays
 
 
-def _pairs(path: Path, content: Any, kind: str, *fields: tuple[str, type]) -> Iterator[tuple[Any, ...]]:
-    """Some fields of every entry of a kind, which must be there and of their type."""
+def _entries(path: Path, content: Any, kind: str, *fields: tuple[str, type]) -> Iterator[tuple[Any, ...]]:
+    """Yield the given fields of each entry of a kind.
+
+    Args:
+        fields: the name and the type of each.
+
+    Raises:
+        CorruptError: a field is missing or has another type.
+    """
     entries = content.get(kind) if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise CorruptError(f'{path} is not as COCO publishes it: it has no list of "{kind}"')
     for number, entry in enumerate(entries):
         values = tuple(entry.get(field) if isinstance(entry, dict) else None for field, _ in fields)
-        for (field, kind_of), value in zip(fields, values, strict=True):
-            if not isinstance(value, kind_of):
+        for (field, expected_type), value in zip(fields, values, strict=True):
+            if not isinstance(value, expected_type):
                 raise CorruptError(f'{path} is not as COCO publishes it: {kind}[{number}] has no "{field}"')
         yield values

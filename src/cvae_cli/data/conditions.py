@@ -1,5 +1,6 @@
-"""What stands beside each picture of a data set: a class, or captions."""
+"""What is known of each picture of a data set: a class, or captions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,11 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labels:
-    """A class for each picture.
+    """A class for each of `n` pictures.
 
     Attributes:
-        indices: int64 `(n,)`.
-        classes: what the indices mean.
+        indices: the class of each picture, int64 `(n,)`.
+        classes: the classes that the indices refer to.
     """
 
     indices: NDArray[np.int64]
@@ -27,18 +28,19 @@ class Labels:
         return len(self.indices)
 
     def take(self, rows: Rows) -> "Labels":
+        """Return the labels of the pictures at `rows`."""
         return replace(self, indices=self.indices[rows])
 
-    def values(self, rows: Rows, chance: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
-        """The conditions of the pictures at `rows`, `(b,)`."""
+    def values(self, rows: Rows, uniform: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
+        """Return the class indices of the pictures at `rows`, `(b,)`; `uniform` is not used."""
         return self.indices[rows]
 
     def text(self, row: int) -> str:
-        """What the picture at `row` shows, in words."""
+        """Return the name of the class of the picture at `row`."""
         return self.classes[self.indices[row]].name
 
     def captions(self) -> "Captions":
-        """Each class's name and words as the captions of its pictures, the name first."""
+        """Return captions made of classes: for each picture the name of its class, then the words that mean it."""
         words = [tuple(dict.fromkeys((each.name, *each.words))) for each in self.classes]
         ends = np.cumsum([0, *map(len, words)])
         return Captions(
@@ -50,14 +52,14 @@ class Labels:
 
 @dataclass(frozen=True)
 class Captions:
-    """One or more captions for each picture, and once a text encoder has seen them, a vector for each caption.
+    """One or more captions for each of `n` pictures and, once they are encoded, a vector for each caption.
 
     Attributes:
-        sentences: every caption, `m` of them.
-        first: where the captions of each picture begin, int64 `(n,)`.
-        count: how many it has, int64 `(n,)`, at least 1.
-        vectors: float16 `(m, d)`, in memory or mapped from a file; absent until they are encoded.
-        encoder: which encoder they come from.
+        sentences: all `m` captions, picture by picture.
+        first: the position of the first caption of each picture in `sentences`, int64 `(n,)`.
+        count: the number of captions of each picture, int64 `(n,)`, at least 1.
+        vectors: float16 `(m, d)`, in memory or mapped from a file; absent until the captions are encoded.
+        encoder: the text encoder that computed the vectors.
     """
 
     sentences: tuple[str, ...]
@@ -70,33 +72,35 @@ class Captions:
         return len(self.first)
 
     def take(self, rows: Rows) -> "Captions":
+        """Return the captions of the pictures at `rows`. `sentences` and `vectors` are shared, not copied."""
         return replace(self, first=self.first[rows], count=self.count[rows])
 
     def compact(self) -> "Captions":
-        """Without the captions of other pictures, and not encoded."""
+        """Return the captions without sentences of other pictures, and without vectors."""
         ends = self.first + self.count
         return make_captions([list(self.sentences[a:b]) for a, b in zip(self.first, ends, strict=True)])
 
-    def values(self, rows: Rows, chance: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
-        """The vector of one caption for each of the pictures at `rows`, `(b, d)`.
+    def values(self, rows: Rows, uniform: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
+        """Return the vector of one caption of each of the pictures at `rows`, `(b, d)`.
 
         Args:
-            chance: numbers in [0, 1) that say which caption, `(b,)`; the first when absent.
+            uniform: random numbers in [0, 1) that choose among the captions of each picture, `(b,)`. When absent, the
+                first caption is taken.
         """
         if self.vectors is None:
-            raise ValueError("captions must be encoded before a model can see them")
+            raise ValueError("captions must be encoded before a model can use them")
         chosen = self.first[rows]
-        if chance is not None:
-            chosen = chosen + (chance * self.count[rows]).astype(np.int64)
+        if uniform is not None:
+            chosen = chosen + (uniform * self.count[rows]).astype(np.int64)
         return self.vectors[chosen].astype(np.float32)
 
     def text(self, row: int) -> str:
-        """What the picture at `row` shows: its first caption."""
+        """Return the first caption of the picture at `row`."""
         return self.sentences[self.first[row]]
 
 
 def make_captions(texts: list[list[str]], **others: Any) -> Captions:
-    """The captions of pictures, a list for each."""
+    """Return the captions of pictures, given a list of captions for each."""
     counts = np.array([len(each) for each in texts], np.int64)
     return Captions(
         sentences=tuple(caption for each in texts for caption in each),
@@ -104,3 +108,8 @@ def make_captions(texts: list[list[str]], **others: Any) -> Captions:
         count=counts,
         **others,
     )
+
+
+def make_classes(words: Mapping[str, str]) -> tuple[LabelClass, ...]:
+    """Return classes, given the words that mean each: `{"cat": "cat, kitten"}`."""
+    return tuple(LabelClass(name=name, words=tuple(each.split(", "))) for name, each in words.items())

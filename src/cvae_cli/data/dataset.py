@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the program."""
+"""What a data set is: pictures as an array, and a class or captions for each."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +13,16 @@ from cvae_cli.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One split of a data set: pictures, and a class or captions for each.
+    """One split of a data set, with `n` pictures.
 
     Attributes:
-        pixels: uint8 `(m, h, w, c)`, in memory or mapped from a file, which may have more pictures than the data set.
-        rows: which of them are the data set's, int64 `(n,)`.
-        conditions: what is known of each picture, `n` of them.
-        licence: under which the pictures come.
-        cache: the folder of the prepared pictures, where what is computed of them may be kept, too.
+        name: of the data set, as it is recorded (see `Source.full_name`).
+        split: which split it is.
+        pixels: uint8 `(m, h, w, c)`, in memory or mapped from a file. It may contain more pictures than the data set.
+        rows: the positions of the data set's pictures in `pixels`, int64 `(n,)`.
+        conditions: the class or the captions of each of the `n` pictures.
+        licence: of the pictures.
+        cache: the folder of the prepared pictures, which may also keep what is computed from them.
     """
 
     name: str
@@ -36,28 +38,36 @@ class Dataset:
 
     @property
     def images(self) -> NDArray[np.uint8]:
-        """All pictures in memory, uint8 `(n, h, w, c)`."""
+        """All pictures, read into memory, uint8 `(n, h, w, c)`."""
         return self.pixels[self.rows]
 
     @property
     def image_shape(self) -> ImageShape:
+        """The shape of each picture."""
         _, size, _, channels = self.pixels.shape
         return ImageShape(size=size, channels=channels)
 
     def take(self, indices: NDArray[np.int64]) -> "Dataset":
-        """The pictures at `indices`, in that order; nothing is copied."""
+        """Return the pictures at `indices`, in that order, without copying pixels."""
         return replace(self, rows=self.rows[indices], conditions=self.conditions.take(indices))
 
     def limit(self, n: int | None) -> "Dataset":
-        """The first `n` pictures, or all of them."""
+        """Return the first `n` pictures, or all when there are fewer or `n` is absent."""
         return self if n is None or n >= len(self) else self.take(np.arange(n))
 
     def sample(self, n: int, seed: int) -> "Dataset":
-        """`n` pictures drawn by `seed`, or all of them."""
+        """Return `n` random pictures, or all when there are fewer. The seed determines which."""
         return self.take(np.random.default_rng(seed).permutation(len(self))[:n]) if n < len(self) else self
 
     def divide(self, n: int, seed: int) -> tuple["Dataset", "Dataset"]:
-        """Two parts: the data set without `n` pictures drawn by `seed`, and those `n` (at most a tenth of all)."""
+        """Hold out `n` random pictures, but at most a tenth of all. The seed determines which.
+
+        Returns:
+            the remaining pictures and those held out.
+
+        Raises:
+            UsageError: no pictures would remain.
+        """
         n = min(n, max(1, len(self) // 10))
         if n >= len(self):
             raise UsageError(f"{self.name} has too few pictures to learn from: {len(self)}")
@@ -68,7 +78,7 @@ class Dataset:
 def dataset_from_pixels(
     name: str, split: str, pixels: NDArray[np.uint8], conditions: Labels | Captions, licence: str
 ) -> Dataset:
-    """The data set of every picture of `pixels`."""
+    """Return a data set with all pictures of `pixels`, uint8 `(n, h, w, c)`."""
     return Dataset(
         name=name, split=split, pixels=pixels, rows=np.arange(len(pixels)), conditions=conditions, licence=licence
     )

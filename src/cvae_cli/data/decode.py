@@ -1,8 +1,10 @@
-"""Pictures from files to bytes, by several processes.
+"""Decode picture files to bytes, in several processes.
 
-The processes are started by hand rather than by `multiprocessing`, which runs the user's script again in each of them:
-a script without a main guard, or a notebook, can load a data set like any other. They live as long as the pipe they
-take orders from, so they go when this process does, however it ends.
+The processes are started with `subprocess`, not `multiprocessing`, which would run the user's script again in each of
+them. So a script without a main guard, or a notebook, can load a data set. Each process reads its requests from a pipe
+and ends when the pipe is closed, so it ends with this process, however this process ends.
+
+This module imports neither torch nor pydantic, so that the processes start quickly.
 """
 
 import contextlib
@@ -22,21 +24,21 @@ from cvae_cli.errors import CvaeError
 from cvae_cli.pictures.opening import open_picture
 
 Chunk = tuple[bytes, dict[str, str]]
-"""The pixels of some pictures, one after another, and why some of these are black: they cannot be read."""
+"""The pixels of some pictures, one after another, and the errors of those that cannot be read, which are black."""
 
-_FEW = 300  # pictures that are decoded sooner than processes are started
-_MOST_BYTES = 1 << 25  # of a chunk's pixels
-_MOST_PICTURES = 128  # in a chunk
+_MIN_PICTURES = 300  # fewer pictures are decoded faster without starting processes
+_CHUNK_BYTES = 1 << 25  # of pixels, at most
+_CHUNK_PICTURES = 128  # at most
 _START = "import sys; sys.path.append(sys.argv[1]); from cvae_cli.data.decode import serve; serve()"
 
 
 def chunk_length(size: int) -> int:
-    """How many pictures of `size` pixels a side are decoded at a time."""
-    return max(1, min(_MOST_PICTURES, _MOST_BYTES // (3 * size * size)))
+    """Return how many pictures of `size` pixels a side are decoded at a time."""
+    return max(1, min(_CHUNK_PICTURES, _CHUNK_BYTES // (3 * size * size)))
 
 
 def decode(root: str, files: Sequence[str], size: int) -> Chunk:
-    """Pictures as RGB of `size` x `size`: the short side brought to it, the middle kept."""
+    """Decode pictures to RGB, `size` x `size`: scaled by their short side, and cropped to the centre."""
     rows = []
     broken = {}
     for file in files:
@@ -50,14 +52,14 @@ def decode(root: str, files: Sequence[str], size: int) -> Chunk:
 
 
 def decode_all(root: Path, files: Sequence[str], size: int) -> Generator[Chunk, None, None]:
-    """All pictures in order, in chunks of `chunk_length(size)`.
+    """Decode all pictures in order, in chunks of `chunk_length(size)`.
 
     Raises:
-        CvaeError: a process has ended that should not.
+        CvaeError: a decoding process has ended unexpectedly.
     """
     length = chunk_length(size)
     chunks = [files[start : start + length] for start in range(0, len(files), length)]
-    if len(files) < _FEW or not sys.executable:
+    if len(files) < _MIN_PICTURES or not sys.executable:
         for chunk in chunks:
             yield decode(str(root), chunk, size)
         return
@@ -65,15 +67,15 @@ def decode_all(root: Path, files: Sequence[str], size: int) -> Generator[Chunk, 
         ahead: deque[Future[Chunk]] = deque()
         for chunk in chunks:
             ahead.append(decoders.submit(str(root), chunk, size))
-            if len(ahead) > 2 * decoders.n:  # enough to do for all, and no more in memory
+            if len(ahead) > 2 * decoders.n:  # keeps all processes busy and bounds the memory
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
 
 
 def serve() -> None:
-    """What a decoding process does: a line of JSON in; a line of JSON and the pixels out; until there is no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gives the orders
+    """Run a decoding process: answer each request, a line of JSON, with a line of JSON and the pixels."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the process that sends the requests
     try:
         for line in sys.stdin.buffer:
             pixels, broken = decode(*json.loads(line))
@@ -81,11 +83,11 @@ def serve() -> None:
             sys.stdout.buffer.write(pixels)
             sys.stdout.buffer.flush()
     except BrokenPipeError:
-        os._exit(0)  # nobody is there to tell
+        os._exit(0)  # the process that sent the request has ended
 
 
 class _Decoders:
-    """`n` processes, and a thread for each that waits for its answers."""
+    """A pool of `n` decoding processes, with a thread for each that waits for its answers."""
 
     def __init__(self, n: int) -> None:
         self.n = n
@@ -101,10 +103,11 @@ class _Decoders:
     def __exit__(self, *exception: Any) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
         for process in self._processes:
-            process.end()  # a thread that still waits for its answer wakes up
+            process.end()  # a thread that still waits for an answer gets an error and ends
         self._threads.shutdown()
 
     def submit(self, root: str, files: Sequence[str], size: int) -> "Future[Chunk]":
+        """Decode pictures in the next idle process (see `decode`)."""
         return self._threads.submit(self._decode, root, files, size)
 
     def _decode(self, root: str, files: Sequence[str], size: int) -> Chunk:
@@ -116,7 +119,7 @@ class _Decoders:
 
 
 class _Decoder:
-    """A process that decodes."""
+    """One decoding process."""
 
     def __init__(self) -> None:
         package = Path(__file__).parents[2]
@@ -124,16 +127,17 @@ class _Decoder:
             [sys.executable, "-P", "-c", _START, str(package)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # where Pillow's libraries complain of each damaged file
+            stderr=subprocess.DEVNULL,  # Pillow's libraries print warnings about damaged files
         )
 
     def decode(self, root: str, files: Sequence[str], size: int) -> Chunk:
-        orders, answers = self._process.stdin, self._process.stdout
-        assert orders is not None
+        """Send a request and wait for the answer."""
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None
         assert answers is not None
         try:
-            orders.write(json.dumps([root, list(files), size]).encode() + b"\n")
-            orders.flush()
+            requests.write(json.dumps([root, list(files), size]).encode() + b"\n")
+            requests.flush()
             head = json.loads(answers.readline())
             pixels = answers.read(head["bytes"])
             if len(pixels) < head["bytes"]:
@@ -147,16 +151,17 @@ class _Decoder:
         return pixels, head["broken"]
 
     def end(self) -> None:
+        """Kill the process and close its pipes."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            with contextlib.suppress(OSError):  # orders that it did not take
+            with contextlib.suppress(OSError):  # a request that was not read
                 pipe.close()
 
 
 def _cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

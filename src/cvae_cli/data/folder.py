@@ -1,264 +1,141 @@
 """Any folder of pictures, as the data set `folder:PATH`.
 
-In it, or in each of its folders train, val and test:
+The folder, or each of its folders train, val and test, has one of the layouts that `folder_layouts` reads:
 
     metadata.jsonl or .csv      file_name and text of each picture (Hugging Face's imagefolder)
-    image.jpg, image.txt        a text beside each picture, one caption a line
+    image.jpg, image.txt        a text file beside each picture, one caption a line
     class/.../image.jpg         a folder for each class (torchvision's ImageFolder)
 """
 
 import hashlib
 import os
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
-
-from cvae_cli.config.model import LabelClass
-from cvae_cli.data.conditions import Captions, Labels, make_captions
-from cvae_cli.data.listing import Listing, absent, left_out, one_line
-from cvae_cli.data.metadata import find_metadata, read_metadata, read_text
+from cvae_cli.data.conditions import Labels
+from cvae_cli.data.folder_layouts import has_picture, is_picture, read_layout, subfolders
+from cvae_cli.data.listing import Listing, note_left_out
+from cvae_cli.data.source import SPLIT_NAMES, ListingSource
 from cvae_cli.errors import MissingError, UsageError, quoted
+from cvae_cli.events import Callback, ignore
 
-PREFIX = "folder:"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-
-_SPLITS = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-}
-_HELD_BACK = 0.1  # of a folder that is not divided into splits, the part that is its test split
-_SPACES = str.maketrans("_-", "  ")
-_LAYOUTS = """\
-what is in each picture is told by one of
-  metadata.jsonl or metadata.csv with file_name and text
-  a text beside each picture, image.txt for image.jpg, one caption a line
-  a folder of pictures for each class"""
-
-Found = tuple[dict[str, list[str]] | dict[str, int], tuple[LabelClass, ...], tuple[str, ...]]
-"""Captions or a class for each picture (relative to the root), the classes, and notes."""
+_PREFIX = "folder:"
+_TEST_FRACTION = 0.1  # of the pictures of a folder without splits
 
 
-def canonical_split(split: str) -> str:
-    """A split by the name it has here: `val` for validation, valid and dev."""
-    return _SPLITS.get(split.casefold(), split)
+class Folder(ListingSource):
+    """A folder of the user's. Without splits, or with `train` alone, it is divided into train and test."""
 
+    description = "your own pictures: with captions, or in a folder for each class"
+    splits = ("train", "val", "test")
 
-def full_name(name: str) -> str:
-    """`folder:PATH` with the path made absolute, so that it means the same from anywhere.
+    @property
+    def full_name(self) -> str:
+        """`folder:PATH` with an absolute path.
 
-    Raises:
-        UsageError: the path is not text, which no recipe can record.
-    """
-    path = name.removeprefix(PREFIX)
-    full = PREFIX + os.path.abspath(os.path.expanduser(path)) if path else name
-    try:
-        full.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"the path of {quoted(name)} is not valid text", hint="rename the folder") from error
-    return full
+        Raises:
+            UsageError: the path is not valid text, so that a recipe cannot record it.
+        """
+        path = self.name.removeprefix(_PREFIX)
+        full = _PREFIX + os.path.abspath(os.path.expanduser(path)) if path else self.name
+        try:
+            full.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the path of {quoted(self.name)} is not valid text", hint="rename the folder") from error
+        return full
 
+    @property
+    def short_name(self) -> str:
+        """The name of the folder without its path."""
+        return Path(self.name.removeprefix(_PREFIX)).resolve().name
 
-def splits(name: str) -> tuple[str, ...]:
-    """The splits that a folder has; without any of its own, or with `train` alone, it is divided in train and test.
+    def find_splits(self) -> tuple[str, ...]:
+        """Return the splits that exist.
 
-    Raises:
-        UsageError: the folder cannot be used.
-        MissingError: it does not exist.
-    """
-    folders, _ = _split_folders(_root(name))
-    return ("train", "test") if _is_divided(folders) else tuple(folders)
+        Raises:
+            UsageError: the path is empty or not a folder, or two folders mean the same split.
+            MissingError: the folder does not exist.
+        """
+        folders, _ = _split_folders(self._root())
+        return ("train", "test") if _must_be_divided(folders) else tuple(folders)
 
+    def has_classes(self) -> bool:
+        return isinstance(self.list_pictures("train").conditions, Labels)
 
-def listing(name: str, split: str) -> Listing:
-    """The pictures of one split, sorted by name.
+    def list_pictures(self, split: str, *, data_dir: Path | None = None, callback: Callback = ignore) -> Listing:
+        """List the pictures of a split, sorted by name.
 
-    Raises:
-        UsageError: nothing tells what is in the pictures, or there are none.
-        MissingError: the folder or many of the named pictures do not exist.
-        CorruptError: captions that cannot be read.
-    """
-    root = _root(name)
-    folders, strangers = _split_folders(root)
-    divided = _is_divided(folders)
-    folder = folders.get("train", root) if divided else folders[split]
-    values, classes, notes = _found(root, folder, [other for other in folders.values() if other != folder])
-    files = _part(sorted(values), split, folder) if divided else sorted(values)
-    conditions: Labels | Captions
-    if classes:
-        conditions = Labels(np.array([values[file] for file in files], np.int64), classes)
-    else:
-        conditions = make_captions([values[file] for file in files])  # type: ignore[misc]
-    return Listing(
-        name=full_name(name),
-        split=split,
-        root=root,
-        files=tuple(files),
-        conditions=conditions,
-        licence="not stated",
-        notes=left_out(strangers, "folder of pictures that is no split", "folders of pictures that are no split")
-        + notes,
-    )
+        Raises:
+            UsageError: there are no pictures, nothing says what they show, or `data_dir` is given.
+            MissingError: the folder, or more than 1% of the pictures that its metadata names, do not exist.
+            CorruptError: captions cannot be read.
+        """
+        if data_dir is not None:
+            raise UsageError("a folder's path is in its name", hint=f"without --data-dir: {self.full_name}")
+        root = self._root()
+        folders, others = _split_folders(root)
+        is_divided = _must_be_divided(folders)
+        folder = folders.get("train", root) if is_divided else folders[split]
+        found = read_layout(root, folder, [other for other in folders.values() if other != folder])
+        files = _divide(found.files, split, folder) if is_divided else found.files
+        notes = note_left_out(others, "folder of pictures that is no split", "folders of pictures that are no split")
+        return Listing(
+            name=self.full_name,
+            split=split,
+            root=root,
+            files=tuple(files),
+            conditions=found.conditions(files),
+            licence="not stated",
+            notes=notes + found.notes,
+        )
 
-
-def _root(name: str) -> Path:
-    if not name.removeprefix(PREFIX):
-        raise UsageError(f'"{name}" names no folder', hint="as in folder:path/to/pictures")
-    root = Path(full_name(name).removeprefix(PREFIX))
-    if os.path.isdir(root):
-        return root
-    if os.path.exists(root):
-        raise UsageError(f"{root} is not a folder")
-    raise MissingError(f"no folder {root}")
+    def _root(self) -> Path:
+        """Return the absolute path of the folder, which exists."""
+        if self.name == _PREFIX:
+            raise UsageError(f'"{self.name}" names no folder', hint="as in folder:path/to/pictures")
+        root = Path(self.full_name.removeprefix(_PREFIX))
+        if os.path.isdir(root):
+            return root
+        if os.path.exists(root):
+            raise UsageError(f"{root} is not a folder")
+        raise MissingError(f"no folder {root}")
 
 
 def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
-    """The folders that are splits, by the split's name, and the names of others with pictures.
+    """Return the folder of each split, by the split's name, and the names of other folders with pictures.
 
-    A single one that looks like the others is a class: a train is a vehicle, too.
+    A single folder with a split's name is a class if it looks like the other folders: a train is also a vehicle.
     """
     found: dict[str, Path] = {}
     others = []
-    for folder in _folders(root):
-        split = _SPLITS.get(folder.name.casefold())
+    for folder in subfolders(root):
+        split = SPLIT_NAMES.get(folder.name.casefold())
         if split is None:
             others.append(folder)
         elif split in found:
             raise UsageError(f"{root} has both {found[split].name} and {folder.name}", hint="they mean the same split")
         else:
             found[split] = folder
-    strangers = [folder.name for folder in others if found and _has_picture(folder)]
-    if len(found) == 1 and strangers and all(map(_looks_like_a_class, found.values())):
+    with_pictures = [folder.name for folder in others if found and has_picture(folder)]
+    if len(found) == 1 and with_pictures and all(map(_looks_like_class, found.values())):
         return {}, []
-    return {split: found[split] for split in dict.fromkeys(_SPLITS.values()) if split in found}, strangers
+    return {split: found[split] for split in dict.fromkeys(SPLIT_NAMES.values()) if split in found}, with_pictures
 
 
-def _looks_like_a_class(folder: Path) -> bool:
-    """Whether a folder has pictures, and nothing that tells what is in each."""
+def _looks_like_class(folder: Path) -> bool:
+    """Return whether a folder has pictures, and no file that could contain captions."""
     names = [each.name for each in folder.iterdir() if each.is_file()]
-    return any(map(_is_picture, names)) and not any(name.endswith((".txt", ".jsonl", ".csv")) for name in names)
+    return any(map(is_picture, names)) and not any(name.endswith((".txt", ".jsonl", ".csv")) for name in names)
 
 
-def _is_divided(folders: dict[str, Path]) -> bool:
+def _must_be_divided(folders: dict[str, Path]) -> bool:
+    """Return whether there is no split besides `train`."""
     return not folders.keys() - {"train"}
 
 
-def _part(files: list[str], split: str, folder: Path) -> list[str]:
-    """The files of `train` or `test`. Only their names decide, so nothing need be kept to divide them again."""
+def _divide(files: list[str], split: str, folder: Path) -> list[str]:
+    """Return the files of `train` or `test`. Only file names decide, so the division is the same every time."""
     if len(files) < 2:
         raise UsageError(f"{folder} has a single picture: too few to learn from and to measure on")
     ranked = sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file)).digest())
-    n = max(1, round(len(files) * _HELD_BACK))
+    n = max(1, round(len(files) * _TEST_FRACTION))
     return sorted(ranked[:n] if split == "test" else ranked[n:])
-
-
-def _found(root: Path, folder: Path, siblings: list[Path]) -> Found:
-    prefix = "" if folder == root else f"{folder.name}/"
-    files = list(_files(folder, prefix))
-    pictures = [file for file in files if _is_picture(file)]
-    if not pictures:
-        raise UsageError(f"{folder} has no pictures", hint=f"they end in {', '.join(SUFFIXES)}")
-    metadata = find_metadata(folder) or find_metadata(root)
-    if metadata is not None:
-        return _by_metadata(metadata, root, folder, pictures)
-    texts = {file for file in files if file.endswith(".txt")}
-    captioned = [file for file in pictures if _text_of(file) in texts]
-    nested = [file for file in pictures if "/" in file.removeprefix(prefix)]
-    # a text that strayed into a folder of classes does not make captions of them
-    if len(captioned) * 2 > len(pictures) or set(captioned) - set(nested):
-        return _by_texts(root, folder, pictures, texts)
-    if not nested:
-        raise UsageError(f"{folder} has pictures, but neither captions nor classes", hint=_LAYOUTS)
-    notes = left_out(
-        [file for file in pictures if "/" not in file.removeprefix(prefix)],
-        "picture beside the folders of classes",
-        "pictures beside the folders of classes",
-    )
-    return _by_classes(prefix, folder, nested, siblings, notes)
-
-
-def _by_metadata(metadata: Path, root: Path, folder: Path, pictures: list[str]) -> Found:
-    """Captions from a file in the split's folder, or in the root for all splits."""
-    prefix = "" if metadata.parent == root else f"{folder.name}/"
-    named = {prefix + file: captions for file, captions in read_metadata(metadata).items()}
-    if folder != root:
-        named = {file: captions for file, captions in named.items() if file.startswith(f"{folder.name}/")}
-    seen = set(pictures)
-    gone = {file for file in named if file not in seen and not os.path.isfile(root / file)}
-    notes = absent(sorted(gone), len(named), metadata)
-    there = {file: captions for file, captions in named.items() if file not in gone}
-    return _captioned(folder, {file: [] for file in pictures} | there, notes)
-
-
-def _by_texts(root: Path, folder: Path, pictures: list[str], texts: set[str]) -> Found:
-    """Captions from a text beside each picture."""
-    needed = {_text_of(file) for file in pictures}
-    notes = left_out(sorted(texts - needed), "text without a picture", "texts without a picture")
-    lines = {text: read_text(root / text).splitlines() for text in texts & needed}
-    return _captioned(folder, {file: lines.get(_text_of(file), []) for file in pictures}, notes)
-
-
-def _captioned(folder: Path, captions: dict[str, list[str]], notes: tuple[str, ...]) -> Found:
-    """The pictures that have a caption with something in it."""
-    cleaned = {file: [each for each in map(one_line, texts) if each] for file, texts in captions.items()}
-    silent = sorted(file for file, texts in cleaned.items() if not texts)
-    if len(silent) == len(cleaned):
-        raise UsageError(f"{folder}: not one of {len(cleaned):,} pictures has a caption", hint=_LAYOUTS)
-    notes += left_out(silent, "picture without a caption", "pictures without a caption")
-    return {file: texts for file, texts in cleaned.items() if texts}, (), notes
-
-
-def _by_classes(prefix: str, folder: Path, pictures: list[str], siblings: list[Path], notes: tuple[str, ...]) -> Found:
-    """Classes from the folders; those of other splits count, so that an index means the same in each."""
-    class_of = {file: file.removeprefix(prefix).split("/", 1)[0] for file in pictures}
-    others = [each.name for sibling in siblings for each in _folders(sibling) if _has_picture(each)]
-    names = sorted({*class_of.values(), *others})
-    try:
-        "".join(names).encode()  # names of files need not be text
-        classes = tuple(LabelClass(name=name, words=(name.translate(_SPACES).strip(),)) for name in names)
-    except ValueError as error:
-        raise UsageError(
-            f"{folder}: a folder's name has no word that a prompt could have", hint=f"folders: {', '.join(names[:20])}"
-        ) from error
-    if len(classes) == 1:
-        notes += (
-            f"{names[0]} is the only class, so a prompt decides nothing: give captions, "
-            "or train with --set architecture.conditioning=none",
-        )
-    index = {name: number for number, name in enumerate(names)}
-    return {file: index[name] for file, name in class_of.items()}, classes, notes
-
-
-def _files(folder: Path, prefix: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Every file in a folder and the folders in it, hidden ones aside. Links are followed, but not in circles."""
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _files(Path(entry.path), f"{prefix}{entry.name}/", above | {real})
-            else:
-                yield prefix + entry.name
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.is_dir())
-
-
-def _has_picture(folder: Path) -> bool:
-    return any(map(_is_picture, _files(folder, "")))
-
-
-def _is_picture(file: str) -> bool:
-    return file.lower().endswith(SUFFIXES)
-
-
-def _text_of(file: str) -> str:
-    return PurePosixPath(file).with_suffix(".txt").as_posix()

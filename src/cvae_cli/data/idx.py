@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from cvae_cli.errors import CorruptError
 
-_UBYTE = 8  # the type code of unsigned bytes, the only one the image sets use
+_UBYTE = 8  # the type code of unsigned bytes, the only one that the image sets use
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array in a gzipped IDX file of unsigned bytes.
+    """Read the array in a gzipped IDX file of unsigned bytes.
 
     Args:
-        dimensions: how many the array must have (3 for pictures, 1 for labels).
+        dimensions: the number of dimensions that the array must have (3 for pictures, 1 for labels).
 
     Raises:
-        CorruptError: not gzip, not IDX, of other dimensions, shorter or longer than its header says.
+        CorruptError: the file is not gzip or not IDX, has other dimensions, or its length differs from its header.
     """
     try:
         with gzip.open(path) as file:
@@ -30,11 +30,11 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
                 raise CorruptError(f"{path} is not an IDX file of bytes in {dimensions} dimensions")
             shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
             size = math.prod(shape)
-            content = file.read(min(size, 1 << 34) + 1)  # one more than it may have: a longer file is wrong too
+            content = file.read(min(size, 1 << 34) + 1)  # one byte more than expected, to detect a longer file
     except (OSError, EOFError, struct.error, zlib.error) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         raise CorruptError(f"{path} is damaged: {str(error).lower()}") from error
     if len(content) != size:
         raise CorruptError(f"{path} is damaged: its header promises {size:,} bytes, it has another number")
-    return np.frombuffer(bytearray(content), np.uint8).reshape(shape)  # a bytearray: arrays should be writable
+    return np.frombuffer(bytearray(content), np.uint8).reshape(shape)  # a bytearray makes the array writable

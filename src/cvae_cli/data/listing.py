@@ -1,4 +1,4 @@
-"""What a source of pictures knows before any of them is opened: their names, and what they show."""
+"""What is known of picture files before any of them is opened: their names, and what they show."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,20 +9,22 @@ import numpy as np
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.errors import CorruptError, MissingError
 
-MOST_LOST = 0.01
-"""The part of a data set's pictures that may be absent or damaged; with more, something is wrong with the copy."""
+MAX_LOST = 0.01
+"""The largest fraction of a data set's pictures that may be missing or damaged. More means that the copy is faulty."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One split of a source.
+    """The picture files of one split.
 
     Attributes:
-        root: the folder that `files` are in.
-        files: the pictures, relative to `root`, with `/` between the parts; `n` of them.
-        conditions: what is known of each, in the same order.
-        licence: under which the pictures come.
-        notes: what a user should know of how they were found, a sentence each.
+        name: of the data set.
+        split: which split it is.
+        root: the folder that contains `files`.
+        files: paths of the `n` pictures, relative to `root`, with `/` between the parts.
+        conditions: the class or the captions of each picture, in the same order.
+        licence: of the pictures.
+        notes: sentences for the user on how the pictures were found.
     """
 
     name: str
@@ -34,7 +36,7 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def limit(self, n: int | None) -> "Listing":
-        """The first `n` pictures, or all of them."""
+        """Return a listing of the first `n` pictures, or of all when there are fewer or `n` is absent."""
         if n is None or n >= len(self.files):
             return self
         conditions = self.conditions.take(np.arange(n))
@@ -42,14 +44,15 @@ class Listing:
         return replace(self, files=self.files[:n], conditions=conditions)
 
 
-def inside(name: str, where: str) -> str:
-    """A file's name as data gives it, in its plain form.
+def check_file_name(name: str, where: str) -> str:
+    """Return a file name found in data in normal form, with `/` between the parts.
 
     Args:
-        where: the file that gives it, and perhaps the line, for the message.
+        where: the file that contains the name, perhaps with the line, for the message.
 
     Raises:
-        CorruptError: it is absolute or leads out of the folder, on any system: data must not choose what is opened.
+        CorruptError: the name is absolute or leaves the folder, on any system. Data must not choose which files of
+            the user's are opened.
     """
     windows = PureWindowsPath(name)
     if windows.anchor or windows.drive or ".." in windows.parts or PurePosixPath(name).parts in {(), ("/",)}:
@@ -57,17 +60,17 @@ def inside(name: str, where: str) -> str:
     return PurePosixPath(name).as_posix()
 
 
-def one_line(caption: str) -> str:
-    """A caption without what surrounds it, on one line, and as valid text."""
+def clean_caption(caption: str) -> str:
+    """Return a caption as valid text on one line, without spaces around it."""
     return " ".join(caption.encode(errors="replace").decode().split())
 
 
-def left_out(files: Sequence[str], one: str, many: str) -> tuple[str, ...]:
-    """A note that `files` are left out, if there are any.
+def note_left_out(files: Sequence[str], one: str, many: str) -> tuple[str, ...]:
+    """Return a note that `files` are left out, or none when there are none.
 
     Args:
-        one: what one of them is, as `picture without a caption`.
-        many: what several are.
+        one: describes one file, such as `picture without a caption`.
+        many: describes several files.
     """
     match len(files):
         case 0:
@@ -78,21 +81,21 @@ def left_out(files: Sequence[str], one: str, many: str) -> tuple[str, ...]:
             return (f"{n:,} {many} are left out, the first {files[0]}",)
 
 
-def absent(files: Sequence[str], named: int, source: Path) -> tuple[str, ...]:
-    """A note that `files` are not there, if there are any.
+def note_missing(files: Sequence[str], n_named: int, source: Path) -> tuple[str, ...]:
+    """Return a note that `files` do not exist, or none when there are none.
 
     Args:
-        named: how many files `source` names.
+        n_named: the number of files that `source` names.
 
     Raises:
-        MissingError: they are too many to go on without.
+        MissingError: more than `MAX_LOST` of the named files do not exist.
     """
-    if len(files) > named * MOST_LOST:
+    if len(files) > n_named * MAX_LOST:
         raise MissingError(
-            f"{source} names {named:,} pictures, and {len(files):,} of them are not there, the first {files[0]}",
+            f"{source} names {n_named:,} pictures, and {len(files):,} of them are not there, the first {files[0]}",
             hint="is the copy complete?",
         )
-    return left_out(
+    return note_left_out(
         files,
         f"picture that {source.name} names is not there and",
         f"pictures that {source.name} names are not there and",

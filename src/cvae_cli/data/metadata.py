@@ -1,4 +1,4 @@
-"""Captions in `metadata.jsonl` or `metadata.csv`, as Hugging Face's imagefolder has them.
+"""Read captions from `metadata.jsonl` or `metadata.csv`, the format of Hugging Face's imagefolder.
 
 https://huggingface.co/docs/datasets/image_dataset
 """
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cvae_cli.data.listing import inside
+from cvae_cli.data.listing import check_file_name
 from cvae_cli.errors import CorruptError, UsageError
 
 NAMES = ("metadata.jsonl", "metadata.csv")
 
 
 def find_metadata(folder: Path) -> Path | None:
-    """The metadata in a folder, if it has any.
+    """Return the metadata file of a folder, or None when it has none.
 
     Raises:
-        UsageError: it has both, and they may differ.
+        UsageError: the folder has both kinds, which may differ.
     """
     found = [folder / name for name in NAMES if (folder / name).is_file()]
     if len(found) > 1:
@@ -29,10 +29,12 @@ def find_metadata(folder: Path) -> Path | None:
 
 
 def read_metadata(path: Path) -> dict[str, list[str]]:
-    """The captions of each picture by its name, relative to the file's folder; lines of one picture are merged.
+    """Return the captions of each picture by its file name, relative to the folder of the metadata.
+
+    A picture that several lines name has the captions of all of them.
 
     Raises:
-        CorruptError: something else than a name and captions, with the line it is in.
+        CorruptError: a line is not a file name with captions; the message names the line.
     """
     text = read_text(path)
     captions: dict[str, list[str]] = {}
@@ -45,7 +47,11 @@ def read_metadata(path: Path) -> dict[str, list[str]]:
 
 
 def read_text(path: Path) -> str:
-    """A file of UTF-8, with or without a byte order mark."""
+    """Read a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        CorruptError: the file is not valid UTF-8.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,7 +59,9 @@ def read_text(path: Path) -> str:
 
 
 def _jsonl(path: Path, text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), 1):  # what else ends a line may stand in a JSON string
+    """Yield the number and the value of each line that is not blank."""
+    # `splitlines` would also split at other characters, which a JSON string may contain
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 yield number, json.loads(line)
@@ -62,6 +70,7 @@ def _jsonl(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 
 def _csv(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    """Yield the line number and the fields of each record."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for column in ("file_name", "text"):
@@ -74,7 +83,7 @@ def _csv(path: Path, text: str) -> Iterator[tuple[int, Any]]:
 
 
 def _entry(where: str, record: Any) -> tuple[str, list[str]]:
-    """The name and the captions that one line gives."""
+    """Return the file name and the captions of one record."""
     if not isinstance(record, dict):
         raise CorruptError(f"{where}: not an object with file_name and text")
     file, text = record.get("file_name"), record.get("text")
@@ -83,4 +92,4 @@ def _entry(where: str, record: Any) -> tuple[str, list[str]]:
     texts = [each for each in (text if isinstance(text, list) else [text]) if isinstance(each, str)]
     if len(texts) < (len(text) if isinstance(text, list) else 1):
         raise CorruptError(f'{where}: no "text" that is a caption or a list of captions')
-    return inside(file, where), texts
+    return check_file_name(file, where), texts

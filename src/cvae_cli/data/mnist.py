@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from cvae_cli.config.model import LabelClass
-from cvae_cli.data.conditions import Labels
+from cvae_cli.config.model import ImageShape, LabelClass
+from cvae_cli.data.conditions import Labels, make_classes
 from cvae_cli.data.dataset import Dataset, dataset_from_pixels
 from cvae_cli.data.idx import read_idx
+from cvae_cli.data.published import published_file
+from cvae_cli.data.source import ArraySource
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.events import Callback
-from cvae_cli.paths import datasets_dir
 from cvae_cli.weights.download import Digest, download_file
 
-SPLITS = {"train": "train", "test": "t10k"}
+_PREFIXES = {"train": "train", "test": "t10k"}  # of the files of each split
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,25 @@ class Relative:
     """A data set of the family.
 
     Attributes:
-        published_as: torchvision's class, which keeps the addresses and digests.
+        description: one line for help texts and tables.
+        published_as: torchvision's class, which knows the addresses and digests of the files.
+        licence: of the pictures.
         words: for each class its name and the words that mean it.
     """
 
+    description: str
     published_as: str
     licence: str
     words: dict[str, str]
 
     @property
     def classes(self) -> tuple[LabelClass, ...]:
-        return tuple(LabelClass(name=name, words=tuple(words.split(", "))) for name, words in self.words.items())
+        return make_classes(self.words)
 
 
 FAMILY = {
     "fashion-mnist": Relative(
+        "70,000 pictures of clothing, 28x28, grey, in ten classes",
         "FashionMNIST",
         "MIT",
         {
@@ -56,6 +61,7 @@ FAMILY = {
         },
     ),
     "mnist": Relative(
+        "70,000 handwritten digits, 28x28, grey, in ten classes",
         "MNIST",
         "CC BY-SA 3.0",
         {
@@ -72,6 +78,7 @@ FAMILY = {
         },
     ),
     "kmnist": Relative(
+        "70,000 handwritten Japanese characters, 28x28, grey, in ten classes",
         "KMNIST",
         "CC BY-SA 4.0",
         {
@@ -90,38 +97,50 @@ FAMILY = {
 }
 
 
-def load(name: str, split: str, *, data_dir: Path | None, callback: Callback) -> Dataset:
-    """A split, from the published `*-ubyte.gz` files; see `load_dataset`."""
-    relative, prefix = FAMILY[name], SPLITS[split]
-    images = read_idx(_file(name, f"{prefix}-images-idx3-ubyte.gz", data_dir, callback), dimensions=3)
-    labels = read_idx(_file(name, f"{prefix}-labels-idx1-ubyte.gz", data_dir, callback), dimensions=1)
-    if len(images) != len(labels):
-        raise CorruptError(f"{name} {split}: {len(images):,} pictures but {len(labels):,} labels")
-    if len(images) == 0 or images.shape[1:] != (28, 28) or labels.max() >= len(relative.classes):
-        raise CorruptError(f"{name} {split}: not pictures of 28x28 in {len(relative.classes)} classes")
-    pixels = images[..., np.newaxis]  # (n, 28, 28, 1)
-    return dataset_from_pixels(name, split, pixels, Labels(labels.astype(np.int64), relative.classes), relative.licence)
+class Mnist(ArraySource):
+    """A data set of the family, read from the published `*-ubyte.gz` files."""
+
+    splits = tuple(_PREFIXES)
+    shape = ImageShape(size=28, channels=1)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._relative = FAMILY[name]
+        self.description = self._relative.description
+
+    def read(self, split: str, *, data_dir: Path | None, callback: Callback) -> Dataset:
+        images = read_idx(self._file(f"{_PREFIXES[split]}-images-idx3-ubyte.gz", data_dir, callback), dimensions=3)
+        labels = read_idx(self._file(f"{_PREFIXES[split]}-labels-idx1-ubyte.gz", data_dir, callback), dimensions=1)
+        classes = self._relative.classes
+        if len(images) != len(labels):
+            raise CorruptError(f"{self.name} {split}: {len(images):,} pictures but {len(labels):,} labels")
+        if len(images) == 0 or images.shape[1:] != (28, 28) or labels.max() >= len(classes):
+            raise CorruptError(f"{self.name} {split}: not pictures of 28x28 in {len(classes)} classes")
+        pixels = images[..., np.newaxis]  # (n, 28, 28, 1)
+        conditions = Labels(labels.astype(np.int64), classes)
+        return dataset_from_pixels(self.name, split, pixels, conditions, self._relative.licence)
+
+    def _file(self, file: str, data_dir: Path | None, callback: Callback) -> Path:
+        return published_file(
+            self.name,
+            file,
+            data_dir=data_dir,
+            hint="--data-dir takes a folder with the four files as published",
+            download=lambda path: _download(self._relative.published_as, path, callback),
+        )
 
 
-def _file(name: str, file: str, data_dir: Path | None, callback: Callback) -> Path:
-    if data_dir is not None:
-        if not (data_dir / file).is_file():
-            raise MissingError(
-                f"{data_dir} has no {file}", hint="--data-dir takes a folder with the four files as published"
-            )
-        return data_dir / file
-    path = datasets_dir() / name / file
-    if path.exists():
-        return path
-    # importing torchvision takes seconds, so only when its addresses and digests are needed
-    import torchvision.datasets
+def _download(published_as: str, path: Path, callback: Callback) -> None:
+    """Download a file from the first mirror that has it."""
+    import torchvision.datasets  # takes seconds, so only when its addresses and digests are needed
 
-    published = getattr(torchvision.datasets, FAMILY[name].published_as)
-    digest = Digest(algorithm="md5", hexadecimal=dict(published.resources)[file])
+    published = getattr(torchvision.datasets, published_as)
+    digest = Digest(algorithm="md5", hexadecimal=dict(published.resources)[path.name])
     *mirrors, last = published.mirrors
     for mirror in mirrors:
         try:
-            return download_file(mirror + file, path, digest=digest, callback=callback)
+            download_file(mirror + path.name, path, digest=digest, callback=callback)
+            return
         except (MissingError, CorruptError):
             continue
-    return download_file(last + file, path, digest=digest, callback=callback)
+    download_file(last + path.name, path, digest=digest, callback=callback)
