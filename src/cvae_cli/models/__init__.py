@@ -1,1 +1,1 @@
-"""The models: a conditional variational autoencoder, its networks, likelihoods and priors."""
+"""Models: the conditional variational autoencoder, its networks, likelihoods and priors."""

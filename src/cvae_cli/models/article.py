@@ -1,4 +1,4 @@
-"""The article's networks, as it describes them."""
+"""The networks of the article."""
 
 import math
 
@@ -11,16 +11,21 @@ from cvae_cli.models.condition import Condition, Join, as_vector, embedding
 from cvae_cli.models.network import Network
 
 
-class FashionNetwork(Network):
-    """Three strided convolutions down to 4x4, two linear heads; a linear layer and three transposed ones back.
+def article_network(settings: config.ModelConfig) -> Network:
+    """Build the network for the size of the pictures."""
+    return FashionNetwork(settings) if settings.image.size == 28 else PhotoNetwork(settings)
 
-    With `concat` one label embedding joins both the encoder's features and z; with `add` each has a table of its own.
+
+class FashionNetwork(Network):
+    """Three strided convolutions down to 4x4 and two linear heads; a linear layer and three transposed convolutions.
+
+    With `concat`, one label embedding joins both the encoder's features and z; with `add`, each has its own.
     """
 
     _FEATURES = 128 * 4 * 4
 
     def __init__(self, settings: config.ModelConfig) -> None:
-        super().__init__()
+        super().__init__(settings)
         architecture, channels = settings.architecture, settings.image.channels
         assert isinstance(architecture.network, config.ArticleNetwork)
         method, latent_dim = architecture.conditioning, architecture.latent_dim
@@ -48,7 +53,7 @@ class FashionNetwork(Network):
     def encode(
         self, images: Float[Tensor, "b c h w"], condition: Condition
     ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
-        features = self.join_features(self.down(images).flatten(1), condition)  # (b, 2048 and the label's width)
+        features = self.join_features(self.down(images).flatten(1), condition)  # (b, 2048 + label width)
         return self.mean(features), self.log_variance(features)
 
     def decode(self, z: Float[Tensor, "b d"], condition: Condition) -> Float[Tensor, "b c h w"]:
@@ -57,22 +62,22 @@ class FashionNetwork(Network):
 
 
 class PhotoNetwork(Network):
-    """Strided convolutions that halve the picture down to 4x4 while the channels double from 32; transposed ones back,
-    to 16 channels at full size and a convolution to colours.
+    """Strided convolutions that halve the picture down to 4x4 and double the channels from 32; transposed convolutions
+    back to 16 channels at full size, and a convolution to the colours.
 
-    A condition passes a linear layer before it joins the features at the heads, and joins z as it is. The article
-    concatenates in its text and adds in its code.
+    The condition goes through a linear layer before it joins the features at the heads, and joins z unchanged. The
+    article's text concatenates, its code adds.
     """
 
     _FIRST_WIDTH, _LAST_WIDTH, _BOTTOM = 32, 16, 4
 
     def __init__(self, settings: config.ModelConfig) -> None:
-        super().__init__()
+        super().__init__(settings)
         size, channels = settings.image.size, settings.image.channels
         levels = round(math.log2(size / self._BOTTOM))
         if levels < 1 or self._BOTTOM << levels != size:
             raise UsageError(
-                f'the network "article" draws 28x28 pictures, and powers of two from 8x8, not {size}x{size}',
+                f'the network "article" takes pictures of 28x28, or of a power of two from 8x8, not {size}x{size}',
                 hint="choose another: --set architecture.network.kind=residual",
             )
         architecture = settings.architecture

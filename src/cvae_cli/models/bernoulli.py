@@ -1,4 +1,4 @@
-"""The Bernoulli likelihood: the article's cross-entropy."""
+"""The Bernoulli likelihood, a cross-entropy, as in the article."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -8,10 +8,10 @@ from cvae_cli.models.likelihood import Images, Likelihood
 
 
 class Bernoulli(Likelihood):
-    """Each pixel a coin whose bias is the sigmoid of the output.
+    """Each pixel is Bernoulli with probability sigmoid(output).
 
-    Grey values are taken as probabilities (Kingma & Welling 2014, appendix C.1), so this is a cross-entropy and its
-    least value is the entropy of the picture, not 0.
+    Grey values are taken as probabilities (Kingma & Welling 2014, appendix C.1). So this is a cross-entropy, and its
+    minimum is the entropy of the picture, not 0.
     """
 
     def mean(self, output: Images) -> Images:

@@ -1,7 +1,14 @@
-"""Which networks, likelihoods and priors there are: settings in, modules out."""
+"""Which networks, likelihoods and priors there are, and how to build one from its settings.
+
+Each of them is a class in a module of its own, and stands in one of these tables by its class of settings. How it is
+constructed is said by its abstract class: `Network`, `Likelihood`, `Prior`.
+"""
+
+from collections.abc import Callable
 
 from cvae_cli.config import model as config
-from cvae_cli.models.article import FashionNetwork, PhotoNetwork
+from cvae_cli.config.base import Settings
+from cvae_cli.models.article import article_network
 from cvae_cli.models.bernoulli import Bernoulli
 from cvae_cli.models.coupling_flow import CouplingFlow
 from cvae_cli.models.dense import DenseNetwork
@@ -14,38 +21,39 @@ from cvae_cli.models.prior import Prior
 from cvae_cli.models.residual import ResidualNetwork
 from cvae_cli.models.standard_normal import StandardNormal
 
+NETWORKS: dict[type[Settings], Callable[..., Network]] = {
+    config.ArticleNetwork: article_network,
+    config.ResidualNetwork: ResidualNetwork,
+    config.DenseNetwork: DenseNetwork,
+}
+
+LIKELIHOODS: dict[type[Settings], Callable[..., Likelihood]] = {
+    config.BernoulliLikelihood: Bernoulli,
+    config.GaussianLikelihood: Gaussian,
+    config.LogisticLikelihood: DiscretisedLogistic,
+}
+
+PRIORS: dict[type[Settings], Callable[..., Prior]] = {
+    config.StandardPrior: StandardNormal,
+    config.FlowPrior: CouplingFlow,
+    config.ScorePrior: FlowMatching,
+}
+
 
 def build_network(settings: config.ModelConfig) -> Network:
-    """The network that a configuration describes.
+    """Build the network of a model.
 
     Raises:
         UsageError: the network does not fit the size of the pictures.
     """
-    match settings.architecture.network:
-        case config.ArticleNetwork():
-            return FashionNetwork(settings) if settings.image.size == 28 else PhotoNetwork(settings)
-        case config.ResidualNetwork():
-            return ResidualNetwork(settings)
-        case config.DenseNetwork():
-            return DenseNetwork(settings)
+    return NETWORKS[type(settings.architecture.network)](settings)
 
 
 def build_likelihood(settings: config.Likelihood, *, channels: int) -> Likelihood:
-    match settings:
-        case config.BernoulliLikelihood():
-            return Bernoulli()
-        case config.GaussianLikelihood():
-            return Gaussian()
-        case config.LogisticLikelihood():
-            return DiscretisedLogistic(channels)
+    """Build a likelihood of pictures with 1 or 3 channels."""
+    return LIKELIHOODS[type(settings)](settings, channels=channels)
 
 
 def build_prior(settings: config.Prior, *, latent_shape: tuple[int, ...], condition: config.Condition | None) -> Prior:
-    """The prior that settings describe; without a condition it is p(z)."""
-    match settings:
-        case config.StandardPrior():
-            return StandardNormal()
-        case config.FlowPrior():
-            return CouplingFlow(settings, latent_shape=latent_shape, condition=condition)
-        case config.ScorePrior():
-            return FlowMatching(settings, latent_shape=latent_shape, condition=condition)
+    """Build a prior p(z | c), or p(z) if there is no condition."""
+    return PRIORS[type(settings)](settings, latent_shape=latent_shape, condition=condition)

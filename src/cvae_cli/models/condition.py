@@ -1,6 +1,7 @@
 """How a condition enters a network.
 
-A condition is a tensor with one row a picture: class indices, int64 `(b,)`, or a text's vectors, float `(b, d)`.
+A condition is a tensor with one row for each picture: class indices, int64 `(b,)`, or vectors of texts, float
+`(b, d)`.
 """
 
 import torch
@@ -13,35 +14,32 @@ Condition = Tensor
 
 
 def embedding(condition: config.Condition, width: int) -> nn.Module:
-    """A learned map from conditions to vectors `(b, width)`: a table for labels, a linear layer for texts."""
-    match condition:
-        case config.LabelCondition():
-            return nn.Embedding(len(condition.classes), width)
-        case config.StaticCondition() | config.ClipCondition():
-            return nn.Linear(condition.width, width)
+    """Return a learned map from conditions to vectors `(b, width)`: a table for labels, a linear layer for texts."""
+    if isinstance(condition, config.LabelCondition):
+        return nn.Embedding(len(condition.classes), width)
+    return nn.Linear(condition.width, width)
 
 
 def as_vector(condition: config.Condition, label_width: int) -> tuple[nn.Module, int]:
-    """A map from conditions to vectors, and their width: a text's own vector as it is, a label's from a table."""
-    match condition:
-        case config.LabelCondition():
-            return nn.Embedding(len(condition.classes), label_width), label_width
-        case config.StaticCondition() | config.ClipCondition():
-            return nn.Identity(), condition.width
+    """Return a map from conditions to vectors, and their width: a learned table for labels, the identity for texts."""
+    if isinstance(condition, config.LabelCondition):
+        return nn.Embedding(len(condition.classes), label_width), label_width
+    return nn.Identity(), condition.width
 
 
 class Join(nn.Module):
-    """Where a condition meets features `(b, width)`, or a map of them `(b, width, h, w)`, alike at each position.
+    """Joins a condition to features `(b, width)`, or to every position of a map of features `(b, width, h, w)`.
 
     Args:
-        method: `none` leaves the features alone, `concat` appends a vector, `add` adds one of the features' own
-            width, `modulate` scales and shifts them by one.
+        method: `none` does nothing, `concat` appends a vector, `add` adds a vector of the features' width, `modulate`
+            scales and shifts the features.
         width: of the features.
-        vector: a map from conditions to vectors and their width, for `concat` to append and, where it has the
-            features' width, for `add` to add; several joins may share one. Without it each join learns its own.
+        vector: a map from conditions to vectors, and their width. `concat` appends these vectors; `add` adds them if
+            they have the features' width. Several joins may share one map. `add` and `modulate` learn their own
+            otherwise.
 
     Attributes:
-        out_width: of what comes out.
+        out_width: width of the result.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A normalising flow as the prior."""
+"""A normalising flow as a prior."""
 
 import math
 
@@ -17,20 +17,20 @@ from cvae_cli.models.standard_normal import standard_log_prob
 class CouplingFlow(Prior):
     """A stack of conditional affine couplings (Dinh, Sohl-Dickstein & Bengio 2017).
 
-    Each layer shuffles the latents, then scales and shifts one half of them by a network that sees the other half and
-    the condition. Both directions cost one pass.
+    Each layer permutes the numbers of a latent, then scales and shifts one half of them. Scale and shift are computed
+    by a network from the other half and the condition. Both directions take one pass.
     """
 
     def __init__(
         self, settings: config.FlowPrior, *, latent_shape: tuple[int, ...], condition: config.Condition | None
     ) -> None:
-        super().__init__()
-        latent_dim = math.prod(latent_shape)  # a map is one long vector here
+        super().__init__(settings, latent_shape=latent_shape, condition=condition)
+        latent_dim = math.prod(latent_shape)  # a map is flattened
         self.code = embedding(condition, settings.condition_width) if condition else None
         code_width = settings.condition_width if condition else 0
         self.kept = latent_dim // 2
-        shuffle = torch.Generator().manual_seed(0)
-        orders = [torch.randperm(latent_dim, generator=shuffle) for _ in range(settings.layers)]
+        generator = torch.Generator().manual_seed(0)
+        orders = [torch.randperm(latent_dim, generator=generator) for _ in range(settings.layers)]
         self.register_buffer("order", torch.stack(orders))  # (layers, d)
         self.couplings = nn.ModuleList(
             _coupling_network(self.kept + code_width, settings.width, 2 * (latent_dim - self.kept))
@@ -59,7 +59,7 @@ class CouplingFlow(Prior):
         return z.reshape(noise.shape)
 
     def _embed(self, condition: Condition) -> Tensor:
-        """What the couplings see of the condition; without one, nothing: `(b, 0)`."""
+        """Embed the condition for the couplings; without a condition the embedding is empty, `(b, 0)`."""
         return self.code(condition) if self.code is not None else self._orders().new_zeros(len(condition), 0)
 
     def _orders(self) -> Tensor:
@@ -69,14 +69,15 @@ class CouplingFlow(Prior):
 
     @staticmethod
     def _affine(network: nn.Module, kept: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-        # in full precision: rounding would not cancel between density and volume, and so small a product gains nothing
+        # In full precision: rounding errors would not cancel between density and volume, and products this small
+        # would not get faster.
         with torch.autocast(kept.device.type, enabled=False):
             log_scale, shift = network(torch.cat([kept, code], dim=1).float()).chunk(2, dim=1)
-        return 2 * (log_scale / 2).tanh(), shift  # a layer scales by at most e^2 either way
+        return 2 * (log_scale / 2).tanh(), shift  # a layer scales by e^-2 to e^2
 
 
 def _coupling_network(inputs: int, width: int, outputs: int) -> nn.Module:
     last = nn.Linear(width, outputs)
-    nn.init.zeros_(last.weight)  # the flow begins as a shuffle: N(0, I)
+    nn.init.zeros_(last.weight)  # at first the flow only permutes: N(0, I)
     nn.init.zeros_(last.bias)
     return nn.Sequential(*hidden_layers(inputs, width, layers=2), last)

@@ -1,4 +1,4 @@
-"""The conditional variational autoencoder: one class, in which training and sampling can be compared line by line."""
+"""The conditional variational autoencoder: a class in which training and sampling can be compared line by line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,14 +26,20 @@ if TYPE_CHECKING:
 Images = Float[Tensor, "b c h w"]
 
 _CHUNK = 16
-"""Pictures decoded together when sampling. Always this many, the last chunk filled up: arithmetic on another batch
-size rounds differently, and the same seed would give another picture."""
+"""Pictures per chunk when sampling. The last chunk is padded: with another batch size the arithmetic rounds
+differently, and the same seed would give another picture."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """The two parts of -ELBO, each `(b,)` in nats: rate (the divergence from the prior) and distortion
-    (the negative log-likelihood); and the posterior and the decoder's output that they were found with."""
+    """The two parts of the negative ELBO, and what they were computed from.
+
+    Attributes:
+        rate: the divergence of the posterior from the prior, `(b,)`, in nats.
+        distortion: the negative log-likelihood, `(b,)`, in nats.
+        posterior: q(z | x, c).
+        output: the decoder's output for one sample of the posterior, `(b, c, h, w)`.
+    """
 
     rate: Tensor
     distortion: Tensor
@@ -42,16 +48,17 @@ class Bound:
 
     @property
     def negative_elbo(self) -> Tensor:
+        """The sum of rate and distortion, `(b,)`, in nats."""
         return self.rate + self.distortion
 
 
 class CVAE(nn.Module):
-    """p(x, z | c) = p(z | c) p(x | z, c), learned with an approximate posterior q(z | x, c).
+    """The model p(x, z | c) = p(z | c) p(x | z, c), trained with an approximate posterior q(z | x, c).
 
     Sohn, Lee & Yan 2015, "Learning Structured Output Representation using Deep Conditional Generative Models".
 
-    Images are float `(b, c, h, w)` in [0, 1]; latents float `(b, d)` or `(b, d, h, w)`; conditions are class indices
-    int64 `(b,)` or vectors float `(b, w)`, made from prompts by `condition`.
+    Images are float `(b, c, h, w)` in [0, 1]. Latents are float `(b, d)` or `(b, d, h, w)`. Conditions are class
+    indices, int64 `(b,)`, or vectors, float `(b, w)`; `condition` makes them from prompts.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -68,22 +75,22 @@ class CVAE(nn.Module):
     # ---- the model -------------------------------------------------------------------------------------------
 
     def posterior(self, images: Images, condition: Condition) -> Independent:
-        """q(z | x, c), a diagonal Gaussian over latents."""
+        """Return q(z | x, c), a diagonal Gaussian over latents."""
         mean, log_variance = self.network.encode(images, condition)
-        scale = (0.5 * log_variance.float().clamp(-14, 14)).exp()  # bounded: no latent can overflow
+        scale = (0.5 * log_variance.float().clamp(-14, 14)).exp()  # bounded, so that no latent overflows
         normal = Normal(mean.float(), scale, validate_args=False)
         return Independent(normal, len(self.latent_shape), validate_args=False)
 
     def elbo(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Bound:
-        """Lower bound on log p(x | c), one value an image (Sohn, Lee & Yan 2015, eq. 4).
+        """Return the evidence lower bound on log p(x | c) for each image (Sohn, Lee & Yan 2015, eq. 4).
 
         Args:
-            noise: the standard normal noise of the one sample taken from the posterior; drawn when absent.
+            noise: standard normal noise for the one sample of the posterior; random by default.
         """
         posterior = self.posterior(images, condition)  # q(z | x, c)
         if noise is None:
             noise = torch.randn_like(posterior.mean)
-        z = posterior.mean + posterior.stddev * noise
+        z = posterior.mean + posterior.stddev * noise  # a sample of q(z | x, c)
         output = self.network.decode(z, condition).float()  # p(x | z, c)
         return Bound(
             rate=self.prior.rate(posterior, z, condition),
@@ -102,89 +109,89 @@ class CVAE(nn.Module):
         temperature: float = 1.0,
         guidance: float | None = None,
     ) -> Images:
-        """Pictures drawn from p(x | c): the decoder's mean for a z from the prior.
+        """Sample pictures from p(x | c): draw z from the prior and return the mean of p(x | z, c).
 
-        Picture i uses the noise of `(seed, indices[i])`, whatever else is sampled beside it.
+        Picture i depends only on `(seed, indices[i])` and its condition, not on the rest of the batch.
 
         Args:
-            condition: one row a picture wanted.
-            indices: 0, 1, 2, ... when absent.
-            temperature: scales the noise; below 1 gives likelier, less varied pictures.
-            guidance: how far samples are driven towards the condition; see `Prior.from_noise`.
+            condition: one row for each picture.
+            indices: the numbers of the pictures; 0, 1, 2, ... by default.
+            temperature: scale of the noise; values below 1 give likelier, less varied pictures.
+            guidance: the guidance scale; see `Prior.from_noise`.
         """
         indices = range(len(condition)) if indices is None else indices
         if len(indices) != len(condition):
             raise ValueError(f"{len(indices)} indices for {len(condition)} conditions")
-        epsilon = temperature * randomness.noise(seed, indices, self.latent_shape)  # (b, d)
+        all_noise = temperature * randomness.noise(seed, indices, self.latent_shape)  # (b, d)
         chunks = []
         for start in range(0, len(condition), _CHUNK):
-            chosen = _filled(condition[start : start + _CHUNK])
-            start_of = _filled(epsilon[start : start + _CHUNK]).to(self.device)
-            z = self.prior.from_noise(start_of, chosen, guidance=guidance)  # p(z | c)
-            chunks.append(self.decode(z, chosen))  # p(x | z, c)
+            c = _pad(condition[start : start + _CHUNK])
+            noise = _pad(all_noise[start : start + _CHUNK]).to(self.device)
+            z = self.prior.from_noise(noise, c, guidance=guidance)  # a sample of p(z | c)
+            chunks.append(self.decode(z, c))  # p(x | z, c)
         return torch.cat(chunks)[: len(condition)]
 
     @torch.inference_mode()
     def encode(self, images: Images, condition: Condition) -> Latents:
-        """The mean of q(z | x, c)."""
+        """Return the mean of q(z | x, c)."""
         mean: Tensor = self.posterior(images, condition).mean
         return mean
 
     @torch.inference_mode()
     def decode(self, z: Latents, condition: Condition) -> Images:
-        """The mean picture of p(x | z, c)."""
+        """Return the mean picture of p(x | z, c)."""
         return self.likelihood.mean(self.network.decode(z, condition).float())
 
     @torch.inference_mode()
     def reconstruct(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Images:
-        """What is left of pictures that went through the posterior and back.
+        """Encode pictures and decode them again.
 
         Args:
-            noise: standard normal, to go through a sample of the posterior instead of its mean.
+            noise: standard normal noise, to decode a sample of the posterior instead of its mean.
         """
         posterior = self.posterior(images, condition)
         z = posterior.mean if noise is None else posterior.mean + posterior.stddev * noise
         return self.decode(z, condition)
 
-    # ---- the library's face ----------------------------------------------------------------------------------
+    # ---- files and prompts -----------------------------------------------------------------------------------
 
     @classmethod
     def from_pretrained(cls, model: str | Path, *, device: str | torch.device = "cpu") -> "CVAE":
-        """The model in a bundled name, a folder, a run, or a Hub repository `org/name[@revision]`.
+        """Load a model by the name of a bundled one, a folder, a run, or a Hub repository `org/name[@revision]`.
 
         Raises:
             UsageError: no such model.
             MissingError: the folder lacks a file, or the Hub cannot be reached.
-            CorruptError: a file is damaged, of the wrong kind or of another model.
+            CorruptError: a file is damaged, of the wrong kind, or belongs to another model.
         """
         folder = pretrained.find_model(model)
         config = pretrained.read_config(folder)
         try:
             loaded = cls(config)
-        except CvaeError as error:  # settings that are right one by one and do not fit each other
+        except CvaeError as error:  # each setting is valid, but they do not fit each other
             raise CorruptError(f"{folder / pretrained.CONFIG}: {error.message}") from error
         read_tensors(folder / pretrained.WEIGHTS, into=named_tensors(loaded))
         return loaded.eval().to(device)
 
     def save_pretrained(self, folder: str | Path, *, card: str = "", tensors: dict[str, Tensor] | None = None) -> None:
-        """Write `config.json`, `model.safetensors` and the model card into `folder`, each file whole or not at all.
+        """Write `config.json`, `model.safetensors` and the model card into `folder`, each file atomically.
 
         Args:
-            card: the model card, Markdown.
-            tensors: weights to write in place of the model's own, as when they are rounded.
+            card: the model card, in Markdown.
+            tensors: weights to write instead of the model's own, for example rounded ones.
         """
         pretrained.write_config(Path(folder), self.config, card=card)
         write_tensors(Path(folder) / pretrained.WEIGHTS, named_tensors(self) if tensors is None else tensors)
 
     def condition(self, prompts: Sequence[str], *, callback: Callback = ignore) -> Condition:
-        """The condition that each prompt asks for, a row a prompt.
+        """Turn prompts into conditions, one row for each prompt.
 
         Args:
-            notice: told what in the prompts has no effect, a sentence at a time.
+            callback: receives a notice for each part of a prompt that has no effect.
 
         Raises:
-            UsageError: a prompt names no class of this model, or says nothing that its text encoder knows.
-            MissingError, CorruptError: the text encoder that it learned with is not here.
+            UsageError: a prompt names no class of this model, or has no word that its text encoder knows.
+            MissingError, CorruptError: the text encoder that the model was trained with is not available.
         """
         from cvae_cli.text.condition import encode_prompts
 
@@ -197,7 +204,7 @@ class CVAE(nn.Module):
     def generate(
         self, prompt: str, *, n: int = 1, seed: int = 0, temperature: float = 1.0, guidance: float | None = None
     ) -> list["Image.Image"]:
-        """`n` pictures for a prompt; the same prompt and seed give the same pictures, whatever `n`."""
+        """Generate `n` pictures for a prompt. Picture i depends on the prompt and the seed, not on `n`."""
         from cvae_cli.pictures.grid import to_pil
 
         if n < 1:
@@ -207,19 +214,20 @@ class CVAE(nn.Module):
 
     @property
     def is_conditional(self) -> bool:
-        """Whether prompts and labels have any effect."""
+        """Whether conditions have any effect."""
         return self.config.architecture.conditioning != "none"
 
     @property
     def device(self) -> torch.device:
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """Of one picture's latent."""
+        """The shape of one picture's latent."""
         return self.network.latent_shape
 
 
-def _filled(rows: Tensor) -> Tensor:
-    """`rows` with the last one repeated up to a whole chunk."""
+def _pad(rows: Tensor) -> Tensor:
+    """Repeat the last row up to the size of a chunk."""
     return torch.cat([rows, rows[-1:].expand(_CHUNK - len(rows), *rows.shape[1:])])

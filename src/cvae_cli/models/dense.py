@@ -1,4 +1,4 @@
-"""Fully connected layers: the fewest operations for a small picture, each of them in a large product."""
+"""A fully connected network: few operations for a small picture, most of them in large matrix products."""
 
 import itertools
 import math
@@ -14,10 +14,10 @@ _LABEL_WIDTH = 32
 
 
 class DenseNetwork(Network):
-    """Pixels to latents and back through hidden layers of one width; the condition joins the pixels, and z."""
+    """Hidden layers of one width from pixels to latents and back. The condition joins the pixels, and z."""
 
     def __init__(self, settings: config.ModelConfig) -> None:
-        super().__init__()
+        super().__init__(settings)
         architecture, image = settings.architecture, settings.image
         assert isinstance(architecture.network, config.DenseNetwork)
         method, latent_dim, width = architecture.conditioning, architecture.latent_dim, architecture.network.width
@@ -46,7 +46,7 @@ class DenseNetwork(Network):
 
 
 def hidden_layers(inputs: int, width: int, layers: int) -> nn.Sequential:
-    """`layers` linear layers of one width and a SiLU after each; signals keep their size at first (He et al. 2015)."""
+    """Return `layers` linear layers of one width, each with a SiLU, initialised as in He et al. 2015."""
     parts: list[nn.Module] = []
     for pair in itertools.pairwise([inputs, *[width] * layers]):
         linear = nn.Linear(*pair)

@@ -1,4 +1,4 @@
-"""The calibrated Gaussian likelihood: the mean squared error, weighted by its own optimal variance."""
+"""The calibrated Gaussian likelihood: the mean squared error, weighted by its optimal variance."""
 
 import math
 
@@ -6,22 +6,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cvae_cli.config import model as config
 from cvae_cli.models.likelihood import Images, Likelihood
 
 
 class Gaussian(Likelihood):
-    """N(sigmoid(output), variance), one variance for all pixels of all pictures.
+    """N(sigmoid(output), variance), with one variance for all pixels of all pictures.
 
-    The variance that makes the data likeliest is the mean squared error (Rybkin, Daniilidis & Levine 2021); it is
-    followed by a moving average while training. A density over real values in [0, 1]: its nats may be negative.
+    The optimal variance is the mean squared error (Rybkin, Daniilidis & Levine 2021), which a moving average tracks
+    during training. This is a density of real values in [0, 1], so its nats may be negative.
     """
 
     variance: Tensor
     _MOMENTUM = 0.01
-    _LEAST = 1e-5  # 0.8 of a grey level, squared: below it there is little but the rounding to 8 bits to learn
+    _MIN_VARIANCE = 1e-5  # (0.8 grey levels)²: a smaller error is mostly the rounding to 8 bits
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, settings: config.GaussianLikelihood, *, channels: int) -> None:
+        super().__init__(settings, channels=channels)
         self.register_buffer("variance", torch.tensor(0.05))
 
     def mean(self, output: Images) -> Images:
@@ -32,5 +33,5 @@ class Gaussian(Likelihood):
         variance = self.variance.clone()
         if self.training:
             with torch.no_grad():
-                self.variance.lerp_(squared.mean().clamp_min(self._LEAST).float(), self._MOMENTUM)
+                self.variance.lerp_(squared.mean().clamp_min(self._MIN_VARIANCE).float(), self._MOMENTUM)
         return (0.5 * (squared / variance + variance.log() + math.log(2 * math.pi))).flatten(1).sum(1)

@@ -1,4 +1,4 @@
-"""p(z | c): where samples start."""
+"""What a prior is: p(z | c), a distribution of latents."""
 
 from abc import ABC, abstractmethod
 
@@ -7,58 +7,71 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent
 
+from cvae_cli.config import model as config
+from cvae_cli.config.base import Settings
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
 from cvae_cli.runtime.randomness import BatchRandom
 
-_ALONE = BatchRandom()
+_SINGLE_PROCESS = BatchRandom()
 
 
 class Prior(nn.Module, ABC):
-    """A density over latents that can be sampled by carrying standard normal noise to it.
+    """A distribution of latents, sampled by transforming standard normal noise.
+
+    Args:
+        settings: the prior's own settings.
+        latent_shape: the shape of one picture's latent, `(d,)` or `(d, h, w)`.
+        condition: what is known about conditions; None for p(z).
 
     Attributes:
-        has_density: whether `log_prob` is the density, and not a bound on it.
+        has_density: whether `log_prob` is the log-density itself rather than a lower bound on it.
     """
 
     has_density = True
 
+    def __init__(
+        self, settings: Settings, *, latent_shape: tuple[int, ...], condition: config.Condition | None
+    ) -> None:
+        super().__init__()
+
     @abstractmethod
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
-        """log p(z | c), in nats."""
+        """Return log p(z | c), in nats."""
 
     @abstractmethod
     def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
-        """The sample that standard normal `noise` stands for.
+        """Transform standard normal `noise` into samples of p(z | c).
 
         Args:
-            guidance: how far it is driven towards the condition: 1 is p(z | c); the prior's own choice when absent.
+            guidance: the guidance scale: 1 samples p(z | c), larger values follow the condition more closely. By
+                default the prior's own setting.
 
         Raises:
-            UsageError: another guidance than 1 for a prior that knows none.
+            UsageError: a guidance other than 1 for a prior that has no guidance.
         """
 
     def check_guidance(self, guidance: float | None) -> None:
-        """Raise a UsageError where the prior cannot be guided so."""
+        """Raise a UsageError if this prior has no such guidance."""
         if guidance not in {None, 1.0}:
             raise UsageError(
                 "guidance needs a prior of the kind score, which this model does not have",
                 hint="fit one:  cvae train --prior score --model MODEL",
             )
 
-    def loss(self, z: Latents, condition: Condition, draw: BatchRandom = _ALONE) -> Float[Tensor, " b"]:
-        """What is minimised when the prior alone is fitted to latents; -log p(z | c), in nats, or a stand-in for it.
+    def loss(self, z: Latents, condition: Condition, random: BatchRandom = _SINGLE_PROCESS) -> Float[Tensor, " b"]:
+        """Return the loss of fitting the prior alone to latents: -log p(z | c), in nats, or a substitute for it.
 
         Args:
-            draw: whatever random numbers that takes.
+            random: the source of random numbers.
         """
         return -self.log_prob(z, condition)
 
     @torch.no_grad()
     def calibrate(self, z: Latents) -> None:
-        """Called once, before the prior alone is fitted, with many latents."""
+        """Prepare for fitting the prior alone. Called once, with many latents."""
 
     def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
-        """KL(q(z | x, c) || p(z | c)) in nats, from one sample `z` of q; the entropy of q is taken exactly."""
+        """Estimate KL(q(z | x, c) || p(z | c)), in nats, from one sample `z` of q. The entropy of q is exact."""
         return -posterior.entropy() - self.log_prob(z, condition)

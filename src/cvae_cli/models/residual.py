@@ -1,4 +1,4 @@
-"""A residual network that works at a half of the picture's size and below, where arithmetic is cheap."""
+"""A residual network that works at half of the picture's size and below, where arithmetic is cheap."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,11 @@ _LABEL_WIDTH = 64
 
 
 class Block(nn.Module):
-    """A pre-activation residual block; with `modulate` the condition scales and shifts its normalised features."""
+    """A pre-activation residual block. A `code`, if any, scales and shifts its normalised features.
+
+    Args:
+        code_width: width of the code; 0 for none.
+    """
 
     def __init__(self, channels: int, code_width: int, *, kernel: int = 3) -> None:
         super().__init__()
@@ -25,7 +29,7 @@ class Block(nn.Module):
         self.first = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         self.second_norm = nn.GroupNorm(8, channels)
         self.second = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
-        nn.init.zeros_(self.second.weight)  # a fresh block changes nothing
+        nn.init.zeros_(self.second.weight)  # a new block is the identity
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
         self.code = nn.Linear(code_width, 2 * channels) if code_width else None
 
@@ -39,7 +43,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one size, one after the other."""
+    """A sequence of blocks."""
 
     def __init__(self, channels: int, code_width: int, blocks: int) -> None:
         super().__init__()
@@ -52,10 +56,10 @@ class Stage(nn.Module):
 
 
 class ResidualNetwork(Network):
-    """Pixels are folded into channels on the way in and unfolded on the way out: (c, s, s) <-> (4c, s/2, s/2)."""
+    """Residual blocks on pixels that are folded into channels: (c, s, s) to (4c, s/2, s/2), and back."""
 
     def __init__(self, settings: config.ModelConfig) -> None:
-        super().__init__()
+        super().__init__(settings)
         size, channels = settings.image.size, settings.image.channels
         architecture = settings.architecture
         assert isinstance(architecture.network, config.ResidualNetwork)
@@ -70,26 +74,26 @@ class ResidualNetwork(Network):
         self.bottom = (widths[-1], size >> levels, size >> levels)
         self.is_map = architecture.network.latent == "map"
         self.latent_shape = (latent_dim, *self.bottom[1:]) if self.is_map else (latent_dim,)
-        # a vector sees the whole map at once, a map's numbers what is around them
-        layer: Callable[[int, int], nn.Module] = _around if self.is_map else nn.Linear
+        # each position of a latent map depends on its neighbourhood, a latent vector on the whole picture
+        layer: Callable[[int, int], nn.Module] = _conv3x3 if self.is_map else nn.Linear
         flat = widths[-1] if self.is_map else math.prod(self.bottom)
-        # Only `modulate` reaches into the blocks; the other ways join where the article's networks have them.
+        # `modulate` acts in the blocks; `concat` and `add` act where they do in the article's networks.
         vector, vector_width = as_vector(settings.condition, _LABEL_WIDTH)
         self.code = vector if method == "modulate" else None
         code = vector_width if method == "modulate" else 0
-        joint = "none" if method == "modulate" else method
+        join_method = "none" if method == "modulate" else method
         appended = (vector, vector_width) if method == "concat" else None
 
         self.read = nn.Conv2d(4 * channels, width, 3, padding=1)
         self.encoder = nn.ModuleList(Stage(each, code, blocks) for each in widths)
         self.downs = nn.ModuleList(nn.Conv2d(4 * each, 2 * each, 1) for each in widths[:-1])
-        self.join_features = Join(joint, settings.condition, width=flat, vector=appended)
+        self.join_features = Join(join_method, settings.condition, width=flat, vector=appended)
         self.moments = layer(self.join_features.out_width, 2 * latent_dim)
 
-        self.join_z = Join(joint, settings.condition, width=latent_dim, vector=appended)
+        self.join_z = Join(join_method, settings.condition, width=latent_dim, vector=appended)
         self.spread = layer(self.join_z.out_width, flat)
         if code and not self.is_map:
-            code += latent_dim  # z speaks to every block of the decoder too
+            code += latent_dim  # z modulates the decoder's blocks, too
         self.decoder = nn.ModuleList(Stage(each, code, blocks) for each in widths[::-1])
         self.ups = nn.ModuleList(nn.Conv2d(2 * each, 4 * each, 1) for each in widths[-2::-1])
         self.write = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1))
@@ -117,5 +121,5 @@ class ResidualNetwork(Network):
         return F.pixel_shuffle(self.write(x), 2)
 
 
-def _around(inputs: int, outputs: int) -> nn.Module:
+def _conv3x3(inputs: int, outputs: int) -> nn.Module:
     return nn.Conv2d(inputs, outputs, 3, padding=1)

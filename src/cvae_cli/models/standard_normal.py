@@ -12,7 +12,7 @@ from cvae_cli.models.prior import Prior
 
 
 class StandardNormal(Prior):
-    """N(0, I), whatever the condition."""
+    """N(0, I), for every condition."""
 
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         return standard_log_prob(z)
@@ -25,10 +25,11 @@ class StandardNormal(Prior):
         return self.rates(posterior).flatten(1).sum(1)
 
     def rates(self, posterior: Independent) -> Latents:
-        """The divergence of each number of the latent, in closed form (Kingma & Welling 2014, appendix B)."""
+        """Return the divergence of each number of the latent, in closed form (Kingma & Welling 2014, appendix B)."""
         mean, variance = posterior.mean, posterior.variance
         return 0.5 * (mean.square() + variance - variance.log() - 1)
 
 
 def standard_log_prob(z: Latents) -> Float[Tensor, " b"]:
+    """Return the log-density of N(0, I), in nats."""
     return -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)

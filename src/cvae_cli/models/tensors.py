@@ -1,4 +1,4 @@
-"""Tensors by name, in and out of safetensors files."""
+"""Read and write named tensors as safetensors files."""
 
 import os
 import re
@@ -14,17 +14,17 @@ from cvae_cli.paths import atomic_path
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer by name, one that is shared only once: what a weights file holds."""
+    """Return the parameters and buffers that a weights file holds, by name; a shared one is listed once."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all."""
+    """Write a safetensors file atomically."""
     try:
         with atomic_path(path) as draft:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, draft, metadata)
     except SafetensorError as error:
-        if code := re.search(r"os error (\d+)", str(error)):  # a full disk and its like, wrapped by the library
+        if code := re.search(r"os error (\d+)", str(error)):  # such as a full disk
             raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
         raise
 
@@ -33,7 +33,7 @@ def read_tensors(path: Path, *, into: dict[str, Tensor]) -> None:
     """Copy the tensors of a safetensors file into those of the same names.
 
     Raises:
-        CorruptError: damaged, or not exactly the names and shapes asked for.
+        CorruptError: the file is damaged, or its names and shapes are not exactly those of `into`.
     """
     try:
         tensors = load_file(path)
@@ -47,7 +47,7 @@ def copy_tensors(tensors: dict[str, Tensor], into: dict[str, Tensor], *, source:
     """Copy tensors into those of the same names.
 
     Raises:
-        CorruptError: not exactly the same names and shapes, or values that no weights have.
+        CorruptError: the names and shapes are not exactly the same, or values have the wrong type or are not finite.
     """
     if missing := sorted(into.keys() ^ tensors.keys()):
         verb = "lacks" if missing[0] in into else "has the unknown"
