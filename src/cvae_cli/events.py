@@ -1,7 +1,7 @@
-"""What long work tells its caller: events, passed to one callback.
+"""Events: how a long function tells its caller about progress and notices.
 
-A function that may take long has an argument `callback` and calls it with each event. `str(event)` is a line of text,
-so `callback=print` shows everything; a caller that wants less looks at the type:
+Such a function has an argument `callback` and calls it with each event. `str(event)` is a line of text, so
+`callback=print` shows everything. A callback that wants less looks at the type of the event:
 
     def show(event: Event) -> None:
         if isinstance(event, Notice):
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Event:
-    """Something that the caller of a long function may want to know."""
+    """The base class of all events."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Notice(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """How far a task is.
+    """How far a task has come.
 
     Attributes:
-        task: what is being done, as "unpacking train2017.zip".
-        done: how much of it is done.
-        total: how much there is to do; None where that is not known.
-        unit: what is counted: "B" for bytes, else things.
+        task: what is being done, for example "unpacking train2017.zip".
+        done: how much is done.
+        total: how much there is to do; None if that is not known.
+        unit: what is counted: "B" for bytes, empty for things.
     """
 
     task: str
@@ -52,7 +52,7 @@ class Progress(Event):
 
     @property
     def detail(self) -> str:
-        """The text behind a progress bar."""
+        """The text next to a progress bar."""
         if self.unit == "B":
             return f"{self.done / 1e6:,.0f} MB"
         return f"{self.done:,.0f}/{self.total:,.0f}" if self.total is not None else f"{self.done:,.0f}"
@@ -65,4 +65,4 @@ Callback = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The callback of a caller that does not want to be told."""
+    """Do nothing: the callback of a caller that does not want events."""
