@@ -1,6 +1,8 @@
-"""Write docs/reference.md from the commands themselves.
+"""Write docs/reference.md from the help of the commands.
 
-python docs/make_reference.py          # a test checks that the page is up to date
+    python docs/make_reference.py
+
+A test checks that the page is up to date.
 """
 
 from pathlib import Path
@@ -15,8 +17,8 @@ PAGE = Path(__file__).with_name("reference.md")
 
 
 def reference() -> str:
-    """The page: a section for each command, a line for each argument and option, and the exit codes."""
-    parts = ["# Reference", "Made from `cvae COMMAND --help` by `docs/make_reference.py`."]
+    """Return the page: a section for each command with a table of its arguments and options, then the exit codes."""
+    parts = ["# Reference", "`docs/make_reference.py` makes this page from the help of the commands."]
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
         parts += [f"## cvae {name}", command.help, _table(command.params), _examples(command.epilog)]
     codes = "\n".join(f"| {code:d} | {code.describe()} |" for code in ExitCode)
@@ -25,20 +27,31 @@ def reference() -> str:
 
 
 def _table(parameters: list[Any]) -> str:
-    rows = []
+    rows = ["| option | meaning |", "| --- | --- |"]
     for parameter in parameters:
-        if parameter.name == "help":
-            continue
-        is_option = parameter.param_type_name == "option"
-        names = ", ".join(f"`{name}`" for name in parameter.opts) if is_option else f"`{parameter.metavar}`"
-        default = parameter.default
-        plain = default is None or isinstance(default, bool) or not is_option
-        shown = "" if plain else f" Default: `{default}`."
-        rows.append(f"| {names} | {parameter.help}{shown} |".replace(".  [default", ". [default"))
-    return "| option | meaning |\n| --- | --- |\n" + "\n".join(rows)
+        if parameter.name != "help":
+            meaning = parameter.help.replace(".  [default", ". [default") + _default(parameter)
+            rows.append(f"| {_names(parameter)} | {meaning} |")
+    return "\n".join(rows)
+
+
+def _names(parameter: Any) -> str:
+    """`PROMPT` for an argument, "`-o`, `--out PATH`" for an option."""
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar}`"
+    *others, last = parameter.opts
+    if parameter.metavar:
+        last += f" {parameter.metavar}"
+    return ", ".join(f"`{name}`" for name in [*others, last])
+
+
+def _default(parameter: Any) -> str:
+    is_shown = parameter.default is not None and not isinstance(parameter.default, bool)
+    return f" Default: `{parameter.default}`." if is_shown and parameter.param_type_name == "option" else ""
 
 
 def _examples(epilog: str) -> str:
+    """The examples at the end of a help page as commands, and its remarks as paragraphs."""
     lines = epilog.replace("\b", "").strip().splitlines()
     commands = [line.strip() for line in lines if line.startswith("  ")]
     remarks = [line.strip() for line in lines[1:] if line and not line.startswith("  ")]

@@ -1,10 +1,11 @@
-"""The Typer application, and the one table from exceptions to exit codes."""
+"""The Typer application, and how every exception becomes a message and an exit code."""
 
 import errno
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from cvae_cli import console
 from cvae_cli.commands import download_weights, evaluate, generate, reconstruct, train
@@ -13,15 +14,26 @@ from cvae_cli.runtime import launch
 from cvae_cli.version import __version__
 
 OVERVIEW = """\
-cvae draws, trains and measures conditional variational autoencoders.
+cvae trains, samples and measures conditional variational autoencoders.
 
-  cvae generate "two dogs on a beach"        draw now, with a model that came along
-  cvae train folder:my-pictures              teach one your own pictures
-  cvae reconstruct photo.jpg                 what a model makes of a picture
+  cvae generate "two dogs on a beach"        generate a picture with a bundled model
+  cvae train folder:my-pictures              train a model on your own pictures
+  cvae reconstruct photo.jpg --prompt "..."  encode a picture and decode it again
   cvae evaluate                              measure a model
-  cvae download-weights --list               what can be fetched, and what is here
+  cvae download-weights --list               list the weights that can be downloaded
 
-Each command explains itself:  cvae COMMAND --help"""
+To see the options of a command:  cvae COMMAND --help"""
+
+
+class Command(TyperCommand):
+    """A command whose help names an argument by its metavar only: PROMPT, not "PROMPT <list[str]>"."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for parameter in self.params:
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]
+
 
 app = typer.Typer(
     name="cvae",
@@ -30,11 +42,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train", epilog=train.EPILOG)(train.train)
-app.command("reconstruct", epilog=reconstruct.EPILOG)(reconstruct.reconstruct)
-app.command("generate", epilog=generate.EPILOG)(generate.generate)
-app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command("download-weights", epilog=download_weights.EPILOG)(download_weights.download_weights)
+app.command("train", cls=Command, epilog=train.EPILOG)(train.train)
+app.command("reconstruct", cls=Command, epilog=reconstruct.EPILOG)(reconstruct.reconstruct)
+app.command("generate", cls=Command, epilog=generate.EPILOG)(generate.generate)
+app.command("evaluate", cls=Command, epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command("download-weights", cls=Command, epilog=download_weights.EPILOG)(download_weights.download_weights)
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,13 +65,13 @@ def cvae(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Draw, train and measure conditional variational autoencoders."""
+    """Train, sample and measure conditional variational autoencoders."""
     if context.invoked_subcommand is None:
         console.result(None, OVERVIEW)
 
 
 def main() -> NoReturn:
-    """Run `cvae`; every way it can end is here."""
+    """Run `cvae` and exit. This is the only place that exits."""
     if (recorded := launch.recorded_exit_code()) is not None:
         sys.exit(recorded)
     try:
@@ -79,9 +91,10 @@ def main() -> NoReturn:
 
 
 def _as_cvae_error(error: Exception) -> CvaeError:
+    """Return the error that the user sees for any exception."""
     if isinstance(error, CvaeError):
         return error
-    if hasattr(error, "format_message"):  # the parser's own, whichever click this typer carries
+    if hasattr(error, "format_message"):  # an error of the parser, whether typer uses click or a copy of it
         command = getattr(getattr(error, "ctx", None), "command_path", "cvae")
         return UsageError(error.format_message().rstrip("."), hint=f"see  {command} --help")
     text = str(error)
@@ -96,7 +109,7 @@ def _as_cvae_error(error: Exception) -> CvaeError:
     first_line = text.splitlines()[0] if text else ""
     return CvaeError(
         f"unexpected {type(error).__name__}: {first_line}",
-        hint="a defect in cvae: run again with --debug and report it",
+        hint="this is a bug in cvae: run again with --debug and report it",
     )
 
 

@@ -19,8 +19,7 @@ from torch import nn
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.evaluation.features import inception_features
-from cvae_cli.events import ignore
+from cvae_cli.evaluation.features import load_extractor
 from cvae_cli.weights.registry import REGISTRY, AddressWeights, HubWeights, get_weights, require_weights
 
 BODY = random.Random(1).randbytes(200_000)
@@ -301,7 +300,7 @@ def test_the_list_as_json_says_everything(cvae: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "said"),
     [
-        ([], 2, "name the weights to fetch, or --all"),
+        ([], 2, "name the weights to download, or use --all"),
         (["clipp"], 2, 'Did you mean "clip"?'),
         (["inception", "clipp"], 2, 'Did you mean "clip"?'),
         (["inception"], 3, "HF_HUB_OFFLINE forbids fetching it"),
@@ -424,13 +423,13 @@ def test_inception_gives_the_features_of_torch_fidelity(
 ) -> None:
     torch.save(inception.state_dict(), place)
     entry = register(place, monkeypatch)
-    features = inception_features(torch.device("cpu"), ignore)
+    features = load_extractor("inception", torch.device("cpu"))
     pictures = torch.randint(256, (2, 3, 28, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     vectors = features.network(pictures)
     assert vectors.shape == (2, 2048)
     torch.testing.assert_close(vectors, inception(pictures)[0])
     assert vectors.std(dim=0).max() > 0
-    assert features.network.num_features == 2048
+    assert features.num_features == 2048
     assert features.protocol["weights_sha256"] == entry.sha256
 
 
@@ -450,7 +449,7 @@ def test_other_files_are_not_taken_for_inception(
         place.write_bytes(body)
         register(place, monkeypatch)
         with pytest.raises(CorruptError, match=r"inception\.pth does not hold the Inception network"):
-            inception_features(torch.device("cpu"), ignore)
+            load_extractor("inception", torch.device("cpu"))
 
 
 class Malice:
@@ -474,7 +473,7 @@ def test_a_pickle_that_would_run_code_is_refused(
         torch.save({"layer.weight": Malice(mark)}, place)
     register(place, monkeypatch)
     with pytest.raises(CorruptError, match="does not hold the Inception network"):
-        inception_features(torch.device("cpu"), ignore)
+        load_extractor("inception", torch.device("cpu"))
     assert not mark.exists()
     torch.load(place, weights_only=False) if kind == "torch" else pickle.loads(place.read_bytes())
     assert mark.exists()  # the pickle was dangerous

@@ -1,4 +1,4 @@
-"""`cvae download-weights`: fetch what metrics and text encoders need, verified."""
+"""`cvae download-weights`: the weights that metrics and text encoders need."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from cvae_cli.errors import UsageError
 
 EPILOG = """\b
 Examples:
-  cvae download-weights --list           what there is, and what is here
+  cvae download-weights --list
   cvae download-weights inception        for cvae evaluate --metric fid
   cvae download-weights --all
 """
@@ -18,15 +18,20 @@ Examples:
 
 def download_weights(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which weights, by the names of --list.", metavar="NAME")
+        list[str] | None, typer.Argument(help="Weights to download; see --list for their names.", metavar="NAME")
     ] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Show what can be fetched and what is here.")] = False,
-    all_: Annotated[bool, typer.Option("--all", help="Fetch everything.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the weights, and which of them are on this machine.")
+    ] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Download all weights.")] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Fetch the weights of networks that cvae uses but does not ship; resumed, verified, once."""
+    """Download weights that are not part of cvae.
+
+    Metrics and text encoders need them. Downloads are resumed and verified; files that are already here are kept.
+    """
     console.configure(json=json, quiet=quiet, debug=debug)
     from cvae_cli.weights.registry import REGISTRY, get_weights
 
@@ -34,16 +39,16 @@ def download_weights(
         return _list()
     chosen = list(REGISTRY) if all_ else names or []
     if not chosen:
-        raise UsageError("name the weights to fetch, or --all", hint=f"weights: {', '.join(REGISTRY)}")
-    entries = [get_weights(name) for name in chosen]  # a wrong name is found before the first byte
-    fetched = []
+        raise UsageError("name the weights to download, or use --all", hint=f"weights: {', '.join(REGISTRY)}")
+    entries = [get_weights(name) for name in chosen]  # finds a wrong name before the first download
+    downloaded = []
     for entry in entries:
         if entry.cached_path() is None:
             console.note(f"{entry.name}: {entry.size / 1e6:,.0f} MB from {entry.source}")
         with console.events(entry.name) as callback:
             path = entry.download(callback)
-        fetched.append({"name": entry.name, "path": str(path), "sha256": entry.sha256, "bytes": entry.size})
-    console.result(fetched, "\n".join(f"{each['name']}\t{each['path']}" for each in fetched))
+        downloaded.append({"name": entry.name, "path": str(path), "sha256": entry.sha256, "bytes": entry.size})
+    console.result(downloaded, "\n".join(f"{each['name']}\t{each['path']}" for each in downloaded))
     return None
 
 

@@ -33,7 +33,7 @@ _MAX_NAMED = 1000  # files in the result; of more than that only the manifest ha
 
 
 def generate(
-    prompts: Annotated[list[str] | None, typer.Argument(help="What to draw.", metavar="PROMPT")] = None,
+    prompts: Annotated[list[str] | None, typer.Argument(help="What the pictures show.", metavar="PROMPT")] = None,
     n: Annotated[int, typer.Option("-n", help="Pictures per prompt.", min=1, metavar="N")] = 1,
     output: Annotated[
         str | None,
@@ -53,7 +53,7 @@ def generate(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Generate pictures for prompts: one grid, or a file per picture."""
+    """Generate pictures for prompts: one grid, or with --format a file each."""
     console.configure(json=json, quiet=quiet, debug=debug)
     started = time.perf_counter()
     format_ = format_ or ("png" if separate else None)

@@ -50,7 +50,10 @@ def reconstruct(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Encode and decode pictures, and show how close the reconstructions are (MSE and SSIM)."""
+    """Encode pictures and decode them again.
+
+    Shows how close each reconstruction is to its picture (MSE and SSIM).
+    """
     console.configure(json=json, quiet=quiet, debug=debug)
     if bool(images) == bool(dataset):
         raise UsageError(
