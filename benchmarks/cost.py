@@ -32,7 +32,7 @@ from cvae_cli.runtime.device import DTYPES, count_flops, pick_device
 from cvae_cli.text.catalog import load_encoder
 from cvae_cli.text.condition import condition_config, with_conditions
 from cvae_cli.training.build import build_model
-from cvae_cli.training.objective import WholeModel
+from cvae_cli.training.objectives.bound import BoundObjective
 
 Result = TypeVar("Result")
 
@@ -75,7 +75,7 @@ def made_up(file: Path) -> Dataset:
 
 def steps(model: CVAE, batches: Batches, precision: str) -> Iterator[None]:
     """Run the loop of `cvae train` without validation and saving, one step per iteration."""
-    objective = WholeModel(model)
+    objective = BoundObjective(model)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-4, fused=True)
     device, dtype = model.device, DTYPES[precision]
     objective.train_mode()

@@ -26,7 +26,7 @@ from cvae_cli.data.batches import Batches
 from cvae_cli.runtime.device import count_flops, pick_device
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
-from cvae_cli.training.precision import decide
+from cvae_cli.training.precision import decide_precision
 
 RECIPES = ["fashion-concat", "coco-128"]
 PICTURES = 2000
@@ -48,7 +48,7 @@ def measure(kind: str, recipe_name: str, file: str, seconds: float) -> dict[str,
     operations = count_flops(model.elbo, images[:1], condition[:1])
     precision = "fp32"
     if kind == "cvae":
-        precision, _ = decide(recipe, data, device)
+        precision, _ = decide_precision(recipe, data, device)
         steps = cost.steps(model, batches, precision)
     else:
         loader = plain_loop.loader_of(data, batch_size)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 CVAE = str(Path(sys.executable).with_name("cvae"))
 METRICS = ["mse", "ssim", "accuracy", "fid-fashion"]
-IMPORTS = "import cvae_cli.app, cvae_cli.training.fit, cvae_cli.training.prepare, torch.optim"
+IMPORTS = "import cvae_cli.app, cvae_cli.training.train, torch.optim"
 
 
 def timed(command: list[str]) -> float:

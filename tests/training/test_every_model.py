@@ -25,8 +25,8 @@ from cvae_cli.events import Event
 from cvae_cli.models.pretrained import weights_sha256
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.pictures.pixels import to_float
-from cvae_cli.training import events
-from cvae_cli.training.events import EpochProgress
+from cvae_cli.training import clock
+from cvae_cli.training.events import EpochEnd, EpochProgress
 from cvae_cli.training.fit import fit
 from cvae_cli.training.run import Run
 from cvae_cli.weights.download import file_sha256
@@ -107,7 +107,7 @@ def training(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def dataset_from_pixels(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def whole(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run, which tests only read."""
     run = training.begin(tmp_path_factory.mktemp("whole") / "run")
     training.fit(run)
@@ -151,7 +151,7 @@ class Stopper(Recorder):
 def test_a_run_broken_within_its_epochs_ends_with_the_same_bits(
     training: Training, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "_REPORT_EVERY", 0.0)  # after each step
+    monkeypatch.setattr(clock, "_REPORT_INTERVAL", 0.0)  # after each step
     run = training.begin(tmp_path / "run")
     with pytest.raises(InterruptedRunError, match="after step 2;"):
         training.fit(run, Stopper(1, 2))
@@ -202,9 +202,10 @@ class Witness(Recorder):
         self.run = run
         self.kept: list[dict[str, str]] = []
 
-    def epoch_done(self, result: Any) -> None:
-        super().epoch_done(result)
-        self.kept.append(kept(self.run))
+    def __call__(self, event: Event) -> None:
+        super().__call__(event)
+        if isinstance(event, EpochEnd):
+            self.kept.append(kept(self.run))
 
 
 def kept(run: Run) -> dict[str, str]:
@@ -264,7 +265,7 @@ def test_far_too_large_a_learning_rate_ends_the_training_and_can_be_lowered(
     assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
     after = training.fit(run, resume=True, changes=CAREFUL).results[-1]
     assert after.epoch == 2
-    assert after.valid < 2 * last_bound(whole)
+    assert after.validation_negative_elbo < 2 * last_bound(whole)
     assert_sound(CVAE.from_pretrained(run.folder))
 
 
@@ -278,4 +279,4 @@ def test_a_good_run_survives_far_too_large_a_learning_rate(training: Training, w
     assert_sound(CVAE.from_pretrained(run.folder))
     after = training.fit(run, resume=True, changes=CAREFUL | {"training.epochs": 3}).results[-1]
     assert after.epoch == 3
-    assert after.valid < 2 * last_bound(whole)
+    assert after.validation_negative_elbo < 2 * last_bound(whole)

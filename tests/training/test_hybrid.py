@@ -15,7 +15,7 @@ from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import read_config
 from cvae_cli.training.build import build_objective
 from cvae_cli.training.fit import fit
-from cvae_cli.training.hybrid import Hybrid
+from cvae_cli.training.objectives.hybrid import HybridObjective
 
 TERMS = {"training.perceptual": 1.0, "training.adversarial": 0.1}
 
@@ -33,13 +33,13 @@ def test_a_broken_run_goes_on_to_the_same_bits(tmp_path: Path, variant: str) -> 
     assert weights(broken) == weights(whole)
 
 
-def objective(**settings: Any) -> tuple[Hybrid, torch.Tensor, torch.Tensor]:
+def objective(**settings: Any) -> tuple[HybridObjective, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     model = small_model("map-modulate").train()
     chosen = TrainingSettings(epochs=1, **settings)
     pixels = data_for("map-modulate", 32)
     images = torch.from_numpy(pixels.images).permute(0, 3, 1, 2) / 255
-    return Hybrid(model, chosen), images, torch.from_numpy(pixels.conditions.values(pixels.rows))
+    return HybridObjective(model, chosen), images, torch.from_numpy(pixels.conditions.values(pixels.rows))
 
 
 def test_the_discriminator_learns_to_tell_pictures_from_reconstructions() -> None:

@@ -15,7 +15,7 @@ from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior
 from cvae_cli.errors import UsageError
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.training.fit import fit
-from cvae_cli.training.latents import LatentBatches
+from cvae_cli.training.objectives.latent_batches import LatentBatches
 from cvae_cli.training.run import Run
 
 SHORT = {"training.epochs": 2, "training.batch_size": 16, "data.flip": True}

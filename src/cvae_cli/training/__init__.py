@@ -1,1 +1,1 @@
-"""Fitting a model to data."""
+"""Training models: from a recipe to a model folder."""

@@ -1,24 +1,27 @@
-"""From a recipe to what is trained: its model, and what is minimised."""
-
-from collections.abc import Callable
-from typing import Any
+"""Build what a recipe describes: its model and its objective."""
 
 import torch
-from torch import Tensor, nn
 
 from cvae_cli.config.model import Condition, ImageShape, ModelConfig
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.errors import UsageError
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.training.hybrid import Hybrid
-from cvae_cli.training.objective import Objective, PriorAlone, WholeModel
+from cvae_cli.training.objectives.bound import BoundObjective
+from cvae_cli.training.objectives.hybrid import HybridObjective
+from cvae_cli.training.objectives.objective import Objective
+from cvae_cli.training.objectives.prior import PriorObjective
 
 
 def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: Condition) -> CVAE:
-    """The untrained model of a recipe for pictures of a data set, its random weights decided by the recipe's seed.
+    """Build the untrained model of a recipe. The recipe's seed decides its random weights.
+
+    Args:
+        dataset: the name of the data set, for the model's configuration.
+        image: the shape of its pictures.
+        condition: what the pictures are conditioned on.
 
     Raises:
-        UsageError: the parts of the recipe do not fit each other, or the pictures.
+        UsageError: the parts of the recipe do not fit each other or the pictures.
     """
     torch.manual_seed(recipe.training.seed)
     return CVAE(
@@ -34,23 +37,28 @@ def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: Cond
 
 
 def build_objective(recipe: Recipe, model: CVAE) -> Objective:
-    """What a recipe minimises.
+    """Build the objective of a recipe.
 
     Raises:
-        UsageError: it is nothing that the model has.
+        UsageError: the model cannot be trained with this objective.
     """
     if recipe.start is not None:
         if recipe.training.is_hybrid:
-            raise UsageError("a prior alone draws no pictures that a discriminator could judge")
-        return PriorAlone(model)
-    return Hybrid(model, recipe.training) if recipe.training.is_hybrid else WholeModel(model, recipe.training.free_bits)
+            raise UsageError("a prior is trained on latents: there are no pictures for a discriminator to judge")
+        return PriorObjective(model)
+    if recipe.training.is_hybrid:
+        return HybridObjective(model, recipe.training)
+    return BoundObjective(model, recipe.training.free_bits)
 
 
-def start_from(model: CVAE, start: str) -> None:
-    """Give a model the network and the likelihood of a finished one.
+def load_all_but_prior(model: CVAE, start: str) -> None:
+    """Load the network and the likelihood of a finished model into `model`; its prior stays untrained.
+
+    Args:
+        start: the finished model, by name or folder.
 
     Raises:
-        UsageError: the finished one is built otherwise.
+        UsageError: the two models differ in more than the prior.
     """
     finished = CVAE.from_pretrained(start)
     ours, theirs = model.config, finished.config
@@ -58,50 +66,7 @@ def start_from(model: CVAE, start: str) -> None:
     if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):
         raise UsageError(
             f"{start} is built otherwise than the recipe says",
-            hint="its pictures, classes or text encoder are others, or its network is",
+            hint="its pictures, its classes, its text encoder or its network differ from the recipe's",
         )
     model.network.load_state_dict(finished.network.state_dict())
     model.likelihood.load_state_dict(finished.likelihood.state_dict())
-
-
-class _Forward(nn.Module):
-    """An objective as a module, for what only knows modules."""
-
-    def __init__(self, objective: Objective) -> None:
-        super().__init__()
-        self.model = objective.model
-        self.forward = objective.losses
-
-
-def shared(objective: Objective, device: torch.device) -> nn.Module:
-    """The losses of an objective, whose gradients are averaged over all processes on the way back."""
-    devices = [device] if device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(_Forward(objective), device_ids=devices)
-
-
-def compiled(losses_of: Callable[..., Tensor], device: torch.device) -> Callable[..., Tensor]:
-    """The same losses, translated by `torch.compile` when they are first asked for, with the same random numbers.
-
-    Raises:
-        UsageError: from the losses, where this machine cannot translate them.
-    """
-    from torch._dynamo.exc import TorchDynamoException  # imported where it is used: it takes a second
-
-    options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": device.type == "cuda"}
-    translated = torch.compile(losses_of, dynamic=False, options=options)
-
-    def losses(images: Tensor, condition: Tensor) -> Tensor:
-        try:
-            return translated(images, condition)
-        except TorchDynamoException as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UsageError(
-                f"torch.compile failed: {reason[:200]}", hint="train without it:  --set training.compile=false"
-            ) from error
-
-    return losses
-
-
-def statistics(model: CVAE) -> list[Tensor]:
-    """What a model notes of the pictures it sees, as the variance of a likelihood: each process sees others."""
-    return [buffer for buffer in model.buffers() if buffer.is_floating_point()]

@@ -1,33 +1,37 @@
-"""The model card that stands beside the weights."""
+"""The model card that is saved beside the weights."""
 
 import math
 
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.training.checkpoint import Position
+from cvae_cli.training.checkpoint import TrainerState
 from cvae_cli.version import __version__
 
 
-def model_card(recipe: Recipe, model: CVAE, train: Dataset, position: Position) -> str:
-    """What the model is, what it learned from, and how well, as Markdown."""
+def model_card(recipe: Recipe, model: CVAE, train: Dataset, state: TrainerState) -> str:
+    """Return the model card as Markdown: what the model is, what it was trained on, and how good it is.
+
+    Args:
+        train: the training pictures.
+        state: the state of the trainer at the end of an epoch.
+    """
     architecture, size = recipe.architecture, train.image_shape.size
     parameters = sum(p.numel() for p in model.parameters())
-    valid = position.history[-1]["valid"]
-    learned = "training" if recipe.start is None else "training of the prior alone"
+    validation = state.history[-1]["valid"]
+    training = "training" if recipe.start is None else "training of the prior alone"
+    condition = f"{architecture.conditioning}; {model.config.condition.description}"
     facts = {
         "data": f"{train.name.rsplit('/', 1)[-1]}, {len(train):,} training pictures of {size}x{size}",
         "licence of the data": train.licence,
         "network": f"{architecture.network.kind}, {math.prod(model.latent_shape)} latents, {parameters:,} parameters",
-        "condition": f"{architecture.conditioning}; {model.config.condition.description}"
-        if model.is_conditional
-        else "none",
+        "condition": condition if model.is_conditional else "none",
         "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
-        "learned by": _objective(recipe),
-        learned: f"epoch {position.epoch} of {recipe.training.epochs}, {position.step:,} steps of "
-        f"{recipe.training.batch_size}, {position.seconds / 60:.1f} minutes",
-        "-ELBO on pictures held back": f"{valid['negative_elbo']:.2f} nats an image (rate {valid['rate']:.2f}, "
-        f"distortion {valid['distortion']:.2f}), one posterior sample an image",
+        "learned by": _describe_objective(recipe),
+        training: f"epoch {state.epoch} of {recipe.training.epochs}, {state.step:,} steps of "
+        f"{recipe.training.batch_size}, {state.seconds / 60:.1f} minutes",
+        "-ELBO of the validation pictures": f"{validation['negative_elbo']:.2f} nats an image (rate "
+        f"{validation['rate']:.2f}, distortion {validation['distortion']:.2f}), one posterior sample an image",
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
     return f"""---
@@ -49,8 +53,8 @@ Made by cvae-cli {__version__} with `cvae train`; `recipe.toml` of the run has e
 """
 
 
-def _objective(recipe: Recipe) -> str:
-    """What was minimised: whoever compares models must know which of them are no pure CVAEs."""
+def _describe_objective(recipe: Recipe) -> str:
+    """Return what was minimised. A hybrid must say so: its bound is not comparable with a pure CVAE's."""
     if not recipe.is_hybrid:
         return "the bound alone" if recipe.training.beta == 1 else f"the bound, the rate times {recipe.training.beta:g}"
     weights = {"perceptual": recipe.training.perceptual, "adversarial": recipe.training.adversarial}

@@ -1,4 +1,4 @@
-"""The training state on disk: tensors in safetensors, all else as JSON in its header. One file, replaced whole."""
+"""The checkpoint of a training: one safetensors file, with everything that is not a tensor as JSON in its header."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,93 +12,133 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cvae_cli.errors import CorruptError, MissingError
-from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.models.tensors import copy_tensors, named_tensors, write_tensors
 from cvae_cli.training.ema import EMA
 
+_HEADER_KEY = "position"  # of the TrainerState in the file's header
+
 
 @dataclass
-class Position:
-    """How far a run has come. Everything random in training follows from the seed and these numbers."""
+class TrainerState:
+    """How far a training has come. The seed and these numbers determine everything random that follows."""
 
     epoch: int = 0
     """Epochs completed."""
     batch: int = 0
-    """Batches taken of the epoch in progress."""
+    """Batches completed in the current epoch."""
     step: int = 0
-    """Optimizer steps taken."""
+    """Optimizer steps taken or skipped."""
     skipped: int = 0
-    """Steps not taken because of their gradient."""
+    """Steps skipped because their gradient was too large."""
     seconds: float = 0.0
-    """Spent training so far, validation and saving included."""
+    """Time spent training, with validation and saving."""
     best: float | None = None
-    """The lowest -ELBO on the validation pictures, in nats."""
+    """The lowest -ELBO of the validation pictures so far, in nats an image."""
     sums: list[float] = field(default_factory=list)
-    """Each loss summed over the pictures of the epoch in progress; nothing before its first step."""
+    """Each loss summed over the pictures of the current epoch; empty before the first step."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """What `metrics.jsonl` holds."""
+    """The metrics of each completed epoch: the lines of `metrics.jsonl`."""
+
+    def finish_epoch(self, losses: dict[str, float], validation: Bound, seconds: float) -> bool:
+        """Move to the next epoch and add the metrics of this one to the history.
+
+        Args:
+            losses: means over the epoch's training pictures, by name.
+            validation: the bound of each validation picture.
+            seconds: time spent training.
+
+        Returns:
+            Whether this is the best epoch so far.
+        """
+        rate, distortion = validation.rate.mean().item(), validation.distortion.mean().item()
+        negative_elbo = rate + distortion
+        is_best = self.best is None or negative_elbo < self.best
+        if is_best:
+            self.best = negative_elbo
+        self.epoch += 1
+        self.batch = 0
+        self.sums = []
+        self.history.append(
+            {
+                "epoch": self.epoch,
+                "step": self.step,
+                "train": losses,
+                "skipped": self.skipped,
+                "valid": {"negative_elbo": negative_elbo, "rate": rate, "distortion": distortion},
+                "seconds": round(seconds, 2),
+            }
+        )
+        return is_best
 
 
-def save_state(
+def save_checkpoint(
     path: Path,
-    position: Position,
+    state: TrainerState,
     model: CVAE,
     optimizer: torch.optim.Optimizer,
     ema: EMA,
-    others: Mapping[str, Tensor],
+    objective: Mapping[str, Tensor],
 ) -> None:
-    """Write everything that going on needs; `others` is what an objective needs besides."""
+    """Write everything that a resumed training needs.
+
+    Args:
+        objective: the state of the objective.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in named_tensors(model).items()}
     tensors |= {f"ema.{name}": tensor for name, tensor in ema.average.items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
-    tensors |= {f"objective.{name}": tensor for name, tensor in others.items()}
-    write_tensors(path, tensors, {"position": json.dumps(asdict(position))})
+    tensors |= {f"objective.{name}": tensor for name, tensor in objective.items()}
+    write_tensors(path, tensors, {_HEADER_KEY: json.dumps(asdict(state))})
 
 
-def load_state(
+def load_checkpoint(
     path: Path,
     model: CVAE,
     optimizer: torch.optim.Optimizer,
     ema: EMA,
-    load_others: Callable[[Mapping[str, Tensor]], None],
-) -> Position:
-    """Restore what `save_state` wrote, and return how far the run had come.
+    load_objective: Callable[[Mapping[str, Tensor]], None],
+) -> TrainerState:
+    """Load what `save_checkpoint` wrote into the model, the optimizer and the average.
+
+    Args:
+        load_objective: called with the state of the objective.
 
     Raises:
-        MissingError: there is no state.
-        CorruptError: it is damaged, or of a model with other settings.
+        MissingError: there is no checkpoint.
+        CorruptError: the file is damaged, or belongs to a model with other settings.
     """
     if not path.is_file():
-        raise MissingError(f"{path} is gone, and with it the way to go on", hint="start over with --force")
+        raise MissingError(f"{path} is gone: the training cannot be resumed without it", hint="start over with --force")
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}, "objective": {}}
     try:
         with safe_open(path, "pt") as file:
-            position = TypeAdapter(Position).validate_json((file.metadata() or {})["position"])
+            state = TypeAdapter(TrainerState).validate_json((file.metadata() or {})[_HEADER_KEY])
             for name in file.keys():  # noqa: SIM118
                 part, rest = name.split(".", 1)
                 parts[part][rest] = file.get_tensor(name)
         slots = optimizer_slots(parts["optimizer"])
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
-        load_others(parts["objective"])
+        load_objective(parts["objective"])
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CorruptError(
             f"{path} is damaged ({str(error).splitlines()[0]})", hint="start the training over with --force"
         ) from error
-    if position.step > position.skipped and len(slots) != sum(len(group["params"]) for group in optimizer.param_groups):
+    if state.step > state.skipped and len(slots) != sum(len(group["params"]) for group in optimizer.param_groups):
         raise CorruptError(f"{path} does not fit its settings: the optimizer has another number of parameters")
     copy_tensors(parts["model"], named_tensors(model), source=path)
     copy_tensors(parts["ema"], ema.average, source=path)
-    return position
+    return state
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of an optimizer, flat: `INDEX.SLOT` of each parameter."""
+    """Return the state of an optimizer as a flat dictionary with names `PARAMETER_INDEX.SLOT`."""
     state = optimizer.state_dict()["state"]
     return {f"{index}.{slot}": tensor for index, slots in state.items() for slot, tensor in slots.items()}
 
 
 def optimizer_slots(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """What `optimizer_tensors` made flat, as the optimizer has it."""
+    """Turn the flat dictionary of `optimizer_tensors` back into the `state` of an optimizer's state_dict."""
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, slot = name.split(".", 1)

@@ -1,6 +1,7 @@
-"""What `--precision auto` means: decided once for a run, on a CPU by a few steps in each precision.
+"""Decide the precision of a training: what `auto` means on this machine.
 
-What was measured is remembered, so that the same command means the same on the same machine.
+On a CPU, a few steps are timed in each precision. The result is kept in the cache, so that the same command uses the
+same precision again.
 """
 
 import contextlib
@@ -19,20 +20,20 @@ from cvae_cli.paths import cache_dir, write_text
 from cvae_cli.runtime.device import DTYPES, count_flops
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model, build_objective
-from cvae_cli.training.objective import Objective
+from cvae_cli.training.objectives.objective import Objective
 
-_MEMORY = "precision.json"
-_WORK = 16e9  # operations in a forward pass that is timed, at most; but some pictures at least
-_FEWEST = 16
-_TIMES = 2
-_LITTLE = 1e6  # operations an image: with fewer, turning weights into bf16 costs what it gains
-_FASTER = 1.2  # times, for less precision to be worth it
+_CACHE_FILE = "precision.json"
+_MAX_FLOPS = 16e9  # floating-point operations of a forward pass that is timed; a smaller batch is timed to stay below
+_MIN_IMAGES = 16  # but the timed batch has at least so many images
+_REPEATS = 2
+_SMALL_FLOPS = 1e6  # operations an image: a smaller network loses in converting weights to bf16 what it gains
+_MIN_SPEEDUP = 1.2  # of bf16, to be worth its lower precision
 
 
-def decide(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precision, str]:
-    """The precision of a recipe on a device, and why that one; nothing where the recipe has said it.
+def decide_precision(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precision, str]:
+    """Return the precision of a recipe on a device, and the reason; no reason if the recipe names the precision.
 
-    `auto` is bf16 on a GPU that has it; on a CPU whichever trains faster, fp32 where there is little between them.
+    `auto` is bf16 on a GPU that supports it. On a CPU it is the faster one, and fp32 if the difference is small.
     """
     if recipe.training.precision != "auto":
         return recipe.training.precision, ""
@@ -42,24 +43,24 @@ def decide(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precis
         return "fp32", ""
     model = build_model(recipe, train.name, train.image_shape, condition_config(train))
     objective = build_objective(recipe, model)
-    operations = count_flops(model.elbo, *next(Batches(train.limit(1), batch_size=1, device=device).in_order()))
-    if operations < _LITTLE:
+    flops = count_flops(model.elbo, *next(Batches(train.limit(1), batch_size=1, device=device).in_order()))
+    if flops < _SMALL_FLOPS:
         return "fp32", ""
-    few = train.limit(min(recipe.training.batch_size, max(_FEWEST, int(_WORK / operations))))
-    batches = objective.batches(few, batch_size=len(few), device=device)
-    question = _question(recipe, train)
-    known = _remembered()
-    if question not in known:
-        seconds = _time(objective, next(batches.epoch(0)))
-        known[question] = round(seconds["fp32"] / seconds["bf16"], 2)
-        _remember(known)
-    ratio = known[question]
-    faster = ratio >= _FASTER
-    return ("bf16" if faster else "fp32"), f"bf16 is {ratio:.1f} times as fast here"
+    few = train.limit(min(recipe.training.batch_size, max(_MIN_IMAGES, int(_MAX_FLOPS / flops))))
+    batches = objective.make_batches(few, batch_size=len(few), device=device)
+    key = _cache_key(recipe, train)
+    speedups = _read_speedups()
+    if key not in speedups:
+        seconds = _time_steps(objective, next(batches.epoch(0)))
+        speedups[key] = round(seconds["fp32"] / seconds["bf16"], 2)
+        _write_speedups(speedups)
+    speedup = speedups[key]
+    precision: Precision = "bf16" if speedup >= _MIN_SPEEDUP else "fp32"
+    return precision, f"bf16 is {speedup:.1f} times as fast here"
 
 
-def _question(recipe: Recipe, train: Dataset) -> str:
-    """What decides how long a step takes."""
+def _cache_key(recipe: Recipe, train: Dataset) -> str:
+    """Return a digest of everything that determines how long a step takes."""
     parts = [
         recipe.architecture.model_dump_json(),
         repr(train.image_shape),
@@ -72,35 +73,35 @@ def _question(recipe: Recipe, train: Dataset) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
-def _remembered() -> dict[str, float]:
-    """How many times as fast bf16 was, by question; nothing where that cannot be read."""
+def _read_speedups() -> dict[str, float]:
+    """Return the speedups of bf16 over fp32 in the cache, by key; nothing if the file cannot be read."""
     try:
-        known = json.loads((cache_dir() / _MEMORY).read_text(encoding="ascii"))
+        speedups = json.loads((cache_dir() / _CACHE_FILE).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return {}
-    if not isinstance(known, dict) or not all(isinstance(ratio, float) for ratio in known.values()):
+    if not isinstance(speedups, dict) or not all(isinstance(speedup, float) for speedup in speedups.values()):
         return {}
-    return known
+    return speedups
 
 
-def _remember(known: dict[str, float]) -> None:
-    with contextlib.suppress(UsageError, OSError):  # measuring again does no harm
-        write_text(cache_dir() / _MEMORY, json.dumps(known, indent=1))
+def _write_speedups(speedups: dict[str, float]) -> None:
+    with contextlib.suppress(UsageError, OSError):  # without the cache they are measured again
+        write_text(cache_dir() / _CACHE_FILE, json.dumps(speedups, indent=1))
 
 
-def _time(objective: Objective, batch: Batch) -> dict[Precision, float]:
-    """Seconds for a step of a throwaway model in each precision."""
+def _time_steps(objective: Objective, batch: Batch) -> dict[Precision, float]:
+    """Return the seconds that a step takes in each precision, the shortest of a few."""
     objective.train_mode()
     seconds: dict[Precision, float] = {}
 
     def step(precision: Precision) -> None:
-        began = time.perf_counter()
+        started = time.perf_counter()
         with torch.autocast("cpu", DTYPES[precision], enabled=precision != "fp32"):
             loss = objective.total(objective.losses(*batch), beta=1.0).mean()
         loss.backward()
-        seconds[precision] = min(time.perf_counter() - began, seconds.get(precision, float("inf")))
+        seconds[precision] = min(time.perf_counter() - started, seconds.get(precision, float("inf")))
 
-    for _ in range(1 + _TIMES):  # the first warms up
+    for _ in range(1 + _REPEATS):  # the first warms up
         step("fp32")
         step("bf16")
     return seconds

@@ -1,4 +1,4 @@
-"""A run: the folder in which one training lives."""
+"""A run: the folder that holds one training and its results."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from cvae_cli.paths import check_writable, write_error, write_text
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """The recipe with absolute paths, as a run records them, so that it can be resumed from any folder.
+    """Return the recipe with absolute paths, as a run records it, so that it can be resumed from any folder.
 
     Raises:
         UsageError: the path of a folder of pictures is not valid text.
@@ -39,9 +39,13 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 class Run:
     """The files of a run.
 
-    `recipe.toml` (the effective settings), `metrics.jsonl` (a line an epoch), `samples/` (a picture an epoch),
-    `state/` (what going on needs), `model/` (the epoch that `training.keep` chose), `last/` (the last epoch), and
-    `prior/`, a run again, where a prior is fitted afterwards.
+    - `recipe.toml`: all settings
+    - `metrics.jsonl`: a line for each epoch
+    - `samples/`: a picture for each epoch
+    - `state/`: the checkpoint, for resuming
+    - `model/`: the model of the epoch that `training.keep` selects
+    - `last/`: the model of the last epoch
+    - `prior/`: the run of the second stage, if a prior is fitted afterwards
     """
 
     folder: Path
@@ -68,40 +72,54 @@ class Run:
 
     @property
     def next_stage(self) -> "Run":
-        """The run of the training that follows this one, inside it."""
+        """The run of the second stage, inside this one."""
         return Run(self.folder / PRIOR_STAGE)
 
     def samples_file(self, epoch: int) -> Path:
         return self.folder / "samples" / f"epoch-{epoch:03d}.png"
 
     def check_new(self, *, force: bool) -> None:
-        """Raise a UsageError where `create` would have to overwrite something without leave."""
+        """Check that `create` may use the folder.
+
+        Args:
+            force: whether a run that is already there may be removed.
+
+        Raises:
+            UsageError: the folder cannot be written to, or holds a run (without `force`) or anything else.
+        """
         check_writable(self.folder, folder=True)
-        if not self.folder.exists() or not any(self._content()):
+        if not self.folder.exists() or not any(self._visible_files()):
             return
         if not self.recipe_file.exists():
             raise UsageError(f"{self.folder} exists and is not a run", hint="choose another place with --out")
         if not force:
             raise UsageError(
                 f"{self.folder} already holds a run",
-                hint=f"go on with it:  cvae train --resume {self.folder}\nor start over:  add --force",
+                hint=f"resume it:  cvae train --resume {self.folder}\nor start over:  add --force",
             )
 
     def create(self, recipe: Recipe, *, force: bool) -> None:
-        """Begin a run; an earlier one in the folder is removed with `force`. Whoever trains holds the lock."""
+        """Create the run. With `force`, an earlier run in the folder is removed. The caller must hold the lock."""
         self.check_new(force=force)
         if self.folder.exists():
-            # the recipe goes last: without it the rest would no longer be known for a run
-            for path in sorted(self._content(), key=lambda path: path == self.recipe_file):
+            # The recipe is removed last: without it, the rest would no longer be recognised as a run.
+            for path in sorted(self._visible_files(), key=lambda path: path == self.recipe_file):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.write_recipe(recipe)
 
-    def _content(self) -> Iterator[Path]:
-        """What is in the folder besides the lock and drafts."""
+    def _visible_files(self) -> Iterator[Path]:
+        """Yield what is in the folder, without the lock and temporary files."""
         return (path for path in self.folder.iterdir() if not path.name.startswith("."))
 
     def recipe(self, changes: dict[str, Any] | None = None) -> Recipe:
-        """The settings that the run was started with, with `changes` to them (see `load_recipe`)."""
+        """Read the recipe of the run.
+
+        Args:
+            changes: new values by dotted key (see `load_recipe`).
+
+        Raises:
+            UsageError: the folder is not a run, or a change does not fit the recipe.
+        """
         if not self.recipe_file.is_file():
             raise UsageError(f"{self.folder} is not a run", hint="a run is a folder that cvae train has made")
         return with_absolute_paths(read_recipe(self.recipe_file, changes))
@@ -110,20 +128,21 @@ class Run:
         write_text(self.recipe_file, recipe_to_toml(recipe))
 
     def write_metrics(self, history: list[dict[str, Any]]) -> None:
-        write_text(self.metrics_file, "".join(json.dumps(entry) + "\n" for entry in history))
+        """Write the metrics of all epochs, one line of JSON each."""
+        write_text(self.metrics_file, "".join(json.dumps(metrics) + "\n" for metrics in history))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process.
+        """Lock the run for this process for the length of the block.
 
         Raises:
-            UsageError: another process is training in it.
+            UsageError: another process is training in the folder.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=0):
-                for draft in self.folder.rglob(".*.tmp"):  # left by a process that was killed while writing
-                    draft.unlink()
+                for temporary in self.folder.rglob(".*.tmp"):  # from a process that was killed while it was writing
+                    temporary.unlink()
                 yield
         except Timeout as error:
             raise UsageError(

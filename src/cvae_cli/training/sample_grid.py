@@ -1,9 +1,10 @@
-"""The picture that training draws after each epoch."""
+"""The grid of pictures that a training saves after each epoch."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
@@ -16,18 +17,21 @@ _COLUMNS = 10
 _SAMPLE_ROWS = 4
 
 
-def overview(model: CVAE, valid: Dataset, path: Path) -> None:
-    """Draw a row of validation pictures, a row of their reconstructions, and rows of samples: a class a column, or
-    for captions the column's own."""
-    shown = valid.limit(_COLUMNS)
+def save_sample_grid(model: CVAE, validation: Dataset, path: Path) -> None:
+    """Save a row of validation pictures, a row of their reconstructions, and rows of samples as a PNG.
+
+    Each column of samples has its own class, or with captions the caption of the picture at its top.
+    """
+    shown = validation.limit(_COLUMNS)
     images = to_float(torch.from_numpy(shown.images)).to(model.device)
     condition = torch.from_numpy(shown.conditions.values(np.arange(len(shown)))).to(model.device)
-    rows = torch.cat([images, model.reconstruct(images, condition), model.sample(_asked(shown, condition))])
+    samples = model.sample(_sample_conditions(shown, condition))
+    rows = torch.cat([images, model.reconstruct(images, condition), samples])
     save_png(grid(to_pil(rows), columns=len(shown)), path)
 
 
-def _asked(shown: Dataset, condition: torch.Tensor) -> torch.Tensor:
-    """The conditions of the samples, row by row."""
+def _sample_conditions(shown: Dataset, condition: Tensor) -> Tensor:
+    """Return the conditions of the samples, row by row."""
     if isinstance(shown.conditions, Labels):
         columns = torch.arange(len(shown), device=condition.device)
         return (columns % len(shown.conditions.classes)).repeat(_SAMPLE_ROWS)

@@ -1,0 +1,37 @@
+"""The options of `cvae train` that take more than a line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Recipe = Annotated[
+    str | None,
+    typer.Argument(help="A recipe by name (see --list), a .toml file, or folder:PATH.", metavar="RECIPE"),
+]
+Resume = Annotated[Path | None, typer.Option(help="Resume the run in this folder.", metavar="RUN")]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Data set to train on instead of the recipe's: a name, or folder:PATH.", metavar="DATASET"),
+]
+Condition = Annotated[
+    str | None,
+    typer.Option(
+        help="Condition of the model: labels, or captions through a text encoder (static, clip, "
+        "clip:ARCHITECTURE/TAG, clip:FOLDER)."
+    ),
+]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        help="Fit a prior in a second stage: flow or score; none leaves out the recipe's own.", metavar="KIND"
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="With --prior: a finished model to fit the prior to, instead of training one.", metavar="MODEL"),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change any other setting of the recipe; repeatable.", metavar="KEY=VALUE"),
+]

@@ -1,0 +1,70 @@
+"""Load the pictures that a recipe trains on. Most mistakes are found before anything large is downloaded."""
+
+import math
+from pathlib import Path
+
+import torch
+
+from cvae_cli.config.model import Condition, ImageShape, LabelClass, LabelCondition
+from cvae_cli.config.recipe import Recipe
+from cvae_cli.data.catalog import has_classes, load_dataset, shape_of
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.errors import UsageError
+from cvae_cli.events import Callback
+from cvae_cli.text.catalog import load_encoder
+from cvae_cli.text.condition import with_conditions
+from cvae_cli.text.encoder import TextEncoder
+from cvae_cli.training.build import build_model, build_objective
+
+_PLACEHOLDER_LABELS = LabelCondition(classes=(LabelClass(name="any", words=("any",)),))
+
+
+def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callback) -> tuple[Dataset, Dataset]:
+    """Load the training pictures and the validation pictures of a recipe, with their conditions.
+
+    Args:
+        device: where a text encoder encodes captions.
+
+    Raises:
+        UsageError: the data does not have what the recipe asks for, or the recipe's parts do not fit each other.
+        MissingError: the data or a text encoder cannot be downloaded.
+        CorruptError: the data or a text encoder is damaged.
+    """
+    data = recipe.data
+    encoder = _load_encoder(recipe, device, callback)
+    condition = encoder.settings if encoder else _PLACEHOLDER_LABELS
+    _check_models(recipe, shape_of(data.name, data.size), condition)
+    dataset = load_dataset(
+        data.name,
+        "train",
+        size=data.size,
+        limit=data.limit,
+        data_dir=Path(data.dir) if data.dir else None,
+        callback=callback,
+    )
+    dataset = with_conditions(dataset, encoder, callback=callback)
+    return dataset.divide(data.holdout, recipe.training.seed)
+
+
+def passes_per_epoch(recipe: Recipe, train: Dataset) -> int:
+    """Return how often an epoch goes through the training pictures; more than once for a small data set."""
+    return math.ceil(recipe.data.epoch_size / len(train))
+
+
+def _load_encoder(recipe: Recipe, device: torch.device, callback: Callback) -> TextEncoder | None:
+    """Load the text encoder of a recipe; None for labels."""
+    condition, labelled = recipe.data.condition, has_classes(recipe.data.name)
+    if condition == "labels" and not labelled:
+        raise UsageError(
+            f"{recipe.data.name} has captions, no classes", hint="learn from the captions:  --condition static"
+        )
+    if condition == "labels" or (condition is None and labelled):
+        return None
+    return load_encoder(condition or "static", callback, device)
+
+
+def _check_models(recipe: Recipe, shape: ImageShape, condition: Condition) -> None:
+    """Build the model and the objective of each stage once, to raise their errors early."""
+    build_objective(recipe, build_model(recipe, recipe.data.name, shape, condition))
+    if (second := recipe.next_stage()) is not None:
+        build_model(second, recipe.data.name, shape, condition)
