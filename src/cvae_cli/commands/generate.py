@@ -53,7 +53,7 @@ def generate(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Generate pictures for prompts: one grid, or with --format a file each."""
+    """Generate pictures for prompts. All go into one grid, or with --format into a file each."""
     console.configure(json=json, quiet=quiet, debug=debug)
     started = time.perf_counter()
     format_ = format_ or ("png" if separate else None)
