@@ -23,8 +23,10 @@ from small import captioned, many, save, save_noise
 from cvae_cli.config.model import ImageShape
 from cvae_cli.data import cache, decode
 from cvae_cli.data.catalog import load_dataset
+from cvae_cli.data.conditions import make_captions
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.folder import Folder
+from cvae_cli.data.listing import Listing
 from cvae_cli.errors import CorruptError, CvaeError, UsageError
 from cvae_cli.events import Event, Progress
 
@@ -116,6 +118,30 @@ def test_pictures_are_prepared_once(pictures: Path, home: Path) -> None:
     heard.load(pictures, size=16)
     assert heard.progress
     assert len(kept(home)) == 2
+
+
+def test_caches_of_earlier_versions_are_found(home: Path) -> None:
+    files = ("a.jpg", "b/c.png", "d.webp")
+    found = Listing(
+        name="folder:/no/pictures of mine",
+        split="train",
+        root=Path("/no/pictures"),
+        files=files,
+        conditions=make_captions([["a"], ["c"], ["d"]]),
+        licence="not stated",
+    )
+    folder = home / "prepared" / "folder-no-pictures-of-mine-train-8-7fb7c1c38995ced8"
+    folder.mkdir(parents=True)
+    (folder / "pixels.bin").write_bytes(bytes(range(192)) * 3)
+    index = {"format": 1, "size": 8, "broken": {"b/c.png": "b/c.png is not a picture"}, "files": files}
+    (folder / "index.json").write_text(json.dumps(index))
+    listener = Listener()
+    data = cache.prepare(found, 8, callback=listener)
+    assert data.cache == folder
+    assert data.images.tobytes() == bytes(range(192)) * 2
+    assert [data.conditions.text(row) for row in range(len(data))] == ["a", "d"]
+    assert listener.notices == ["1 of 3 pictures cannot be read and are left out: b/c.png"]
+    assert listener.progress == []
 
 
 def test_captions_are_read_anew_and_changed_pictures_too(pictures: Path) -> None:

@@ -1,17 +1,20 @@
 """Pictures: open any file, grids, text in files, previews in a terminal, and rounding."""
 
 import io
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.pictures.files import png_bytes, save_png
+from cvae_cli.pictures.files import FORMATS, png_bytes, save_png
 from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.terminal import preview
@@ -282,6 +285,25 @@ def test_png_text_comes_back_as_it_was(prompt: str) -> None:
 def test_png_text_keeps_what_it_can_hold(prompt: str, kept: str) -> None:
     with Image.open(io.BytesIO(png_bytes(Image.new("L", (2, 2)), {"prompt": prompt}))) as read:
         assert read.text == {"prompt": kept}
+
+
+def test_formats_are_listed_without_pillow() -> None:
+    code = "import sys; from cvae_cli.pictures.files import FORMATS; print(*FORMATS, 'PIL' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "png webp False\n"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_format_keeps_pixels_and_text(suffix: str, mode: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).convert(mode)
+    content = FORMATS[suffix](picture, {"prompt": "ein grünes Kleid", "seed": "7"})
+    with Image.open(io.BytesIO(content)) as read:
+        assert read.format == suffix.upper()
+        assert read.convert(mode).tobytes() == picture.tobytes()
+        text = read.text if suffix == "png" else json.loads(read.getexif()[ExifTags.Base.ImageDescription])
+    assert text == {"prompt": "ein grünes Kleid", "seed": "7"}
 
 
 def test_the_same_picture_and_text_are_the_same_bytes(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.paths import name_in_errors, write_error, write_text
+from cvae_cli.pictures.files import FORMATS
 
 Entry = dict[str, Any]
 """A finished file: `file`, its name; `prompt` and `sample` of its (last) picture; for a shard also the number of its
@@ -23,7 +24,8 @@ Entry = dict[str, Any]
 
 NAME = "manifest.jsonl"
 _LOCK = ".lock"
-_DRAFT = re.compile(r"\.\d+(-.*)?\.(png|webp|tar)\.\d+\.tmp")  # a file that a killed process was writing
+_SUFFIXES = "|".join([*FORMATS, "tar"])
+_DRAFT = re.compile(rf"\.\d+(-.*)?\.({_SUFFIXES})\.\d+\.tmp")  # a file that a killed process was writing
 
 
 @dataclass(frozen=True)
