@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Float64, Int64, Shaped, UInt8
 from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
@@ -12,8 +12,8 @@ from cvae_cli.errors import UsageError
 from cvae_cli.pictures.pixels import to_float
 from cvae_cli.runtime.distributed import SINGLE, World
 
-Batch = tuple[Tensor, Tensor]
-"""Pictures, float `(b, c, h, w)`, and their conditions, one row for each picture."""
+Batch = tuple[Float[Tensor, "b c h w"], Shaped[Tensor, "b ..."]]
+"""Pictures and their conditions."""
 
 _TRANSFER = 4096  # pictures that are copied to a GPU at a time
 _MAX_MEMORY = 0.5
@@ -85,10 +85,12 @@ class Batches:
             chosen = np.array(rows[start : start + self.batch_size])
             yield self._pictures(chosen, np.zeros(len(chosen), bool)), self._conditions(chosen, None)
 
-    def _conditions(self, chosen: NDArray[np.int64], uniform: NDArray[np.float64] | None) -> Tensor:
+    def _conditions(
+        self, chosen: Int64[np.ndarray, " b"], uniform: Float64[np.ndarray, " b"] | None
+    ) -> Shaped[Tensor, "b ..."]:
         return torch.from_numpy(self.dataset.conditions.values(chosen, uniform)).to(self.device)
 
-    def _pictures(self, chosen: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
+    def _pictures(self, chosen: Int64[np.ndarray, " b"], mirrored: Bool[np.ndarray, " b"]) -> Float[Tensor, "b c h w"]:
         if self._on_device is not None:
             pixels = self._on_device[torch.from_numpy(chosen).to(self.device)]  # (b, h, w, c) uint8
         else:
@@ -100,8 +102,8 @@ class Batches:
         return torch.where(mirror, images.flip(3), images)
 
 
-def _copy_pixels(dataset: Dataset, device: torch.device) -> Tensor:
-    """Copy all pictures to the device, uint8 `(n, h, w, c)`."""
+def _copy_pixels(dataset: Dataset, device: torch.device) -> UInt8[Tensor, "n h w c"]:
+    """Copy all pictures to the device."""
     pixels = torch.empty(len(dataset), *dataset.pixels.shape[1:], dtype=torch.uint8, device=device)
     for start in range(0, len(dataset), _TRANSFER):
         pixels[start : start + _TRANSFER] = torch.from_numpy(dataset.pixels[dataset.rows[start : start + _TRANSFER]])

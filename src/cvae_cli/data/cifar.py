@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from cvae_cli.config.model import ImageShape
 from cvae_cli.data.conditions import Labels, make_classes
@@ -65,8 +65,8 @@ class Cifar10(ArraySource):
         return dataset_from_pixels(self.name, split, pixels, conditions, "not stated by its authors")
 
 
-def _records(path: Path, member: str) -> NDArray[np.uint8]:
-    """Read the records of one file of the archive, `(n, 3073)`."""
+def _records(path: Path, member: str) -> UInt8[np.ndarray, "n 3073"]:
+    """Read the records of one file of the archive."""
     try:
         with tarfile.open(path) as archive:
             file = archive.extractfile(f"cifar-10-batches-bin/{member}")

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float16, Float32, Float64, Int64
 
 from cvae_cli.config.model import LabelClass, TextCondition
 
-Rows = NDArray[np.int64]
+Rows = Int64[np.ndarray, " b"]
+"""Positions of pictures in a data set."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class Labels:
     """A class for each of `n` pictures.
 
     Attributes:
-        indices: the class of each picture, int64 `(n,)`.
+        indices: the class of each picture.
         classes: the classes that the indices refer to.
     """
 
-    indices: NDArray[np.int64]
+    indices: Int64[np.ndarray, " n"]
     classes: tuple[LabelClass, ...]
 
     def __len__(self) -> int:
@@ -31,8 +32,8 @@ class Labels:
         """Return the labels of the pictures at `rows`."""
         return replace(self, indices=self.indices[rows])
 
-    def values(self, rows: Rows, uniform: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
-        """Return the class indices of the pictures at `rows`, `(b,)`; `uniform` is not used."""
+    def values(self, rows: Rows, uniform: Float64[np.ndarray, " b"] | None = None) -> Int64[np.ndarray, " b"]:
+        """Return the class indices of the pictures at `rows`; `uniform` is not used."""
         return self.indices[rows]
 
     def text(self, row: int) -> str:
@@ -56,16 +57,16 @@ class Captions:
 
     Attributes:
         sentences: all `m` captions, picture by picture.
-        first: the position of the first caption of each picture in `sentences`, int64 `(n,)`.
-        count: the number of captions of each picture, int64 `(n,)`, at least 1.
-        vectors: float16 `(m, d)`, in memory or mapped from a file; absent until the captions are encoded.
+        first: the position of the first caption of each picture in `sentences`.
+        count: the number of captions of each picture, at least 1.
+        vectors: of the captions, in memory or mapped from a file; absent until they are encoded.
         encoder: the text encoder that computed the vectors.
     """
 
     sentences: tuple[str, ...]
-    first: NDArray[np.int64]
-    count: NDArray[np.int64]
-    vectors: NDArray[np.float16] | None = None
+    first: Int64[np.ndarray, " n"]
+    count: Int64[np.ndarray, " n"]
+    vectors: Float16[np.ndarray, "m d"] | None = None
     encoder: TextCondition | None = None
 
     def __len__(self) -> int:
@@ -80,12 +81,12 @@ class Captions:
         ends = self.first + self.count
         return make_captions([list(self.sentences[a:b]) for a, b in zip(self.first, ends, strict=True)])
 
-    def values(self, rows: Rows, uniform: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
-        """Return the vector of one caption of each of the pictures at `rows`, `(b, d)`.
+    def values(self, rows: Rows, uniform: Float64[np.ndarray, " b"] | None = None) -> Float32[np.ndarray, "b d"]:
+        """Return the vector of one caption of each of the pictures at `rows`.
 
         Args:
-            uniform: random numbers in [0, 1) that choose among the captions of each picture, `(b,)`. When absent, the
-                first caption is taken.
+            uniform: random numbers in [0, 1) that choose among the captions of each picture. When absent, the first
+                caption is taken.
         """
         if self.vectors is None:
             raise ValueError("captions must be encoded before a model can use them")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int64, UInt8
 
 from cvae_cli.config.model import ImageShape
 from cvae_cli.data.conditions import Captions, Labels
@@ -18,8 +18,8 @@ class Dataset:
     Attributes:
         name: of the data set, as it is recorded (see `Source.full_name`).
         split: which split it is.
-        pixels: uint8 `(m, h, w, c)`, in memory or mapped from a file. It may contain more pictures than the data set.
-        rows: the positions of the data set's pictures in `pixels`, int64 `(n,)`.
+        pixels: in memory or mapped from a file. They may contain more pictures than the data set.
+        rows: the positions of the data set's pictures in `pixels`.
         conditions: the class or the captions of each of the `n` pictures.
         licence: of the pictures.
         cache: the folder of the prepared pictures, which may also keep what is computed from them.
@@ -27,8 +27,8 @@ class Dataset:
 
     name: str
     split: str
-    pixels: NDArray[np.uint8]
-    rows: NDArray[np.int64]
+    pixels: UInt8[np.ndarray, "m h w c"]
+    rows: Int64[np.ndarray, " n"]
     conditions: Labels | Captions
     licence: str
     cache: Path | None = None
@@ -37,8 +37,8 @@ class Dataset:
         return len(self.rows)
 
     @property
-    def images(self) -> NDArray[np.uint8]:
-        """All pictures, read into memory, uint8 `(n, h, w, c)`."""
+    def images(self) -> UInt8[np.ndarray, "n h w c"]:
+        """All pictures, read into memory."""
         return self.pixels[self.rows]
 
     @property
@@ -47,7 +47,7 @@ class Dataset:
         _, size, _, channels = self.pixels.shape
         return ImageShape(size=size, channels=channels)
 
-    def take(self, indices: NDArray[np.int64]) -> "Dataset":
+    def take(self, indices: Int64[np.ndarray, " n"]) -> "Dataset":
         """Return the pictures at `indices`, in that order, without copying pixels."""
         return replace(self, rows=self.rows[indices], conditions=self.conditions.take(indices))
 
@@ -76,9 +76,9 @@ class Dataset:
 
 
 def dataset_from_pixels(
-    name: str, split: str, pixels: NDArray[np.uint8], conditions: Labels | Captions, licence: str
+    name: str, split: str, pixels: UInt8[np.ndarray, "n h w c"], conditions: Labels | Captions, licence: str
 ) -> Dataset:
-    """Return a data set with all pictures of `pixels`, uint8 `(n, h, w, c)`."""
+    """Return a data set with all pictures of `pixels`."""
     return Dataset(
         name=name, split=split, pixels=pixels, rows=np.arange(len(pixels)), conditions=conditions, licence=licence
     )

@@ -7,14 +7,14 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from cvae_cli.errors import CorruptError
 
 _UBYTE = 8  # the type code of unsigned bytes, the only one that the image sets use
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     """Read the array in a gzipped IDX file of unsigned bytes.
 
     Args:
