@@ -40,9 +40,9 @@ from cvae_cli.data.batches import Batches
 from cvae_cli.data.catalog import evaluation_split, load_dataset
 from cvae_cli.data.conditions import Captions, make_captions
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.evaluation import run
-from cvae_cli.evaluation.clip_score import retrieval
-from cvae_cli.evaluation.judges import GROUP, Frechet
+from cvae_cli.evaluation.evaluate import check
+from cvae_cli.evaluation.metrics.captions import GROUP, retrieval
+from cvae_cli.evaluation.metrics.frechet import frechet_distance
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.tensors import copy_tensors, named_tensors, write_tensors
 from cvae_cli.pictures.pixels import to_uint8
@@ -125,7 +125,7 @@ def train_heads(pictures: Tensor, captions: Captions) -> Heads:
     random = np.random.default_rng(0)
     order = random.permutation(len(pictures))
     held, taught = np.split(order, [len(order) // 10])
-    tries = [captions.draw(held, random.random(len(held))) for _ in range(REPEATS)]
+    tries = [captions.values(held, random.random(len(held))) for _ in range(REPEATS)]
     heads, best, best_score = Heads(), Heads(), -1.0
     optimizer = torch.optim.AdamW(heads.parameters(), RATE, weight_decay=DECAY)
     steps = max(1, len(taught) // BATCH)
@@ -134,7 +134,7 @@ def train_heads(pictures: Tensor, captions: Captions) -> Heads:
         heads.train()
         random.shuffle(taught)
         for rows in np.array_split(taught, steps):
-            loss = heads.loss(pictures[rows], torch.from_numpy(captions.draw(rows, random.random(len(rows)))))
+            loss = heads.loss(pictures[rows], torch.from_numpy(captions.values(rows, random.random(len(rows)))))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -162,18 +162,6 @@ def read(path: Path, made_of: str) -> dict[str, Tensor]:
         if (file.metadata() or {}).get("made_of") != made_of:
             raise SystemExit(f"{path} was made from other pictures, captions or networks: choose another --heads")
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-
-
-class Given(nn.Identity):
-    """A stand-in for the feature extractor when the features are already computed."""
-
-    num_features = PICTURE_FEATURES
-
-
-def distance(features: Tensor, real: Tensor) -> float:
-    judge = Frechet("fid-efficientnet", Given(), CPU)
-    judge.see(features.float(), real.float(), ())
-    return judge.scores()["fid-efficientnet"]
 
 
 def features_of(
@@ -266,7 +254,7 @@ def main() -> None:
     for name in options.model:
         model = CVAE.from_pretrained(name).eval()
         conditioned = with_model_conditions(data, model.config.condition)
-        run.check([], model, conditioned)
+        check([], model, conditioned)
         drawn = {
             "samples" if guidance is None else f"samples, guidance {guidance:g}": partial(sample, model, guidance)
             for guidance in options.guidance or [None]
@@ -274,11 +262,11 @@ def main() -> None:
         drawn["reconstructions"] = partial(rebuild, model)  # with the same noise as `cvae evaluate`
         for what, draw in drawn.items():
             features = features_of(model, conditioned, network, partial(draw, options.seed))
-            row(name, what, distance(features, real), heads.retrieval(features, asked))
+            row(name, what, frechet_distance(features.float(), real.float()), heads.retrieval(features, asked))
         taught = with_model_conditions(train.sample(len(data), options.seed), model.config.condition)
         features = features_of(model, taught, network, partial(rebuild, model, options.seed))
-        row(name, "reconstructions of training pictures", distance(features, real), "-")
-    row("real", "training pictures", distance(known["pictures"][some], real), "-")
+        row(name, "reconstructions of training pictures", frechet_distance(features.float(), real.float()), "-")
+    row("real", "training pictures", frechet_distance(known["pictures"][some].float(), real.float()), "-")
     row("real", "pictures judged", "-", heads.retrieval(real, asked))
     row("chance", "-", "-", 1 / min(GROUP, len(data)))
     tell(f"{time.monotonic() - began:.0f} s")

@@ -12,8 +12,8 @@ from helpers import RESIDUAL
 from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.errors import CorruptError, MissingError
-from cvae_cli.evaluation import metrics
-from cvae_cli.evaluation.run import evaluate
+from cvae_cli.evaluation.evaluate import evaluate_model
+from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 
@@ -55,10 +55,10 @@ def test_colour_models_draw_reconstruct_and_are_measured(archive: Path) -> None:
     (picture,) = model.eval().generate("two cats")
     assert (picture.mode, picture.size) == ("RGB", (32, 32))
     assert model.sample(torch.arange(3)).shape == (3, 3, 32, 32)
-    chosen = metrics.default_for("cifar-10")
+    chosen = catalog.default_names("cifar-10")
     names = ["mse", "ssim", "psnr", "elbo", "rate", "distortion", "bits-per-dim", "active-units"]
-    assert [metric.name for metric in chosen] == names
-    scores = evaluate(model, data, chosen, features={}).values
+    assert chosen == names
+    scores = evaluate_model(model, data, chosen).values
     assert list(scores) == names
     assert scores["bits-per-dim"] is None  # not defined for a density
 

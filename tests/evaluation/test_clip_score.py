@@ -14,7 +14,8 @@ from tiny_clip import save_tiny_clip
 from torch import Tensor
 
 from cvae_cli.errors import CorruptError
-from cvae_cli.evaluation.clip_score import ClipJudge, clip_score, retrieval
+from cvae_cli.evaluation.clip_model import ClipModel
+from cvae_cli.evaluation.metrics.captions import clip_score, retrieval
 from cvae_cli.text.clip_source import CONFIG, WEIGHTS
 
 PREPROCESS = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7], "interpolation": "bicubic", "resize_mode": "shortest"}
@@ -29,8 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judge(folder: Path) -> ClipJudge:
-    return ClipJudge(str(folder))
+def clip(folder: Path) -> ClipModel:
+    return ClipModel(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -44,45 +45,45 @@ def pictures(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize("shape", [(3, 3, 64, 64), (2, 3, 20, 40), (70, 3, 8, 8)])
 @torch.no_grad()
-def test_pictures_are_seen_as_open_clip_sees_them(
-    judge: ClipJudge, model: open_clip.CLIP, shape: tuple[int, ...]
+def test_pictures_are_encoded_as_by_open_clip(
+    clip: ClipModel, model: open_clip.CLIP, shape: tuple[int, ...]
 ) -> None:
     images = pictures(*shape)
     transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     inputs = torch.stack([transform(Image.fromarray(image.movedim(0, -1).numpy())) for image in images])
-    vectors = judge.images(images)
+    vectors = clip.images(images)
     torch.testing.assert_close(vectors, model.encode_image(inputs, normalize=True), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(images)))
 
 
-def test_grey_pictures_are_their_rgb_selves(judge: ClipJudge) -> None:
+def test_grey_pictures_are_their_rgb_selves(clip: ClipModel) -> None:
     grey = pictures(2, 1, 28, 28)
-    assert judge.images(grey).equal(judge.images(grey.expand(-1, 3, -1, -1)))
+    assert clip.images(grey).equal(clip.images(grey.expand(-1, 3, -1, -1)))
 
 
 @torch.no_grad()
-def test_captions_are_read_whole_and_cut_where_the_context_ends(judge: ClipJudge, model: open_clip.CLIP) -> None:
+def test_captions_are_read_whole_and_cut_where_the_context_ends(clip: ClipModel, model: open_clip.CLIP) -> None:
     texts = ["A cat. A dog.", "一只猫 😀", "", 76 * "cat ", 75 * "cat "] * 20
-    before = judge.cut
-    vectors = judge.texts(texts)
-    assert judge.cut - before == 20
+    before = clip.cut
+    vectors = clip.texts(texts)
+    assert clip.cut - before == 20
     expected = model.encode_text(open_clip.get_tokenizer("ViT-B-32")(texts), normalize=True)
     torch.testing.assert_close(vectors, expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(TypeError, match="a list of captions"):
-        judge.texts("cat")
+        clip.texts("cat")
 
 
-def test_the_protocol_says_what_a_score_depends_on(judge: ClipJudge, folder: Path) -> None:
-    assert judge.protocol["clip"] == str(folder.resolve())
-    assert len(judge.protocol["clip_sha256"]) == 64
-    assert judge.protocol["clip_resize"] == "32x32, bicubic, antialiased, shortest"
+def test_the_protocol_says_what_a_score_depends_on(clip: ClipModel, folder: Path) -> None:
+    assert clip.protocol["clip"] == str(folder.resolve())
+    assert len(clip.protocol["clip_sha256"]) == 64
+    assert clip.protocol["clip_resize"] == "32x32, bicubic, antialiased, shortest"
 
 
 def test_loading_leaves_the_callers_randomness_alone(folder: Path) -> None:
     before = torch.random.get_rng_state()
-    judge = ClipJudge(str(folder), torch.device("cpu"), lambda here, total: None)
+    clip = ClipModel(str(folder), torch.device("cpu"), lambda event: None)
     assert torch.random.get_rng_state().equal(before)
-    assert not any(tensor.requires_grad for tensor in judge._model.parameters())
+    assert not any(tensor.requires_grad for tensor in clip._model.parameters())
 
 
 def test_damage_is_found(folder: Path, tmp_path: Path) -> None:
@@ -91,16 +92,16 @@ def test_damage_is_found(folder: Path, tmp_path: Path) -> None:
     save_file(tensors, tmp_path / WEIGHTS)
     (tmp_path / CONFIG).write_text(json.dumps(config))
     with pytest.raises(CorruptError, match=r'lacks tensor "visual\.proj"'):
-        ClipJudge(str(tmp_path))
+        ClipModel(str(tmp_path))
     for preprocess in ({"resize_mode": "none"}, {"interpolation": 3}, {"mode": "L"}):
         (tmp_path / CONFIG).write_text(json.dumps(config | {"preprocess_cfg": preprocess}))
         with pytest.raises(CorruptError):
-            ClipJudge(str(tmp_path))
+            ClipModel(str(tmp_path))
     for vision in ({"layers": "one"}, {"unknown": 1}, {"timm_model_name": "no_such_model"}):
         broken = config["model_cfg"] | {"vision_cfg": config["model_cfg"]["vision_cfg"] | vision}
         (tmp_path / CONFIG).write_text(json.dumps({"model_cfg": broken}))
         with pytest.raises(CorruptError, match="does not describe a CLIP model"):
-            ClipJudge(str(tmp_path))
+            ClipModel(str(tmp_path))
 
 
 # Arithmetic

@@ -9,12 +9,15 @@ from helpers import fashion, small_model
 
 from cvae_cli.data.batches import Batches
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation import metrics
 from cvae_cli.evaluation.bound import evaluate_bound
+from cvae_cli.evaluation.context import Context, Settings
+from cvae_cli.evaluation.evaluate import evaluate_model
 from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
-from cvae_cli.evaluation.features import fashion_features
-from cvae_cli.evaluation.judges import Neighbours
-from cvae_cli.evaluation.run import Settings, evaluate
+from cvae_cli.evaluation.features import load_extractor
+from cvae_cli.evaluation.metrics import catalog
+from cvae_cli.evaluation.metrics.neighbours import Coverage, Recall
+from cvae_cli.evaluation.metrics.reconstruction import psnr, squared_error, ssim
+from cvae_cli.evaluation.streams import SampleBatch
 from cvae_cli.pictures.pixels import to_float
 
 CPU = torch.device("cpu")
@@ -28,16 +31,16 @@ def images() -> torch.Tensor:
 def test_squared_error_is_summed_and_psnr_is_its_logarithm(images: torch.Tensor) -> None:
     others = (images + 0.1).clamp(0, 1)
     expected = [((a - b) ** 2).sum() for a, b in zip(images.numpy(), others.numpy(), strict=True)]
-    error = metrics.squared_error(images, others)
+    error = squared_error(images, others)
     np.testing.assert_allclose(error, expected, rtol=1e-5)
-    np.testing.assert_allclose(metrics.psnr(images, others), [10 * math.log10(784 / e) for e in expected], rtol=1e-5)
+    np.testing.assert_allclose(psnr(images, others), [10 * math.log10(784 / e) for e in expected], rtol=1e-5)
 
 
 def test_ssim_is_one_for_the_same_and_each_image_stands_alone(images: torch.Tensor) -> None:
-    torch.testing.assert_close(metrics.ssim(images, images), torch.ones(40))
+    torch.testing.assert_close(ssim(images, images), torch.ones(40))
     noisy = (images + 0.2 * torch.randn_like(images)).clamp(0, 1)
-    together = metrics.ssim(images, noisy)
-    alone = torch.cat([metrics.ssim(a[None], b[None]) for a, b in zip(images, noisy, strict=True)])
+    together = ssim(images, noisy)
+    alone = torch.cat([ssim(a[None], b[None]) for a, b in zip(images, noisy, strict=True)])
     torch.testing.assert_close(together, alone)
     assert (together < 0.95).all()
 
@@ -49,7 +52,7 @@ def test_bound_is_the_models_and_does_not_depend_on_the_batch() -> None:
     torch.testing.assert_close(one.distortion, other.distortion, rtol=1e-5, atol=1e-3)
 
 
-def test_judge_knows_real_pictures() -> None:
+def test_classifier_recognises_real_pictures() -> None:
     data = fashion("test", 200)
     pictures = torch.from_numpy(data.images).permute(0, 3, 1, 2)
     right = load_fashion_cnn(CPU).classify(pictures).argmax(1) == torch.from_numpy(data.conditions.indices)
@@ -59,11 +62,10 @@ def test_judge_knows_real_pictures() -> None:
 def test_frechet_distance_is_the_formula_on_the_features() -> None:
     """Compute Heusel et al. 2017, eq. 6, with numpy on the same pictures."""
     model, data = small_model("residual-modulate"), fashion("test", 200)
-    features = {"fid-fashion": fashion_features(CPU, lambda here, total: None)}
-    scores = evaluate(model, data, [metrics.get("fid-fashion")], features=features, settings=Settings(seed=1))
+    scores = evaluate_model(model, data, ["fid-fashion"], context=Context(CPU, Settings(seed=1)))
     drawn = model.sample(torch.from_numpy(data.conditions.indices), seed=1).mul(255).round().to(torch.uint8)
     real = torch.from_numpy(data.images).permute(0, 3, 1, 2)
-    network = features["fid-fashion"].network
+    network = load_extractor("fashion", CPU).network
     a, b = (network(pictures.expand(-1, 3, -1, -1)).double().numpy() for pictures in (real, drawn))
     one, other = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     trace_of_root = np.sqrt(np.linalg.eigvals(one @ other).real.clip(0)).sum()
@@ -78,8 +80,7 @@ def test_real_pictures_are_nearer_to_each_other_than_an_untrained_models() -> No
     train, test = (torch.from_numpy(fashion(split, 200).images).permute(0, 3, 1, 2) for split in ("train", "test"))
     distance.update(train.expand(-1, 3, -1, -1), real=True)
     distance.update(test.expand(-1, 3, -1, -1), real=False)
-    features = {"fid-fashion": fashion_features(CPU, lambda here, total: None)}
-    untrained = evaluate(small_model(), fashion("test", 200), [metrics.get("fid-fashion")], features=features)
+    untrained = evaluate_model(small_model(), fashion("test", 200), ["fid-fashion"])
     assert distance.compute() < 0.2 * untrained.values["fid-fashion"]
 
 
@@ -88,25 +89,27 @@ def test_model_of_other_pictures_is_refused() -> None:
 
     data = fashion("test", 4)
     with pytest.raises(UsageError, match="draws 28x28 pictures"):
-        evaluate(small_model(), replace(data, pixels=data.pixels[:, :14, :14]), [metrics.get("mse")], features={})
+        evaluate_model(small_model(), replace(data, pixels=data.pixels[:, :14, :14]), ["mse"])
 
 
 def test_unknown_metric_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match='Did you mean "ssim"'):
-        metrics.get("sssim")
+        catalog.get("sssim")
 
 
 def test_recall_and_coverage_know_real_pictures_copies_and_strangers() -> None:
-    judge_of = {}
+    scores: dict[str, dict[str, float]] = {}
     real = torch.from_numpy(fashion("train", 300).images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
     other = torch.from_numpy(fashion("test", 200).images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
     noise = torch.randint(0, 256, (200, 3, 28, 28), dtype=torch.uint8)
     same = other[:1].expand(200, -1, -1, -1)
     for name, drawn in {"real": real[:200], "copies": same, "noise": noise}.items():
-        judge = Neighbours(load_fashion_cnn(CPU))
-        judge.see(drawn, other, [""] * 200)
-        judge_of[name] = judge.scores()
-    assert judge_of["real"]["recall"] > 0.6
-    assert judge_of["real"]["coverage"] > 0.6
-    assert judge_of["copies"]["coverage"] < 0.1
-    assert judge_of["noise"]["coverage"] < 0.1
+        context = Context(CPU)
+        metrics = [Recall(context), Coverage(context)]
+        for metric in metrics:
+            metric.update(SampleBatch(drawn, other, [""] * 200))
+        scores[name] = {metric.name: metric.compute() for metric in metrics}
+    assert scores["real"]["recall"] > 0.6
+    assert scores["real"]["coverage"] > 0.6
+    assert scores["copies"]["coverage"] < 0.1
+    assert scores["noise"]["coverage"] < 0.1

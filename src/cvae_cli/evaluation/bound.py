@@ -1,11 +1,14 @@
-"""The variational bound of a model on a data set, a tighter one, and how many latents take part in it."""
+"""The variational bound of a model on a data set, a tighter bound, and the number of active latent units."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Independent
 
 from cvae_cli.data.batches import Batches
 from cvae_cli.errors import UsageError
@@ -14,80 +17,117 @@ from cvae_cli.models.cvae import CVAE, Bound
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import noise
 
-Steps = Callable[[str, int, int], None]
-_ACTIVE = 0.01  # variance of a latent's posterior mean over the data, from which it counts
+ACTIVE_VARIANCE = 0.01
+"""A latent unit is active if the variance of its posterior mean over the data is larger than this."""
 
 
-@torch.inference_mode()
-def evaluate_bound(model: CVAE, batches: Batches, *, seed: int = 0) -> Bound:
-    """Rate and distortion of each picture, `(n,)` float64 in nats, from one sample of the posterior.
+@dataclass(frozen=True, eq=False)
+class BoundBatch:
+    """A batch of pictures, with what the model makes of them. Each quantity is computed at most once, when needed.
 
-    Picture i is given the noise of `(seed, i)`, so that two models, or one twice, are measured alike. Several processes
-    share the work, and each has the whole result.
+    Attributes:
+        images: float `(b, c, h, w)` in [0, 1].
+        condition: one row a picture.
+        indices: the numbers of the pictures in the data set, which determine their noise.
     """
-    model.eval()
-    rates: list[Float[Tensor, " b"]] = []
-    distortions: list[Float[Tensor, " b"]] = []
-    world = get_world()
-    part = world.rows(len(batches.dataset))
+
+    model: CVAE
+    images: Tensor
+    condition: Tensor
+    indices: range
+    seed: int
+
+    @cached_property
+    @torch.inference_mode()
+    def posterior(self) -> Independent:
+        """q(z | x, c)."""
+        return self.model.posterior(self.images, self.condition)
+
+    @cached_property
+    @torch.inference_mode()
+    def bound(self) -> Bound:
+        """Rate and distortion of each picture, from one sample of the posterior with the noise of `(seed, index)`."""
+        epsilon = noise(self.seed, self.indices, self.model.latent_shape).to(self.model.device)
+        return self.model.elbo(self.images, self.condition, noise=epsilon)
+
+    @torch.inference_mode()
+    def importance_weighted(self, k: int) -> Float[Tensor, " b"]:
+        """An upper bound on -log p(x | c) from `k` samples of the posterior, float64 on the CPU, in nats.
+
+        Burda, Grosse & Salakhutdinov 2016, eq. 8. Sample j of picture i has the noise of `(seed, i * k + j)`.
+        """
+        model, posterior = self.model, self.posterior
+        weights = []
+        for j in range(k):
+            indices = range(self.indices.start * k + j, self.indices.stop * k + j, k)
+            z = posterior.mean + posterior.stddev * noise(self.seed, indices, model.latent_shape).to(model.device)
+            distortion = model.likelihood.distortion(model.network.decode(z, self.condition).float(), self.images)
+            weights.append(model.prior.log_prob(z, self.condition) - posterior.log_prob(z) - distortion)
+        return math.log(k) - torch.stack(weights).cpu().double().logsumexp(0)
+
+
+def bound_batches(model: CVAE, batches: Batches, *, seed: int = 0, callback: Callback = ignore) -> Iterator[BoundBatch]:
+    """Yield this process's part of a data set in its order, each picture once, and report the progress."""
+    part = get_world().rows(len(batches.dataset))
     first = part.start
     for images, condition in batches.in_order(part):
-        epsilon = noise(seed, range(first, first + len(images)), model.latent_shape).to(model.device)
-        bound = model.elbo(images, condition, noise=epsilon)
-        rates.append(bound.rate)
-        distortions.append(bound.distortion)
-        first += len(images)
+        indices = range(first, first + len(images))
+        yield BoundBatch(model, images, condition, indices, seed)
+        first = indices.stop
+        callback(Progress("bound", first - part.start, part.stop - part.start))
+
+
+def evaluate_bound(model: CVAE, batches: Batches, *, seed: int = 0, callback: Callback = ignore) -> Bound:
+    """Compute rate and distortion of each picture, `(n,)` float64 in nats, from one sample of the posterior.
+
+    Picture i has the noise of `(seed, i)`, so that all models are measured with the same noise. Several processes
+    share the work, and each returns the whole result.
+    """
+    model.eval()
+    rates: list[Tensor] = []
+    distortions: list[Tensor] = []
+    for batch in bound_batches(model, batches, seed=seed, callback=callback):
+        rates.append(batch.bound.rate)
+        distortions.append(batch.bound.distortion)
+    world = get_world()
     return Bound(rate=world.gather_rows(rates).double(), distortion=world.gather_rows(distortions).double())
 
 
-def require_density(model: CVAE) -> None:
-    """Raise a UsageError where the prior has only a bound on its density, as a score prior has."""
+def check_density(model: CVAE) -> None:
+    """Raise a UsageError if the prior has only a bound on its density, as a score prior has."""
     if not model.prior.has_density:
         raise UsageError(
-            f"the prior of {model.config.name} has no density that samples could be weighed by, only a bound on it",
+            f"iwae needs the density of the prior, and the prior of {model.config.name} has only a bound on it",
             hint="leave iwae out",
         )
 
 
-@torch.inference_mode()
 def importance_weighted_bound(
     model: CVAE, batches: Batches, k: int, *, seed: int = 0, callback: Callback = ignore
 ) -> Float[Tensor, " n"]:
-    """An upper bound on -log p(x | c) of each picture, float64 in nats, that k samples of the posterior make tighter.
+    """Compute an upper bound on -log p(x | c) of each picture, float64 in nats; more samples `k` make it tighter.
 
-    Burda, Grosse & Salakhutdinov 2016, eq. 8. Sample j of picture i has the noise of `(seed, i * k + j)`.
+    See `BoundBatch.importance_weighted`.
 
     Raises:
-        UsageError: the prior has no density to weigh samples by, only a bound on it.
+        UsageError: the prior has only a bound on its density.
     """
-    require_density(model)
+    check_density(model)
     model.eval()
-    bounds = []
-    world = get_world()
-    part = world.rows(len(batches.dataset))
-    first = part.start
-    for images, condition in batches.in_order(part):
-        posterior = model.posterior(images, condition)
-        weights = []
-        for j in range(k):
-            indices = range(first * k + j, (first + len(images)) * k + j, k)
-            z = posterior.mean + posterior.stddev * noise(seed, indices, model.latent_shape).to(model.device)
-            distortion = model.likelihood.distortion(model.network.decode(z, condition).float(), images)
-            weights.append(model.prior.log_prob(z, condition) - posterior.log_prob(z) - distortion)
-        bounds.append(math.log(k) - torch.stack(weights).cpu().double().logsumexp(0))
-        first += len(images)
-        callback(Progress("importance-weighted bound", first - part.start, part.stop - part.start))
-    return world.gather_rows(bounds)
+    stream = bound_batches(model, batches, seed=seed, callback=callback)
+    return get_world().gather_rows([batch.importance_weighted(k) for batch in stream])
 
 
-@torch.inference_mode()
-def active_units(model: CVAE, batches: Batches) -> int:
-    """How many numbers of the latent tell pictures apart: those whose posterior mean varies over the data.
+def active_units(model: CVAE, batches: Batches, *, callback: Callback = ignore) -> int:
+    """Count the latent units that are active on a data set; see `count_active`."""
+    model.eval()
+    means = [batch.posterior.mean.flatten(1) for batch in bound_batches(model, batches, callback=callback)]
+    return count_active(get_world().gather_rows(means))
 
-    Burda, Grosse & Salakhutdinov 2016, section 5.2, with their threshold of 0.01 on the variance.
+
+def count_active(means: Float[Tensor, "n d"]) -> int:
+    """Count the latent units whose posterior mean has a variance over the data of more than 0.01.
+
+    Burda, Grosse & Salakhutdinov 2016, section 5.2.
     """
-    model.eval()
-    world = get_world()
-    part = world.rows(len(batches.dataset))
-    means = [model.posterior(*batch).mean.flatten(1) for batch in batches.in_order(part)]
-    return int((world.gather_rows(means).double().var(0, unbiased=False) > _ACTIVE).sum())
+    return int((means.double().var(0, unbiased=False) > ACTIVE_VARIANCE).sum())

@@ -17,6 +17,7 @@ class ClipModel:
     """Both towers of a CLIP model: vectors of length 1, whose products are cosines.
 
     Attributes:
+        num_features: the length of a vector.
         cut: how many captions so far were longer than the model's context, and truncated.
     """
 
@@ -29,11 +30,11 @@ class ClipModel:
         """Load both towers in float32.
 
         Args:
-            model: see `clip_source.resolve`; OpenAI's ViT-B/32 if absent.
+            model: see `clip_source.find_clip`; OpenAI's ViT-B/32 if absent.
             device: the CPU if absent.
 
         Raises:
-            UsageError, MissingError, CorruptError: see `clip_source.resolve`.
+            UsageError, MissingError, CorruptError: see `clip_source.find_clip`.
         """
         self._source = find_clip(model, callback)
         self._device = device or torch.device("cpu")
@@ -42,6 +43,7 @@ class ClipModel:
         load_tensors(self._model, self._source)
         self._model.eval().requires_grad_(False).to(self._device)
         self._transform = _transform(self._source, self._preprocess)
+        self.num_features = int(self._source.model["embed_dim"])
         self.cut = 0
 
     @property

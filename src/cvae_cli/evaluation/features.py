@@ -9,7 +9,7 @@ import torch
 
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
 from cvae_cli.events import Callback, ignore
-from cvae_cli.weights.download import sha256
+from cvae_cli.weights.download import file_sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def _fashion(device: torch.device, callback: Callback, model: str | None) -> Ext
     """The Fashion-MNIST classifier that ships with the package; needs no download."""
     from cvae_cli.evaluation.fashion_cnn import VERSION, WEIGHTS, FashionCNN, load_fashion_cnn
 
-    protocol = {"features": f"fashion-cnn {VERSION}", "weights_sha256": sha256(WEIGHTS), "resize": "none (28x28)"}
+    protocol = {"features": f"fashion-cnn {VERSION}", "weights_sha256": file_sha256(WEIGHTS), "resize": "none (28x28)"}
     return Extractor(load_fashion_cnn(device), FashionCNN.num_features, protocol)
 
 
@@ -46,10 +46,10 @@ def _inception(device: torch.device, callback: Callback, model: str | None) -> E
     """
     from torchmetrics.image.fid import NoTrainInceptionV3
 
-    from cvae_cli.weights import registry as weights
+    from cvae_cli.weights.registry import get_weights, require_weights
 
-    entry = weights.get("inception")
-    path = weights.require(entry, callback)
+    entry = get_weights("inception")
+    path = require_weights(entry, callback)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)  # reads the pickle without running its code
         copy = io.BytesIO()

@@ -1,0 +1,86 @@
+"""What the metrics of one evaluation share: settings, feature extractors and states."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeVar
+
+import torch
+
+from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.features import Extractor, load_extractor
+from cvae_cli.events import Callback, ignore
+
+Reconstruction = Literal["sample", "mean"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What scores depend on besides the model and the data.
+
+    Attributes:
+        guidance: the guidance scale of samples; each model's own if absent.
+        reconstruction: whether pictures are reconstructed from a sample of the posterior, as in the article, or from
+            its mean, which gives a smaller error.
+        k: posterior samples a picture for the importance-weighted bound.
+        clip: the CLIP model of `clip-score` and `retrieval`, see `clip_source.find_clip`; OpenAI's ViT-B/32 if absent.
+    """
+
+    seed: int = 0
+    temperature: float = 1.0
+    guidance: float | None = None
+    reconstruction: Reconstruction = "sample"
+    k: int = 64
+    clip: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.reconstruction not in {"sample", "mean"}:
+            raise UsageError(f'reconstruction must be "sample" or "mean", not "{self.reconstruction}"')
+        if self.k < 1:
+            raise UsageError(f"k must be at least 1, not {self.k}")
+
+
+class State(Protocol):
+    """A state that several metrics share; see `Context.shared`."""
+
+    def __init__(self, context: "Context") -> None: ...
+
+
+S = TypeVar("S", bound=State)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the metrics of one evaluation share.
+
+    Attributes:
+        device: where features are computed.
+        callback: called with events while networks are loaded and while models are measured.
+    """
+
+    device: torch.device
+    settings: Settings = field(default_factory=Settings)
+    callback: Callback = ignore
+    _extractors: dict[str, Extractor] = field(default_factory=dict)
+    _states: dict[type, Any] = field(default_factory=dict)
+
+    def extractor(self, name: str) -> Extractor:
+        """The feature extractor `name`, loaded once for all metrics and models; see `features.load_extractor`."""
+        if name == "clip" and self.settings.clip is not None:
+            name = f"clip:{self.settings.clip}"
+        if name not in self._extractors:
+            self._extractors[name] = load_extractor(name, self.device, self.callback)
+        return self._extractors[name]
+
+    def shared(self, state: type[S]) -> S:
+        """The one instance of `state` that all metrics of a model share, so that they compute it only once."""
+        if state not in self._states:
+            self._states[state] = state(self)
+        return self._states[state]
+
+    def for_next_model(self) -> "Context":
+        """The same settings and extractors without the states of the model before."""
+        return replace(self, _states={})
+
+
+def feature_device(device: torch.device) -> torch.device:
+    """Where features are computed: Fréchet distances need float64, which Apple's GPUs do not have."""
+    return torch.device("cpu") if device.type == "mps" else device

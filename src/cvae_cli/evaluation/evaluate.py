@@ -1,0 +1,220 @@
+"""Measure models on a data set: from names of models and metrics to scores with their protocol."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cvae_cli.data.batches import Batches
+from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.errors import MissingError, UsageError
+from cvae_cli.evaluation.context import Context, Reconstruction, Settings, feature_device
+from cvae_cli.evaluation.metrics import catalog
+from cvae_cli.evaluation.protocol import make_protocol
+from cvae_cli.evaluation.result import Evaluation, ModelScores
+from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
+from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.pretrained import find_model, weights_sha256
+from cvae_cli.runtime.device import pick_device
+from cvae_cli.runtime.distributed import get_world, local_device, process_group
+from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
+
+Source = str | Path | CVAE
+
+
+def evaluate(
+    models: Source | Sequence[Source],
+    *,
+    metrics: str | Sequence[str] | None = None,
+    dataset: str | None = None,
+    split: str | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+    guidance: float | None = None,
+    reconstruction: Reconstruction = "sample",
+    k: int = 64,
+    clip: str | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    callback: Callback = ignore,
+) -> Evaluation:
+    """Measure one or more models on the same pictures.
+
+    Names, settings and combinations are checked before anything large is loaded. Several processes (torchrun) share
+    the pictures, and each returns the scores of all.
+
+    Args:
+        models: a bundled name, a folder, `org/name` on the Hub, or a model in memory; or several of them. A model in
+            memory stays on its device and is put into evaluation mode.
+        metrics: names of `metrics.catalog.METRICS`; by default those that need no download.
+        dataset: a name of `data.catalog.names()`; the data set of the first model if absent.
+        split: `test`, or `val` where there is no `test`, if absent.
+        samples: how many pictures to measure on, drawn by the seed; all if absent.
+        temperature: scales the noise of samples.
+        guidance: the guidance scale of samples; each model's own if absent.
+        reconstruction: whether pictures are reconstructed from a `sample` of the posterior or from its `mean`.
+        k: posterior samples a picture for `iwae`.
+        clip: the CLIP model of `clip-score` and `retrieval`, `ARCHITECTURE/TAG` or a folder; OpenAI's ViT-B/32 if
+            absent.
+        data_dir: a folder with the data set's published files, instead of the cache.
+        device: where to compute: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        callback: called with progress, and with notices, among them warnings about scores that may mislead.
+
+    Raises:
+        UsageError: an argument cannot be used as given, or does not fit a model.
+        MissingError: files of a model, the data set or a metric that are not on this machine and cannot be downloaded.
+        CorruptError: a damaged file.
+    """
+    settings = Settings(seed, temperature, guidance, reconstruction, k, clip)
+    names = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics or []))
+    catalog.check_names(names)
+    if samples is not None and samples < 1:
+        raise UsageError(f"samples must be at least 1, not {samples}")
+    sources = [models] if isinstance(models, Source) else list(dict.fromkeys(models))
+    if not sources:
+        raise UsageError("there is no model to evaluate")
+    chosen_device = next((source.device for source in sources if isinstance(source, CVAE)), None)
+    chosen_device = chosen_device or pick_device(local_device(device))
+    loaded = [_load(source, chosen_device) for source in sources]
+    dataset = dataset or loaded[0].config.dataset
+    names = names or catalog.default_names(dataset)
+
+    for model in loaded:
+        check_image_shape(model.config, dataset)
+        model.prior.check_guidance(guidance)
+    split = split or evaluation_split(dataset)
+    check_name(dataset, split)
+    check_metrics(names, dataset)
+    for model in loaded:
+        for name in names:
+            catalog.get(name).check_model(model)
+
+    context = Context(feature_device(chosen_device), settings, callback)
+    _load_extractors(names, dataset, context)
+    for model in loaded:  # before the data set: a missing encoder should not be found after a download of gigabytes
+        prepare_encoder(model.config.condition, device=model.device, callback=callback)
+    size = loaded[0].config.image.size
+    data = load_dataset(dataset, split, size=size, data_dir=data_dir, callback=callback)
+    data = data if samples is None else data.sample(samples, seed)
+    for model in loaded:
+        check(names, model, data)
+    datasets = [with_model_conditions(data, model.config.condition, callback=callback) for model in loaded]
+    warnings = [text for model in loaded for name in names for text in catalog.get(name).warnings(model, data, context)]
+    for text in dict.fromkeys(warnings):
+        callback(Notice(text, is_warning=True))
+
+    with process_group(chosen_device):
+        scores = [
+            evaluate_model(model, each, names, context=context) for model, each in zip(loaded, datasets, strict=True)
+        ]
+    identities = zip(_labels(sources), sources, loaded, scores, strict=True)
+    return Evaluation(
+        models=[_identified(label, source, model, each) for label, source, model, each in identities],
+        metrics=names,
+        protocol=make_protocol(data, names, context, chosen_device),
+    )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a model and their details, see `result.ModelScores`."""
+
+    values: dict[str, float | None]
+    details: dict[str, float]
+
+
+def evaluate_model(model: CVAE, dataset: Dataset, metrics: Sequence[str], *, context: Context | None = None) -> Scores:
+    """Measure one model on a data set whose conditions are of the model's kind.
+
+    One sample is drawn for the condition of each picture (its class, or its first caption). Several processes share
+    the pictures, and each returns the scores of all.
+
+    Args:
+        metrics: names of `metrics.catalog.METRICS`.
+        context: settings, device and callback; by default the default settings on the device of the model.
+    """
+    check(metrics, model, dataset)
+    if len(dataset) < get_world().size:
+        raise UsageError(f"{len(dataset)} pictures are too few for {get_world().size} processes")
+    model.eval()
+    context = (context or Context(feature_device(model.device))).for_next_model()
+    instances = [catalog.get(name)(context) for name in metrics]
+    batches = Batches(dataset, batch_size=BATCH_SIZE, device=model.device)
+    for stream, generate in STREAMS.items():
+        if updated := [metric for metric in instances if metric.stream == stream]:
+            for batch in generate(model, batches, context):
+                for metric in updated:
+                    metric.update(batch)
+    values = {metric.name: metric.compute() for metric in instances}
+    return Scores(values, {key: value for metric in instances for key, value in metric.details().items()})
+
+
+def check_metrics(metrics: Sequence[str], dataset: str) -> None:
+    """Raise a UsageError if one of the metrics is not defined for the pictures of a data set."""
+    for name in metrics:
+        only = catalog.get(name).dataset
+        if only not in {None, dataset}:
+            raise UsageError(f'"{name}" is defined for pictures of {only} only, not of {dataset}')
+
+
+def check(metrics: Sequence[str], model: CVAE, dataset: Dataset) -> None:
+    """Raise a UsageError if a model cannot be measured on a data set, or not by these metrics."""
+    check_metrics(metrics, dataset.name)
+    if model.config.image != dataset.image_shape:
+        ours, theirs = model.config.image, dataset.image_shape
+        raise UsageError(
+            f"{model.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
+            f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
+        )
+    for metric in map(catalog.get, metrics):
+        metric.check_model(model)
+        if len(dataset) < metric.min_pictures:
+            raise UsageError(f'"{metric.name}" needs at least {metric.min_pictures} pictures, and many to be reliable')
+
+
+def _load(source: Source, device: torch.device) -> CVAE:
+    return source if isinstance(source, CVAE) else CVAE.from_pretrained(source, device=device)
+
+
+def _load_extractors(metrics: Sequence[str], dataset: str, context: Context) -> None:
+    """Load the networks that the metrics need; if weights are missing, suggest a metric that needs none."""
+    for metric in map(catalog.get, metrics):
+        if metric.features is None:
+            continue
+        try:
+            context.extractor(metric.features)
+        except MissingError as error:
+            alternative = catalog.get(metric.alternative)
+            hint = f"or measure offline, on other features:  --metric {alternative.name}"
+            if alternative.dataset not in {None, dataset} or alternative.features is None:
+                hint = "or measure what needs no download:  --metric ssim"
+            raise MissingError(error.message, hint=f"{error.hint}\n{hint}") from error
+
+
+def _labels(sources: Sequence[Source]) -> list[str]:
+    """A short label for each model: the last part of a path, or the whole if labels would be the same."""
+    names = [source.config.name if isinstance(source, CVAE) else str(source) for source in sources]
+    short = [Path(name).name or name for name in names]
+    if len(set(short)) == len(short):
+        return short
+    if len(set(names)) == len(names):
+        return names
+    return [f"{number} {name}" for number, name in enumerate(names, 1)]
+
+
+def _identified(label: str, source: Source, model: CVAE, scores: Scores) -> ModelScores:
+    name: Any = None if isinstance(source, CVAE) else str(source)
+    return ModelScores(
+        label=label,
+        source=name,
+        weights_sha256=None if name is None else weights_sha256(find_model(name)),
+        likelihood=model.config.architecture.likelihood.kind,
+        hybrid=model.config.hybrid,
+        scores=scores.values,
+        details=scores.details,
+    )

@@ -1,0 +1,1 @@
+"""The metrics: what one is (`metric`), one module for each family, and which there are (`catalog`)."""

@@ -1,0 +1,71 @@
+"""Fréchet distances between the features of samples and of real pictures."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.metrics.metric import SampleMetric
+from cvae_cli.evaluation.streams import SampleBatch
+from cvae_cli.models.cvae import CVAE
+
+
+class FID(SampleMetric):
+    """The Fréchet distance between Gaussians fitted to Inception features (Heusel et al. 2017)."""
+
+    name = "fid"
+    label = "fid"
+    direction = "lower"
+    is_default = False
+    features = "inception"
+    min_pictures = 2
+    alternative = "fid-fashion"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._distance = _make_distance(self.extractor.num_features).to(context.device)
+
+    def update(self, batch: SampleBatch) -> None:
+        generated, real = batch.features(self.extractor)
+        self._distance.update(real, real=True)
+        self._distance.update(generated, real=False)
+
+    def compute(self) -> float | None:
+        return self._distance.compute().item()  # torchmetrics adds up the sums of all processes
+
+    @classmethod
+    def warnings(cls, model: CVAE, dataset: Dataset, context: Context) -> Iterator[str]:
+        assert cls.features is not None
+        width = context.extractor(cls.features).num_features
+        if len(dataset) <= width:
+            yield f"{cls.name}: fewer pictures ({len(dataset)}) than features ({width}): the distance means little"
+
+
+class FashionFID(FID):
+    """The same distance on the features of the Fashion-MNIST classifier that ships with the package. It is not FID."""
+
+    name = "fid-fashion"
+    label = "fid-fashion"
+    dataset = "fashion-mnist"
+    is_default = True
+    features = "fashion"
+
+
+def frechet_distance(generated: Float[Tensor, "n d"], real: Float[Tensor, "m d"]) -> float:
+    """The distance between Gaussians fitted to features, both of which fit in memory."""
+    distance = _make_distance(real.shape[1])
+    distance.update(real, real=True)
+    distance.update(generated, real=False)
+    return distance.compute().item()
+
+
+def _make_distance(num_features: int) -> Any:
+    """torchmetrics' distance, with sums in float64; its `update` is given features instead of pictures."""
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    network = nn.Identity()
+    network.num_features = num_features  # type: ignore[assignment]
+    return FrechetInceptionDistance(feature=network)

@@ -1,0 +1,128 @@
+"""What a metric is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cvae_cli.data.dataset import Dataset
+from cvae_cli.evaluation.bound import BoundBatch
+from cvae_cli.evaluation.context import Context, Settings
+from cvae_cli.evaluation.features import Extractor
+from cvae_cli.evaluation.result import ModelScores
+from cvae_cli.evaluation.streams import ReconstructionBatch, SampleBatch
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.runtime.distributed import get_world
+
+B = TypeVar("B")
+
+
+class Metric(ABC, Generic[B]):
+    """A score of a model. An instance measures one model: `update` with each batch of the stream, then `compute`.
+
+    To add a metric, subclass one of the classes below and add a line to `catalog.METRICS`.
+
+    Attributes:
+        name: the name for `--metric`.
+        label: the name in a table, with the unit.
+        direction: which values are better; None if neither.
+        stream: which batches it is computed from, a name of `streams.STREAMS`.
+        dataset: the only data set that it is defined for, if there is only one.
+        is_default: whether it is computed unless other metrics are asked for. Metrics that need a download are not.
+        features: the feature extractor that it needs, a name of `features.EXTRACTORS`.
+        min_pictures: how many pictures it needs at least.
+        alternative: a metric that measures something similar and needs no download.
+        note: a sentence below a table with this metric.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    direction: ClassVar[Literal["lower", "higher"] | None]
+    stream: ClassVar[str]
+    dataset: ClassVar[str | None] = None
+    is_default: ClassVar[bool] = True
+    features: ClassVar[str | None] = None
+    min_pictures: ClassVar[int] = 1
+    alternative: ClassVar[str] = "ssim"
+    note: ClassVar[str] = ""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @abstractmethod
+    def update(self, batch: B) -> None:
+        """Add a batch."""
+
+    @abstractmethod
+    def compute(self) -> float | None:
+        """Return the score over the batches of all processes; None if it has no meaning for this model."""
+
+    def details(self) -> dict[str, float]:
+        """Return other numbers that belong to the score, by name. Called after `compute`."""
+        return {}
+
+    @classmethod
+    def check_model(cls, model: CVAE) -> None:
+        """Raise a UsageError if the metric is not defined for a model. Called before anything large is loaded."""
+
+    @classmethod
+    def warnings(cls, model: CVAE, dataset: Dataset, context: Context) -> Iterator[str]:
+        """Yield sentences about why a score may mislead. Called before the model is measured."""
+        yield from ()
+
+    @classmethod
+    def protocol(cls, settings: Settings) -> dict[str, Any]:
+        """Return what the score depends on, as entries of the protocol."""
+        return {}
+
+    @classmethod
+    def is_comparable(cls, one: ModelScores, other: ModelScores) -> bool:
+        """Whether the scores of two models can be compared."""
+        return True
+
+
+class PictureMean(Metric[B]):
+    """A metric that is the mean over all pictures of one value for each."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._values: list[Tensor] = []
+
+    @abstractmethod
+    def values(self, batch: B) -> Float[Tensor, " b"]:
+        """Compute the value of each picture."""
+
+    def update(self, batch: B) -> None:
+        self._values.append(self.values(batch))
+
+    def compute(self) -> float | None:
+        return get_world().gather_rows(self._values).double().mean().item()
+
+
+class ReconstructionMetric(PictureMean[ReconstructionBatch]):
+    """Compares each picture with its reconstruction; define `values`."""
+
+    stream = "reconstructions"
+
+
+class BoundMetric(PictureMean[BoundBatch]):
+    """A quantity of the variational bound of each picture; define `values`."""
+
+    stream = "bound"
+
+
+class SampleMetric(Metric[SampleBatch]):
+    """Compares the features of samples with those of real pictures or of their captions.
+
+    Define `features`, `update` and `compute`, and get the vectors from `batch.features(self.extractor)`.
+    """
+
+    stream = "samples"
+    extractor: Extractor
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        assert self.features is not None
+        self.extractor = context.extractor(self.features)

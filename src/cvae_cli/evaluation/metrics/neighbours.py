@@ -1,0 +1,91 @@
+"""Metrics of variety, from nearest neighbours among the features of samples and of real pictures."""
+
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.metrics.metric import SampleMetric
+from cvae_cli.evaluation.streams import SampleBatch
+from cvae_cli.runtime.distributed import get_world
+
+RECALL_K, COVERAGE_K = 3, 5
+
+_ROWS = 1000  # rows of a matrix of distances that are in memory at a time
+
+
+class Neighbours:
+    """The features of all samples and real pictures, shared by the metrics of this module."""
+
+    def __init__(self, context: Context) -> None:
+        self._generated: list[Tensor] = []
+        self._real: list[Tensor] = []
+        self._last: SampleBatch | None = None
+
+    def update(self, batch: SampleBatch, features: tuple[Tensor, Tensor]) -> None:
+        """Add a batch; a second call with the same batch has no effect."""
+        if batch is not self._last:
+            self._last = batch
+            self._generated.append(features[0].cpu())
+            self._real.append(features[1].cpu())
+
+    @cached_property
+    def recall_and_coverage(self) -> tuple[float, float]:
+        """Both shares, from one pass over the distances."""
+        generated, real = get_world().gather_rows(self._generated), get_world().gather_rows(self._real)
+        return recall_and_coverage(generated, real)
+
+
+class Recall(SampleMetric):
+    """The share of real pictures within the neighbourhood of a sample (Kynkäänniemi et al. 2019, k = 3)."""
+
+    name = "recall"
+    label = "recall"
+    direction = "higher"
+    dataset = "fashion-mnist"
+    features = "fashion"
+    min_pictures = 2
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._neighbours = context.shared(Neighbours)
+
+    def update(self, batch: SampleBatch) -> None:
+        self._neighbours.update(batch, batch.features(self.extractor))
+
+    def compute(self) -> float | None:
+        return self._neighbours.recall_and_coverage[0]
+
+
+class Coverage(Recall):
+    """The share of real pictures with a sample in their own neighbourhood (Naeem et al. 2020, k = 5)."""
+
+    name = "coverage"
+    label = "coverage"
+
+    def compute(self) -> float | None:
+        return self._neighbours.recall_and_coverage[1]
+
+
+def recall_and_coverage(generated: Float[Tensor, "n d"], real: Float[Tensor, "m d"]) -> tuple[float, float]:
+    """Compute recall and coverage from features.
+
+    A row's neighbourhood reaches as far as its k-th nearest row of the same kind.
+    """
+    radius_of_generated, radius_of_real = radius(generated, RECALL_K), radius(real, COVERAGE_K)
+    recalled = covered = 0
+    for start in range(0, len(real), _ROWS):
+        rows = slice(start, start + _ROWS)
+        distances = torch.cdist(real[rows], generated)  # (rows, n)
+        recalled += int((distances <= radius_of_generated).any(1).sum())
+        covered += int((distances.amin(1) <= radius_of_real[rows]).sum())
+    return recalled / len(real), covered / len(real)
+
+
+def radius(features: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
+    """The distance of each row to its k-th nearest other row."""
+    k = min(k, len(features) - 1)
+    parts = [torch.cdist(part, features).kthvalue(k + 1, dim=1).values for part in features.split(_ROWS)]
+    return torch.cat(parts)  # k + 1, because the nearest row is the row itself

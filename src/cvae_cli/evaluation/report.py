@@ -1,0 +1,63 @@
+"""An evaluation as a table of strings, for people and for pipes."""
+
+from cvae_cli.data.catalog import short_name
+from cvae_cli.evaluation.metrics import catalog
+from cvae_cli.evaluation.result import Evaluation
+
+_ARROWS = {"lower": "↓", "higher": "↑", None: ""}
+
+
+def columns(evaluation: Evaluation) -> list[str]:
+    """The headings: one for the metric, and one for each model."""
+    return ["", *(f"{model.label} (hybrid)" if model.hybrid else model.label for model in evaluation.models)]
+
+
+def rows(evaluation: Evaluation) -> list[list[str]]:
+    """A row for each metric: its label and a value for each model. The best of several values is marked with *."""
+    return [_row(name, evaluation) for name in evaluation.metrics]
+
+
+def plain_rows(evaluation: Evaluation) -> list[list[str]]:
+    """A row for each metric and model: the metric, the value and, if there are several models, the model's label."""
+    several = len(evaluation.models) > 1
+    return [
+        [name, _plain(model.scores[name]), *([model.label] if several else [])]
+        for name in evaluation.metrics
+        for model in evaluation.models
+    ]
+
+
+def footer(evaluation: Evaluation) -> str:
+    """The lines below the table: the data and the seed, and which values cannot be compared."""
+    protocol = evaluation.protocol
+    data = f"{protocol['real_images']:,} {protocol['split']} images of {short_name(protocol['dataset'])}"
+    lines = [f"{data} · seed {protocol['seed']} · details: --json"]
+    if not all(_is_comparable(name, evaluation) for name in evaluation.metrics):
+        lines.append("the models have different likelihoods: their -ELBOs and distortions cannot be compared")
+    notes = (catalog.get(name).note for name in evaluation.metrics)
+    return "\n".join([*lines, *dict.fromkeys(note for note in notes if note)])
+
+
+def _row(name: str, evaluation: Evaluation) -> list[str]:
+    metric = catalog.get(name)
+    values = [model.scores[name] for model in evaluation.models]
+    known = [value for value in values if value is not None]
+    best = None
+    if len(known) > 1 and metric.direction is not None and _is_comparable(name, evaluation):
+        best = min(known) if metric.direction == "lower" else max(known)
+    marks = ["" if best is None else " *" if value == best else "  " for value in values]
+    cells = [_cell(value) + mark for value, mark in zip(values, marks, strict=True)]
+    return [f"{metric.label} {_ARROWS[metric.direction]}".rstrip(), *cells]
+
+
+def _is_comparable(name: str, evaluation: Evaluation) -> bool:
+    first, *others = evaluation.models
+    return all(catalog.get(name).is_comparable(first, other) for other in others)
+
+
+def _cell(value: float | None) -> str:
+    return "not comparable" if value is None else f"{value:.4g}"
+
+
+def _plain(value: float | None) -> str:
+    return "nan" if value is None else f"{value:.6g}"

@@ -1,0 +1,119 @@
+"""The streams of batches that metrics are computed from: reconstructions, the bound, and samples.
+
+Each stream yields this process's part of the data set, in its order and each picture once, and reports its progress.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from cvae_cli.data.batches import Batches
+from cvae_cli.evaluation.bound import BoundBatch, bound_batches
+from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.features import Extractor
+from cvae_cli.events import Progress
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.pictures.pixels import to_uint8
+from cvae_cli.runtime.distributed import get_world
+from cvae_cli.runtime.randomness import noise
+
+BATCH_SIZE = 128
+
+
+@dataclass(frozen=True)
+class ReconstructionBatch:
+    """Pictures of the data set and their reconstructions, both float `(b, c, h, w)` in [0, 1]."""
+
+    images: Tensor
+    reconstructions: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SampleBatch:
+    """Samples of the model beside pictures of the data set.
+
+    Attributes:
+        generated: a sample for the condition of each picture, rounded to 8 bits. Grey is repeated to three channels.
+        real: the pictures themselves, in the same form.
+        texts: what each picture shows: its class, or its first caption.
+    """
+
+    generated: UInt8[Tensor, "b 3 h w"]
+    real: UInt8[Tensor, "b 3 h w"]
+    texts: Sequence[str]
+    _features: dict[tuple[Extractor, str], Any] = field(default_factory=dict)
+
+    def features(self, extractor: Extractor) -> tuple[Tensor, Tensor]:
+        """The features `(b, d)` of `generated` and of `real`, computed once for all metrics."""
+        return (
+            self._once(extractor, "generated", lambda: extractor.network(self.generated)),
+            self._once(extractor, "real", lambda: extractor.network(self.real)),
+        )
+
+    def text_features(self, extractor: Extractor) -> Tensor:
+        """The vectors `(b, d)` of `texts`, computed once for all metrics, by a network that has a text tower."""
+        return self._once(extractor, "texts", lambda: extractor.network.texts(self.texts))
+
+    @torch.no_grad()
+    def _once(self, extractor: Extractor, part: str, compute: Callable[[], Tensor]) -> Tensor:
+        if (extractor, part) not in self._features:
+            self._features[extractor, part] = compute()
+        return self._features[extractor, part]
+
+
+def reconstructions(model: CVAE, batches: Batches, context: Context) -> Iterator[ReconstructionBatch]:
+    """Encode pictures and decode them again; picture i has the noise of `(seed, i)`."""
+    part = get_world().rows(len(batches.dataset))
+    first = part.start
+    for images, condition in batches.in_order(part):
+        indices = range(first, first + len(images))
+        epsilon = None
+        if context.settings.reconstruction == "sample":
+            epsilon = noise(context.settings.seed, indices, model.latent_shape).to(model.device)
+        yield ReconstructionBatch(images, model.reconstruct(images, condition, noise=epsilon))
+        first = indices.stop
+        context.callback(Progress("reconstructions", first - part.start, part.stop - part.start))
+
+
+def bound(model: CVAE, batches: Batches, context: Context) -> Iterator[BoundBatch]:
+    """Pictures with the quantities of the variational bound, each computed when a metric asks for it."""
+    return bound_batches(model, batches, seed=context.settings.seed, callback=context.callback)
+
+
+def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleBatch]:
+    """Draw one sample for the condition of each picture; sample i has the noise of `(seed, i)`."""
+    dataset, settings = batches.dataset, context.settings
+    part = get_world().rows(len(dataset))
+    for start in range(part.start, part.stop, BATCH_SIZE):
+        rows = np.arange(start, min(start + BATCH_SIZE, part.stop))
+        generated = model.sample(
+            torch.from_numpy(dataset.conditions.values(rows)).to(model.device),
+            seed=settings.seed,
+            indices=rows.tolist(),
+            temperature=settings.temperature,
+            guidance=settings.guidance,
+        )
+        yield SampleBatch(
+            generated=_three_channels(to_uint8(generated)).to(context.device),
+            real=_three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device),
+            texts=[dataset.conditions.text(row) for row in rows.tolist()],
+        )
+        context.callback(Progress("samples", start + len(rows) - part.start, part.stop - part.start))
+
+
+STREAMS: dict[str, Callable[[CVAE, Batches, Context], Iterator[Any]]] = {
+    "reconstructions": reconstructions,
+    "bound": bound,
+    "samples": samples,
+}
+"""Name -> generator of batches, in the order in which the streams run."""
+
+
+def _three_channels(images: UInt8[Tensor, "n h w c"]) -> UInt8[Tensor, "n 3 h w"]:
+    """Move the channels to the front; repeat grey three times."""
+    return images.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
