@@ -298,7 +298,7 @@ def main() -> None:
         bags = flatten([encoding.ids for encoding in tokenized if any(encoding.ids)])
         before = F.embedding_bag(bags[0], student.start, bags[1], mode="mean")
         print(f"{kind}, before: {describe(before, expected @ project, expected)}")
-        after = StaticEncoder(options.out).encode(each)
+        after = StaticEncoder(folder=options.out).encode(each)
         print(f"{kind}, after:  {describe(after, expected @ project, expected)}")
     print(f"{time.monotonic() - began:.0f} s")
 

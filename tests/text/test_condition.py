@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import captioned, fashion
+from helpers import Listener, captioned, fashion
 from torch import Tensor
 
 from cvae_cli.config.model import LabelCondition, StaticCondition
@@ -29,7 +29,7 @@ class Counting(TextEncoder):
         self.encoded = 0
         self.fail_after = fail_after
 
-    def encode(self, texts: Sequence[str], *, notice: object = None) -> Tensor:
+    def encode(self, texts: Sequence[str], *, callback: object = None) -> Tensor:
         if self.encoded >= self.fail_after:
             raise RuntimeError("pulled the plug")
         self.encoded += len(texts)
@@ -43,8 +43,8 @@ def test_labels_stay_labels_unless_there_is_an_encoder() -> None:
     captions = with_conditions(data, load_encoder("static")).conditions
     assert isinstance(captions, Captions)
     assert captions.text(0) == "ankle boot"
-    assert captions.draw(np.arange(20)).shape == (20, captions.encoder.width)
-    alike = (torch.from_numpy(captions.draw(np.array([0]))) - encode_prompts(captions.encoder, ["ankle boot"])).abs()
+    assert captions.values(np.arange(20)).shape == (20, captions.encoder.width)
+    alike = (torch.from_numpy(captions.values(np.array([0]))) - encode_prompts(captions.encoder, ["ankle boot"])).abs()
     assert alike.max() < 0.01  # half precision
 
 
@@ -65,7 +65,7 @@ def test_captions_need_an_encoder() -> None:
 def test_a_caption_is_drawn_for_each_picture() -> None:
     captions = captioned(6).conditions
     rows = np.arange(6)
-    first, last = captions.draw(rows), captions.draw(rows, np.full(6, 0.999))
+    first, last = captions.values(rows), captions.values(rows, np.full(6, 0.999))
     assert [np.array_equal(a, b) for a, b in zip(first, last, strict=True)] == [False, True, False] * 2
     part = captions.take(np.array([4, 0]))
     assert (len(part), part.text(0), part.text(1)) == (2, "snow on a mountain", "two dogs on a beach")
@@ -118,16 +118,16 @@ def test_vectors_are_kept_beside_the_pictures(tmp_path: Path, monkeypatch: pytes
 
 def test_captions_that_say_nothing_are_said() -> None:
     data = captioned(200)
-    said: list[str] = []
+    listener = Listener()
     texts = [["a dog"]] * 199 + [["\u6d77\u8fb9"]]
     told = with_vectors(
         replace(data, conditions=make_captions(texts)),
         load_encoder("static"),
-        callback=lambda event: said.append(str(event)),
+        callback=listener,
     )
     assert not told.conditions.values(np.array([199])).any()
     assert told.conditions.values(np.array([198])).any()
-    assert len(said) == 1
-    assert said[0].startswith("a caption says nothing to the text encoder: ")
+    assert len(listener.notices) == 1
+    assert listener.notices[0].startswith("a caption says nothing to the text encoder: ")
     with pytest.raises(UsageError, match='too many captions say nothing to the text encoder "static"'):
         with_vectors(replace(data, conditions=make_captions([["\u6d77\u8fb9"]] * 200)), load_encoder("static"))

@@ -1,1 +1,1 @@
-"""From prompts to conditions."""
+"""Prompts and captions, and the conditions that are made from them."""

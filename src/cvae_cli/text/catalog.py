@@ -1,61 +1,85 @@
-"""The text encoders that can be asked for by name."""
+"""Which text encoders there are. Reading this list imports neither torch nor an encoder."""
 
-import torch
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from cvae_cli.config.model import ClipCondition, StaticCondition, TextCondition
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
 from cvae_cli.events import Callback, ignore
-from cvae_cli.text.encoder import TextEncoder
 
-KINDS = ("static", "clip")
+if TYPE_CHECKING:
+    import torch
+
+    from cvae_cli.config.model import TextCondition
+    from cvae_cli.text.encoder import TextEncoder
 
 
-def load_encoder(name: str, callback: Callback = ignore, device: torch.device | None = None) -> TextEncoder:
-    """The encoder that a user names: `static`, `clip`, `clip:ARCHITECTURE/TAG` or `clip:FOLDER`.
+@dataclass(frozen=True)
+class EncoderEntry:
+    """A kind of text encoder.
+
+    Attributes:
+        module, class_name: where its class is; see `TextEncoder` for how it is constructed.
+        description: what it is, a phrase.
+        models: what a user may write after the kind and a colon, if anything.
+    """
+
+    module: str
+    class_name: str
+    description: str
+    models: tuple[str, ...] = ()
+
+
+ENCODERS = {
+    "static": EncoderEntry("cvae_cli.text.static", "StaticEncoder", "embedded, reads English"),
+    "clip": EncoderEntry("cvae_cli.text.clip", "ClipEncoder", "a CLIP text tower", ("ARCHITECTURE/TAG", "FOLDER")),
+}
+
+
+def encoder_options() -> list[str]:
+    """Return what a user can write to choose an encoder: `static`, `clip`, `clip:ARCHITECTURE/TAG`, `clip:FOLDER`."""
+    return [
+        option for kind, entry in ENCODERS.items() for option in (kind, *(f"{kind}:{each}" for each in entry.models))
+    ]
+
+
+def load_encoder(name: str, callback: Callback = ignore, device: "torch.device | None" = None) -> "TextEncoder":
+    """Load the encoder that a user chooses: one of `encoder_options()`.
 
     Args:
-        device: where a large one computes; the CPU when absent.
+        device: where a large encoder computes; the CPU by default.
 
     Raises:
         UsageError: no such encoder.
-        MissingError: its weights are not here and cannot be fetched.
+        MissingError: its weights are not on this machine and cannot be downloaded.
         CorruptError: its weights are damaged.
     """
-    kind, _, model = name.partition(":")
-    if name == "static":
-        from cvae_cli.text.static import StaticEncoder
-
-        return StaticEncoder()
-    if kind == "clip":
-        from cvae_cli.text.clip import ClipEncoder
-
-        return ClipEncoder(model or None, device=device, callback=callback)
-    raise UsageError(
-        f'no text encoder "{name}".{did_you_mean(name, list(KINDS))}',
-        hint="text encoders: static, clip, clip:ARCHITECTURE/TAG, clip:FOLDER",
-    )
+    kind, colon, model = name.partition(":")
+    entry = ENCODERS.get(kind)
+    if entry is None or (colon and not entry.models):
+        raise UsageError(
+            f'no text encoder "{name}".{did_you_mean(name, list(ENCODERS))}',
+            hint=f"text encoders: {', '.join(encoder_options())}",
+        )
+    make: Callable[..., TextEncoder] = getattr(import_module(entry.module), entry.class_name)
+    return make(model or None, device=device, callback=callback)
 
 
 def load_matching_encoder(
-    settings: TextCondition, callback: Callback = ignore, device: torch.device | None = None
-) -> TextEncoder:
-    """The encoder that a model learned with.
+    settings: "TextCondition", callback: Callback = ignore, device: "torch.device | None" = None
+) -> "TextEncoder":
+    """Load the encoder that a model was trained with.
 
     Raises:
-        MissingError: it is not here.
-        CorruptError: what is here under its name is another.
+        MissingError: its weights are not on this machine and cannot be downloaded.
+        CorruptError: the encoder of this name on this machine is another one.
     """
-    match settings:
-        case StaticCondition():
-            encoder = load_encoder("static")
-        case ClipCondition():
-            encoder = load_encoder(f"clip:{settings.model}", callback, device)
+    encoder = load_encoder(settings.option, callback, device)
     if encoder.settings.sha256 != settings.sha256:
         raise CorruptError(
             f"the model learned with another {settings.kind} text encoder than the one that is here "
             f"(sha256 {settings.sha256[:12]}, not {encoder.settings.sha256[:12]})",
-            hint="use the version of cvae-cli that it was made with"
-            if settings.kind == "static"
-            else f"put the encoder it learned with at {settings.model}",
+            hint=encoder.replacement,
         )
     return encoder

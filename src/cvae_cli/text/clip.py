@@ -1,4 +1,4 @@
-"""The text tower of a CLIP model as a text encoder.
+"""The text encoder of a CLIP model.
 
 CLIP is Radford et al. 2021, https://arxiv.org/abs/2103.00020.
 """
@@ -15,16 +15,16 @@ from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.text.clip_source import ClipSource, find_clip, load_tensors, make_tokenizer, unbuildable_error
 from cvae_cli.text.encoder import TextEncoder
-from cvae_cli.text.sentences import fitting, sentences
+from cvae_cli.text.sentences import split_sentences, split_to_fit
 
-_TOGETHER = 256  # sentences that pass the tower at once on a GPU
+_BATCH = 256  # sentences in a forward pass on a GPU
 
 
 class ClipEncoder(TextEncoder):
-    """Mean over a text's sentences of what the text tower makes of them, not normalised, as in the article.
+    """Encodes a text as the mean of its sentences' CLIP embeddings, not normalised, as in the article.
 
-    On a CPU a vector is the same to the bit, whatever is encoded beside it: sentences pass the tower one at a time.
-    Several at a time would not be faster there; on a GPU they are, and differ in the last digits.
+    On a CPU, the vector of a text is the same to the bit for every batch, because sentences are encoded one at a time;
+    batches would not be faster there. On a GPU they are, and vectors differ in the last digits.
     """
 
     settings: ClipCondition
@@ -36,14 +36,14 @@ class ClipEncoder(TextEncoder):
         device: torch.device | None = None,
         callback: Callback = ignore,
     ) -> None:
-        """Load the text tower alone.
+        """Load the text tower of a CLIP model, without its picture tower.
 
         Args:
-            model: `ARCHITECTURE/TAG` as open_clip names them, or a folder; OpenAI's ViT-B/32 when absent.
-            device: the CPU when absent.
+            model: `ARCHITECTURE/TAG` as open_clip names it, or a folder; OpenAI's ViT-B/32 by default.
+            device: the CPU by default.
 
         Raises:
-            UsageError, MissingError, CorruptError: see `resolve`.
+            UsageError, MissingError, CorruptError: see `find_clip`.
         """
         source = find_clip(model, callback)
         self._tokenizer = make_tokenizer(source)
@@ -53,6 +53,7 @@ class ClipEncoder(TextEncoder):
         projected = self._tower.text_projection is not None
         width = self._tower.output_dim if projected else self._tower.width
         self.settings = ClipCondition(model=source.name, width=width, sha256=source.sha256)
+        self.replacement = f"put the encoder it learned with at {source.name}"
 
     def encode(self, texts: Sequence[str], *, callback: Callback = ignore) -> Float[Tensor, "n width"]:
         """See `TextEncoder.encode`."""
@@ -64,11 +65,11 @@ class ClipEncoder(TextEncoder):
         return torch.stack(means) if means else torch.empty(0, self.settings.width)
 
     def _pieces(self, text: str, callback: Callback) -> list[str]:
-        """A text's sentences, those that are too long for the tower in parts; each counts as one in the mean."""
+        """Split a text into sentences, and sentences that are too long into parts. Each counts as one in the mean."""
         limit = self._tokenizer.context_length - 2  # a token for the start, one for the end
-        whole = sentences(text)
-        pieces = [piece for sentence in whole for piece in fitting(sentence, limit, self._count)]
-        if len(pieces) > len(whole):
+        parts = split_sentences(text)
+        pieces = [piece for sentence in parts for piece in split_to_fit(sentence, limit, self._count)]
+        if len(pieces) > len(parts):
             callback(
                 Notice(
                     f"{quoted(text)} has a sentence of more than {limit} tokens, which CLIP cannot read at once: "
@@ -76,21 +77,23 @@ class ClipEncoder(TextEncoder):
                     is_warning=True,
                 )
             )
-        said = [piece for piece in pieces if self._count(piece)]
-        if not said:
+        pieces = [piece for piece in pieces if self._count(piece)]
+        if not pieces:
             raise UsageError("the prompt is empty")
-        return said
+        return pieces
 
     def _count(self, text: str) -> int:
+        """Count the tokens of a text."""
         return len(self._tokenizer.encode(text))
 
     @torch.no_grad()
     def _vectors(self, pieces: list[str]) -> dict[str, Float[Tensor, " width"]]:
+        """Encode pieces, one at a time on a CPU and in batches on a GPU."""
         if self._device.type == "cpu":
             return {piece: self._vector(piece) for piece in pieces}
         vectors: dict[str, Tensor] = {}
-        for start in range(0, len(pieces), _TOGETHER):
-            block = pieces[start : start + _TOGETHER]
+        for start in range(0, len(pieces), _BATCH):
+            block = pieces[start : start + _BATCH]
             output = self._tower(self._tokenizer(block).to(self._device)).cpu()  # (b, width)
             vectors |= dict(zip(block, output, strict=True))
         return vectors
@@ -98,7 +101,7 @@ class ClipEncoder(TextEncoder):
     def _vector(self, piece: str) -> Float[Tensor, " width"]:
         tokens = self._tokenizer([piece])  # (1, context)
         if self._mask is not None and self._tower.pool_type == "argmax":
-            # A token sees only those before it, and the vector is read at the last: padding need not be computed.
+            # Attention is causal and the vector is that of the last token, so padding need not be computed.
             length = int(tokens.argmax()) + 1
             tokens = tokens[:, :length]
             self._tower.attn_mask = self._mask[:length, :length]
@@ -107,15 +110,15 @@ class ClipEncoder(TextEncoder):
 
 
 def _text_tower(source: ClipSource) -> Any:
-    """The frozen text tower, built without values and filled from the file: the picture tower is never there."""
+    """Build the frozen text tower, without allocating memory for the picture tower."""
     from open_clip.model import _build_text_tower
 
     try:
         with torch.device("meta"):
             tower = _build_text_tower(source.model["embed_dim"], source.model["text_cfg"], source.model["quick_gelu"])
-    except Exception as error:  # whatever the library makes of settings that do not fit each other
+    except Exception as error:  # open_clip raises anything for settings that do not fit each other
         raise unbuildable_error(source, error) from error
-    load_tensors(tower, source, without="visual.")
+    load_tensors(tower, source, skip="visual.")
     if tower.attn_mask is not None:
-        tower.attn_mask = tower.build_causal_mask()  # is not in the file
+        tower.attn_mask = tower.build_causal_mask()  # it is not in the file
     return tower.eval().requires_grad_(False)

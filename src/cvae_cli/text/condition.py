@@ -1,4 +1,4 @@
-"""From prompts and captions to conditions."""
+"""Make conditions from prompts and captions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +21,10 @@ from cvae_cli.text.vectors import with_vectors
 _encoders: dict[TextCondition, TextEncoder] = {}
 
 
-def encoder_for(
+def get_encoder(
     settings: TextCondition, *, device: torch.device | None = None, callback: Callback = ignore
 ) -> TextEncoder:
-    """The encoder that a model learned with, read once and kept.
+    """Return the encoder that a model was trained with; it is loaded once and kept in memory.
 
     Raises:
         MissingError, CorruptError: see `load_matching_encoder`.
@@ -37,17 +37,17 @@ def encoder_for(
 def prepare_encoder(
     settings: config.Condition, *, device: torch.device | None = None, callback: Callback = ignore
 ) -> None:
-    """Load the text encoder of a model where it has one, so that a missing one is found before long work.
+    """Load the text encoder of a model, if it has one, so that a missing encoder is noticed before long work.
 
     Raises:
         MissingError, CorruptError: see `load_matching_encoder`.
     """
     if isinstance(settings, TextCondition):
-        encoder_for(settings, device=device, callback=callback)
+        get_encoder(settings, device=device, callback=callback)
 
 
 def check_image_shape(model: config.ModelConfig, dataset: str) -> None:
-    """Raise a UsageError where a data set cannot have the picture size and channels of a model."""
+    """Raise a UsageError if the pictures of a data set cannot have the size and channels of a model."""
     ours = model.image
     theirs = shape_of(dataset, ours.size if has_sizes(dataset) else None)
     if ours != theirs:
@@ -64,23 +64,22 @@ def encode_prompts(
     ignored: bool = False,
     callback: Callback = ignore,
 ) -> Tensor:
-    """The condition that each prompt asks for, a row a prompt, on the CPU; see `CVAE.condition`.
+    """Turn prompts into conditions, one row for each prompt, on the CPU; see `CVAE.condition`.
 
     Args:
-        ignored: whether the model has no use for it: then any row will do.
+        ignored: whether the model ignores its condition; then the rows are zeros.
     """
-    match settings:
-        case config.LabelCondition() if ignored:
+    if isinstance(settings, config.LabelCondition):
+        if ignored:
             return torch.zeros(len(prompts), dtype=torch.long)
-        case config.LabelCondition():
-            return torch.tensor([_class_index(prompt, settings.classes, callback) for prompt in prompts])
-        case config.StaticCondition() | config.ClipCondition() if ignored:
-            return torch.zeros(len(prompts), settings.width)
-        case config.StaticCondition() | config.ClipCondition():
-            return encoder_for(settings).encode(prompts, callback=callback)
+        return torch.tensor([_class_index(prompt, settings.classes, callback) for prompt in prompts])
+    if ignored:
+        return torch.zeros(len(prompts), settings.width)
+    return get_encoder(settings).encode(prompts, callback=callback)
 
 
 def _class_index(prompt: str, classes: Sequence[LabelClass], callback: Callback) -> int:
+    """Return the class that a prompt names; notify if it names several."""
     found = match_class(prompt, classes)
     if found.others:
         callback(
@@ -98,13 +97,13 @@ def with_conditions(
     *,
     callback: Callback = ignore,
 ) -> Dataset:
-    """The data set with the conditions that a new model is to learn from.
+    """Return the data set with the conditions for training a new model.
 
     Args:
-        encoder: reads the captions, or the names of the classes; without one the conditions are labels.
+        encoder: encodes the captions, or the names of the classes; without an encoder the conditions are labels.
 
     Raises:
-        UsageError: a data set of captions and no encoder.
+        UsageError: the data set has captions, and there is no encoder.
     """
     if encoder is not None:
         return _with_vectors(dataset, encoder, callback)
@@ -119,14 +118,14 @@ def with_model_conditions(
     *,
     callback: Callback = ignore,
 ) -> Dataset:
-    """The data set with conditions of the kind that a model knows.
+    """Return the data set with the kind of conditions that a model was trained with.
 
     Raises:
-        UsageError: the data set has no such conditions, or other classes.
-        MissingError, CorruptError: the model's text encoder is not here.
+        UsageError: the data set has no such conditions, or has other classes.
+        MissingError, CorruptError: the model's text encoder is not available.
     """
     if isinstance(settings, TextCondition):
-        return _with_vectors(dataset, encoder_for(settings, callback=callback), callback)
+        return _with_vectors(dataset, get_encoder(settings, callback=callback), callback)
     if not isinstance(dataset.conditions, Labels):
         raise UsageError(f"the model knows classes, and {dataset.name} has captions")
     if [each.name for each in dataset.conditions.classes] != settings.names:
@@ -141,7 +140,7 @@ def _with_vectors(dataset: Dataset, encoder: TextEncoder, callback: Callback) ->
 
 
 def condition_config(dataset: Dataset) -> config.Condition:
-    """What a model must know of a data set's conditions to be told of others."""
+    """Return the settings of a data set's conditions, which a model needs to make conditions from prompts."""
     match dataset.conditions:
         case Labels(classes=classes):
             return config.LabelCondition(classes=classes)

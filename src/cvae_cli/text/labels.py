@@ -1,4 +1,4 @@
-"""Prompts matched to classes by keyword."""
+"""Match prompts to classes by keyword."""
 
 import re
 import unicodedata
@@ -10,12 +10,16 @@ from cvae_cli.errors import UsageError, did_you_mean, quoted
 
 Tokens = tuple[str, ...]
 
-_JOINING = frozenset(("a", "an", "the", "of", "and", "or", "some", "two", "pair"))
+_FILLER_WORDS = frozenset(("a", "an", "the", "of", "and", "or", "some", "two", "pair"))
 
 
 @dataclass(frozen=True)
 class Match:
-    """The class that a prompt names first, and the names of the others it names."""
+    """The class that a prompt names first.
+
+    Attributes:
+        others: the names of the other classes in the prompt.
+    """
 
     index: int
     name: str
@@ -23,13 +27,13 @@ class Match:
 
 
 def match_class(prompt: str, classes: Sequence[LabelClass]) -> Match:
-    """Find the class that a prompt asks for.
+    """Find the class that a prompt names.
 
-    Case, hyphens, spaces and plurals make no difference; of two words that overlap the longer wins, so that
-    "T-shirt" is not a shirt.
+    Case, hyphens, spaces and plurals make no difference. Where two phrases overlap, the longer one counts: "T-shirt"
+    is not a shirt.
 
     Raises:
-        UsageError: the prompt names no class; the message has the nearest word, the hint every class.
+        UsageError: the prompt names no class. The message has the most similar word, the hint all classes.
     """
     phrases = _phrases(classes)
     tokens = tokenize(prompt)
@@ -45,26 +49,26 @@ def match_class(prompt: str, classes: Sequence[LabelClass]) -> Match:
 
 
 def names_only_classes(prompt: str, classes: Sequence[LabelClass]) -> bool:
-    """Whether a prompt names classes and says nothing else: "a dress", "shoes and bags", but not "a red dress"."""
+    """Whether a prompt names classes and nothing else: "a dress" or "shoes and bags", but not "a red dress"."""
     phrases = _phrases(classes)
-    words = " ".join(word for word in tokenize(prompt) if word not in _JOINING)
+    words = " ".join(word for word in tokenize(prompt) if word not in _FILLER_WORDS)
     named = [" ".join(tokens) for tokens in phrases]
     return bool(words) and re.fullmatch(rf"(?:(?:{'|'.join(map(re.escape, named))})(?: |$))+", words) is not None
 
 
 def describe_classes(classes: Sequence[LabelClass]) -> str:
-    """Every class with the words that mean it, a line each."""
+    """Return a line for each class, with the words that mean it."""
     return "\n".join(f"  {each.name}: {', '.join(each.words)}" for each in classes)
 
 
 def tokenize(text: str) -> Tokens:
-    """Lower-case words; anything but letters and digits separates them, an apostrophe with its s is dropped."""
+    """Split a text into lower-case words of letters and digits; a possessive 's is dropped."""
     text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
     return tuple(re.findall(r"[^\W_]+", re.sub(r"'s\b", "", text)))
 
 
 def _named(tokens: Tokens, phrases: dict[Tokens, int]) -> Iterator[int]:
-    """The classes named, in the prompt's order, the longest phrase first wherever several begin."""
+    """Yield the classes named, in the order of the prompt; where several phrases start, the longest one counts."""
     longest = max(map(len, phrases), default=0)
     position = 0
     while position < len(tokens):
@@ -78,7 +82,7 @@ def _named(tokens: Tokens, phrases: dict[Tokens, int]) -> Iterator[int]:
 
 
 def _phrases(classes: Sequence[LabelClass]) -> dict[Tokens, int]:
-    """Every phrase that means a class, in singular and plural. A phrase of two classes means the earlier one."""
+    """Map every phrase, in singular and plural, to its class; a phrase of two classes means the first of them."""
     phrases: dict[Tokens, int] = {}
     for index, each in enumerate(classes):
         for word in each.words:

@@ -1,17 +1,16 @@
-"""Texts cut into what an encoder reads at once: sentences, and where one is too long, pieces of it."""
+"""Split texts into sentences, and long sentences into pieces that an encoder can read."""
 
 from collections.abc import Callable
 
-_BLOCK = 4_000  # characters; the segmenter's time grows with their square in some scripts
-_CHARACTERS = 10  # a token; more than a tokenizer with a vocabulary of words' parts fits into one, on average
+_BLOCK = 4_000  # characters; for some scripts, the segmenter's time grows with their square
+_CHARACTERS = 10  # per token; tokens of parts of words are shorter than that on average
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a text in order, stripped, none empty.
+def split_sentences(text: str) -> list[str]:
+    """Split a text into sentences, stripped and not empty.
 
-    By the rules for English of sentencex: abbreviations, decimals and ellipses end no sentence. One of more than 4,000
-    characters comes in parts, cut between words. NUL separates words; what is no character (a lone surrogate) becomes
-    U+FFFD.
+    The rules are those of sentencex for English: abbreviations, decimals and ellipses do not end a sentence. A sentence
+    of more than 4,000 characters is cut between words. NUL becomes a space, and a lone surrogate U+FFFD.
     """
     from sentencex import segment  # type: ignore[import-untyped]
 
@@ -22,27 +21,27 @@ def sentences(text: str) -> list[str]:
         block = text[start : start + _BLOCK]
         parts = segment("en", block)
         if start + _BLOCK < len(text):
-            # The last sentence goes on behind the block, so the next one begins with it.
-            parts = parts[:-1] or [_up_to_a_word(block)]
+            # The last sentence may continue after the block, so the next block starts with it.
+            parts = parts[:-1] or [_without_cut_word(block)]
         found += parts
         start += sum(map(len, parts))
     return [part.strip() for part in found if part.strip()]
 
 
-def fitting(sentence: str, limit: int, count: Callable[[str], int]) -> list[str]:
-    """A sentence in pieces of at most `limit` tokens: itself when it fits, else halves, or halves of these.
+def split_to_fit(sentence: str, limit: int, count: Callable[[str], int]) -> list[str]:
+    """Split a sentence into pieces of at most `limit` tokens, by halving it until the pieces fit.
 
-    Cut between words, and through a word only where it does not fit by itself. Nothing is lost; runs of white space
-    become single spaces.
+    Cuts are between words; only a word that does not fit by itself is cut. Nothing is lost, except that runs of white
+    space become single spaces.
 
     Args:
-        count: the number of tokens of a text. It is asked about texts of moderate length only, because tokenizers
-            take the square of a word's length in time.
+        count: counts the tokens of a text. It is called only with texts of moderate length, because the time of
+            tokenizers grows with the square of a word's length.
     """
-    return _fitting(" ".join(sentence.split()), limit, count)
+    return _halve_to_fit(" ".join(sentence.split()), limit, count)
 
 
-def _fitting(sentence: str, limit: int, count: Callable[[str], int]) -> list[str]:
+def _halve_to_fit(sentence: str, limit: int, count: Callable[[str], int]) -> list[str]:
     if len(sentence) <= 1 or (len(sentence) <= _CHARACTERS * limit and count(sentence) <= limit):
         return [sentence]
     middle = len(sentence) // 2
@@ -50,10 +49,10 @@ def _fitting(sentence: str, limit: int, count: Callable[[str], int]) -> list[str
     cuts = [space for space in spaces if space >= 0]
     cut = min(cuts, key=lambda space: abs(space - middle), default=middle)
     left, right = sentence[:cut], sentence[cut:].lstrip()
-    return _fitting(left, limit, count) + _fitting(right, limit, count)
+    return _halve_to_fit(left, limit, count) + _halve_to_fit(right, limit, count)
 
 
-def _up_to_a_word(block: str) -> str:
-    """The block without the word that its end cuts through."""
+def _without_cut_word(block: str) -> str:
+    """Return the block without the word that its end cuts."""
     words = block.rsplit(None, 1)
     return block[: -len(words[1])] if len(words) == 2 and not block[-1].isspace() else block

@@ -1,14 +1,14 @@
-"""The text encoder that comes along: a vector a token, added up; no deep network, and nothing to download.
+"""The embedded text encoder: a sum of token vectors, without a deep network and without a download.
 
-The vectors are distilled from a sentence encoder by `benchmarks/distil_static.py`; a vector's length is the weight of
-its token, as in the static models of Tulkens & van Dongen 2024 (https://github.com/MinishLab/model2vec). Beyond them,
-neighbours add what they mean together: "hot dog" is not what "hot" and "dog" are.
+The vectors are distilled from a sentence encoder by `benchmarks/distil_static.py`. The length of a vector is the weight
+of its token, as in the static models of Tulkens & van Dongen 2024 (https://github.com/MinishLab/model2vec). In
+addition, each pair of neighbours contributes what it means together: "hot dog" is more than "hot" and "dog".
 
     sum_i v_i  +  out^T sum_i (left^T v_i) * (right^T v_i+1)
 
-Sums are exact: all that is added up is a multiple of some small power of two (an 8-bit integer times a half-precision
-scale, of 2^-24), and float64 has the bits for it. So neither the batch, nor the number of threads, nor the processor
-decides about the last bit.
+The sums are exact: all terms are multiples of a small power of two (an 8-bit integer times a half-precision scale is a
+multiple of 2^-24), and float64 has enough bits for them. So the result is the same to the bit for every batch, number
+of threads and processor.
 """
 
 import hashlib
@@ -31,26 +31,34 @@ from cvae_cli.text.encoder import TextEncoder
 
 VECTORS = Path(__file__).with_name("static.safetensors")
 TOKENIZER = Path(__file__).with_name("static-tokenizer.json")
-UNKNOWN = 0  # the token of every word that is none
-PAIR_STEP = 2.0**-12  # of the weights that neighbours are multiplied with
+UNKNOWN = 0  # the token of all unknown words
+PAIR_STEP = 2.0**-12  # the weights of pairs are multiples of it
 
-_PRODUCT_STEP = 2.0**-20  # that their products are rounded to
-_BLOCK = 2**18  # characters at a time, which bounds the memory
-_NAMED = 3  # unknown words, before the rest are counted
-_UNDECODED = re.compile("[\ud800-\udfff\ufffd]")  # what is left of bytes that are no text
-_SPELLED = {"So", "Sm", "Me"}  # Unicode categories: pictographs, arrows and the like, the frame of a keycap
+_PRODUCT_STEP = 2.0**-20  # the products of pairs are rounded to multiples of it
+_BLOCK = 2**18  # characters encoded at a time, to bound the memory
+_MAX_NAMED = 3  # unknown words that a notice names; it counts the others
+_UNDECODED = re.compile("[\ud800-\udfff\ufffd]")  # characters that stand for bytes that are not text
+_SPELLED = {"So", "Sm", "Me"}  # Unicode categories: pictographs; arrows and other symbols; the frame of a keycap
 
 
 class StaticEncoder(TextEncoder):
-    """English words to vectors of length sqrt(width), so that a coordinate is of about unit size.
+    """Encodes English texts as vectors of length sqrt(width), so that a coordinate is about 1 in size.
 
     Args:
-        folder: where the two files are, if not here.
+        model, device, callback: unused; there is one model, which computes on the CPU.
+        folder: the folder of the two files.
     """
 
     settings: StaticCondition
 
-    def __init__(self, folder: Path = VECTORS.parent) -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        device: torch.device | None = None,
+        callback: Callback = ignore,
+        folder: Path = VECTORS.parent,
+    ) -> None:
         files = [(folder / path.name).read_bytes() for path in (VECTORS, TOKENIZER)]
         tensors = safetensors.torch.load(files[0])
         self._vectors, self._scales = tensors["vectors"], tensors["scales"]  # (tokens, width) int8, (tokens,) half
@@ -62,43 +70,43 @@ class StaticEncoder(TextEncoder):
         )
 
     def encode(self, texts: Sequence[str], *, callback: Callback = ignore) -> Float[Tensor, "n width"]:
-        """See `TextEncoder.encode`; a text's vector is the same to the bit, whatever is encoded beside it."""
+        """See `TextEncoder.encode`. The vector of a text is the same to the bit for every batch."""
         vectors = torch.empty(len(texts), self.settings.width)
-        unknown: dict[str, None] = {}  # a set that keeps its order
+        unknown: dict[str, None] = {}  # an ordered set
         for block in _blocks(texts):
-            words = [spell_out(text) for text in texts[block]]
-            encodings = self._tokenizer.encode_batch(words)
+            spelled = [spell_out(text) for text in texts[block]]
+            encodings = self._tokenizer.encode_batch(spelled)
             ids: list[list[int]] = []
-            for text, said, encoding in zip(texts[block], words, encodings, strict=True):
+            for text, words, encoding in zip(texts[block], spelled, encodings, strict=True):
                 tokens = encoding.ids
                 if UNKNOWN in tokens:
-                    unknown.update(dict.fromkeys(_unknown_words(said, encoding)))
+                    unknown.update(dict.fromkeys(_unknown_words(words, encoding)))
                     tokens = [token for token in tokens if token != UNKNOWN]
                 if not tokens:
-                    raise _meaningless(text)
+                    raise _no_words_error(text)
                 ids.append(tokens)
             sums = self._sum(ids)
             vectors[block] = (sums * (self.settings.width**0.5 / _length(sums))).float()
         if unknown:
-            named = ", ".join(map(quoted, list(unknown)[:_NAMED]))
-            more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+            named = ", ".join(map(quoted, list(unknown)[:_MAX_NAMED]))
+            more = f" and {len(unknown) - _MAX_NAMED} more" if len(unknown) > _MAX_NAMED else ""
             callback(Notice(f"the text encoder reads English, and passes over {named}{more}", is_warning=True))
         return vectors
 
     def _sum(self, ids: Sequence[Sequence[int]]) -> Float64[Tensor, "n width"]:
-        """What the tokens of each text come to, alone and with their neighbours; exact, so in whatever order."""
+        """Add up the tokens of each text, and its pairs of neighbours. The sums are exact in any order."""
         starts = torch.tensor([0, *map(len, ids[:-1])]).cumsum(0)
-        used, places = torch.tensor([token for text in ids for token in text]).unique(return_inverse=True)
+        used, positions = torch.tensor([token for text in ids for token in text]).unique(return_inverse=True)
         vectors = self._vectors[used].double() * self._scales[used, None].double()
-        pairs = (vectors @ self._left)[places] * (vectors @ self._right)[places.roll(-1)]  # (tokens, pairs)
-        pairs[starts - 1] = 0  # the last token of a text is followed by none
+        pairs = (vectors @ self._left)[positions] * (vectors @ self._right)[positions.roll(-1)]  # (tokens, pairs)
+        pairs[starts - 1] = 0  # the last token of a text has no neighbour after it
         pairs = (pairs / _PRODUCT_STEP).round() * _PRODUCT_STEP
-        together = F.embedding_bag(torch.arange(len(places)), pairs, starts, mode="sum")
-        return F.embedding_bag(places, vectors, starts, mode="sum") + together @ self._out
+        pair_sums = F.embedding_bag(torch.arange(len(positions)), pairs, starts, mode="sum")
+        return F.embedding_bag(positions, vectors, starts, mode="sum") + pair_sums @ self._out
 
 
 def spell_out(text: str) -> str:
-    """`text` with pictographs as words, by their Unicode name, and without what is no character at all."""
+    """Replace pictographs by their Unicode names, and remove what is not a character."""
     if text.isascii():
         return text
     text = unicodedata.normalize("NFKC", _UNDECODED.sub(" ", text))
@@ -110,7 +118,7 @@ def _name(character: str) -> str:
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[slice]:
-    """Slices of `texts`, of one text at least."""
+    """Yield slices of `texts` with about `_BLOCK` characters, and at least one text."""
     start = characters = 0
     for position, text in enumerate(texts):
         if position > start and characters + len(text) > _BLOCK:
@@ -122,7 +130,7 @@ def _blocks(texts: Sequence[str]) -> Iterator[slice]:
 
 
 def _length(vectors: Float64[Tensor, "n width"]) -> Float64[Tensor, "n 1"]:
-    """Euclidean length, added up by halves: an order of its own, whatever the batch and the processor."""
+    """Return the Euclidean length. The squares are added pairwise, in the same order for every batch and processor."""
     squares = vectors.square()
     while squares.shape[1] > 1:
         squares = squares[:, ::2] + squares[:, 1::2]
@@ -130,7 +138,7 @@ def _length(vectors: Float64[Tensor, "n width"]) -> Float64[Tensor, "n 1"]:
 
 
 def _unknown_words(text: str, encoding: Encoding) -> Iterator[str]:
-    """The parts of `text` that are no token; neighbours, as in Chinese, as one."""
+    """Yield the parts of `text` that are unknown. Adjacent ones, as in Chinese, are joined."""
     begin = end = -1
     for token, (first, last) in zip(encoding.ids, encoding.offsets, strict=True):
         if token != UNKNOWN:
@@ -144,7 +152,7 @@ def _unknown_words(text: str, encoding: Encoding) -> Iterator[str]:
         yield text[begin:end]
 
 
-def _meaningless(text: str) -> UsageError:
+def _no_words_error(text: str) -> UsageError:
     if not text.replace("\0", "").strip():
         return UsageError("the prompt is empty")
     return UsageError(f"nothing in {quoted(text)} that the text encoder knows; it reads English")

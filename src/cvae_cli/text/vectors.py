@@ -1,4 +1,4 @@
-"""The vectors of a data set's captions: computed once, kept in a file beside the prepared pictures."""
+"""Encode the captions of a data set once, and keep the vectors in a file beside the prepared pictures."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.paths import write_error
 from cvae_cli.text.encoder import TextEncoder
 
-_BLOCK = 4096  # captions encoded, and written, at a time
-_MOST_UNKNOWN = 0.01  # of all captions
+_BLOCK = 4096  # captions that are encoded and written at a time
+_MAX_UNKNOWN = 0.01  # of all captions
 
 
 def with_vectors(
@@ -28,14 +28,14 @@ def with_vectors(
     *,
     callback: Callback = ignore,
 ) -> Dataset:
-    """The data set with a float16 vector for each of its captions.
+    """Return the data set with a float16 vector for each of its captions.
 
-    Vectors of pictures that live in the cache are kept there too, in a file mapped when it is read; one that was not
-    finished is gone on with. Of a part of a data set only its own captions are encoded, and not kept. A caption with
-    nothing in it that the encoder knows has the vector 0.
+    If the pictures are in the cache, the vectors are kept there too, in a memory-mapped file; an unfinished file is
+    completed. For a part of a data set, only the captions of that part are encoded, and they are not kept. A caption
+    without any word that the encoder knows has the vector 0.
 
     Raises:
-        UsageError: more than 1% of the captions say nothing to the encoder.
+        UsageError: more than 1% of the captions have no word that the encoder knows.
     """
     captions = dataset.conditions
     assert isinstance(captions, Captions)
@@ -44,13 +44,13 @@ def with_vectors(
         captions = captions.compact()
     if dataset.cache is None or is_part:
         unknown: list[str] = []
-        vectors = np.concatenate(list(_blocks(captions, encoder, 0, unknown)))
-        _say(unknown, callback)
+        vectors = np.concatenate(list(_encode_blocks(captions, encoder, 0, unknown, callback)))
+        _notify(unknown, callback)
     else:
         path = dataset.cache / f"captions-{_key(captions, encoder)}.f16"
         try:
             with FileLock(f"{path}.lock"):
-                if not _is_whole(path, captions, encoder):
+                if not _is_complete(path, captions, encoder):
                     _write(path, captions, encoder, callback)
         except OSError as error:
             raise write_error(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
@@ -59,48 +59,52 @@ def with_vectors(
 
 
 def _write(path: Path, captions: Captions, encoder: TextEncoder, callback: Callback) -> None:
-    """Encode every caption into `path`, by way of `path.part`, from the last whole block on that is there."""
+    """Encode all captions into `path`, by way of `path.part`, which a later call continues."""
     part = path.with_name(path.name + ".part")
     row = 2 * encoder.settings.width  # bytes
     total = len(captions.sentences)
-    require_space(path.parent, total * row, "what the text encoder makes of the captions")
-    here = part.stat().st_size // (row * _BLOCK) * _BLOCK if part.exists() else 0  # captions
-    before = np.fromfile(part, np.float16, here * row // 2).reshape(here, -1) if here else ()
-    unknown = [captions.sentences[index] for index, vector in enumerate(before) if not vector.any()]
+    require_space(path.parent, total * row, "the vectors of the captions")
+    done = part.stat().st_size // (row * _BLOCK) * _BLOCK if part.exists() else 0  # captions in complete blocks
+    earlier = np.fromfile(part, np.float16, done * row // 2).reshape(done, -1) if done else ()
+    unknown = [captions.sentences[index] for index, vector in enumerate(earlier) if not vector.any()]
     try:
-        for block in _blocks(captions, encoder, here, unknown):
-            append(part, block.tobytes(), at=here * row)
-            here += len(block)
-            callback(Progress("encoding captions", here, total))
-    except (OSError, UsageError):  # a full disk, hopeless captions: what is there is of no use
+        for block in _encode_blocks(captions, encoder, done, unknown, callback):
+            append(part, block.tobytes(), at=done * row)
+            done += len(block)
+    except (OSError, UsageError):  # the disk is full, or too many captions are unknown
         part.unlink(missing_ok=True)
         raise
-    _say(unknown, callback)
+    _notify(unknown, callback)
     os.replace(part, path)
 
 
-def _blocks(captions: Captions, encoder: TextEncoder, first: int, unknown: list[str]) -> Iterator[NDArray[np.float16]]:
-    """The vectors of the captions from `first` on, block by block.
+def _encode_blocks(
+    captions: Captions, encoder: TextEncoder, first: int, unknown: list[str], callback: Callback
+) -> Iterator[NDArray[np.float16]]:
+    """Encode the captions from number `first` on, block by block.
 
     Args:
-        unknown: captions that say nothing to the encoder; those that are found are added.
+        unknown: captions without any word that the encoder knows; those of these blocks are appended.
+        callback: receives the progress when the next block is asked for, so after this one has been written.
     """
     total = len(captions.sentences)
     for start in range(first, total, _BLOCK):
         block = captions.sentences[start : start + _BLOCK]
         try:
             vectors = encoder.encode(block).numpy()
-        except UsageError:  # a caption says nothing to it: find out which
+        except UsageError:  # a caption is unknown: find out which
             vectors = np.stack([_vector_or_zero(caption, encoder, unknown) for caption in block])
-        if len(unknown) > _MOST_UNKNOWN * total:
+        if len(unknown) > _MAX_UNKNOWN * total:
             raise UsageError(
                 f'too many captions say nothing to the text encoder "{encoder.settings.kind}", as {quoted(unknown[0])}',
                 hint="static reads English; clip, a larger download, reads more:  --condition clip",
             )
         yield vectors.astype(np.float16)
+        callback(Progress("encoding captions", start + len(block), total))
 
 
 def _vector_or_zero(caption: str, encoder: TextEncoder, unknown: list[str]) -> NDArray[np.float32]:
+    """Encode a caption; if it is unknown, append it to `unknown` and return zeros."""
     try:
         return encoder.encode([caption]).numpy()[0]
     except UsageError:
@@ -108,7 +112,8 @@ def _vector_or_zero(caption: str, encoder: TextEncoder, unknown: list[str]) -> N
         return np.zeros(encoder.settings.width, np.float32)
 
 
-def _say(unknown: list[str], callback: Callback) -> None:
+def _notify(unknown: list[str], callback: Callback) -> None:
+    """Send a notice about captions without any word that the encoder knows."""
     match len(unknown):
         case 0:
             return
@@ -120,12 +125,12 @@ def _say(unknown: list[str], callback: Callback) -> None:
             )
 
 
-def _is_whole(path: Path, captions: Captions, encoder: TextEncoder) -> bool:
+def _is_complete(path: Path, captions: Captions, encoder: TextEncoder) -> bool:
     return path.exists() and path.stat().st_size == 2 * encoder.settings.width * len(captions.sentences)
 
 
 def _key(captions: Captions, encoder: TextEncoder) -> str:
-    """What decides the vectors: the encoder and every caption in order."""
+    """Return a digest of all that determines the vectors: the encoder, and every caption in order."""
     digest = hashlib.sha256(encoder.settings.sha256.encode())
     for sentence in captions.sentences:
         digest.update(sentence.encode(errors="replace") + b"\0")
