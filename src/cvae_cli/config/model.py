@@ -1,6 +1,6 @@
 """What a model is: the settings in `config.json` and in the [architecture] of a recipe, from which it can be rebuilt.
 
-A network, likelihood, prior or text encoder has a settings class here, and stands in the union of its kind.
+A network, likelihood, prior or text encoder has a settings class here, which is a member of the union of its kind.
 """
 
 from typing import Annotated, Any, Literal
@@ -228,7 +228,7 @@ class ModelConfig(Settings):
     condition: Annotated[Condition, Field(discriminator="kind")]
     architecture: Architecture
     hybrid: bool = False
-    """Whether the model was trained with a perceptual or adversarial term beside the bound, so is no pure CVAE."""
+    """Whether the loss had perceptual or adversarial terms besides the bound, so that this is not a pure CVAE."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as they are written to JSON."""

@@ -71,7 +71,7 @@ class TrainingSettings(Settings):
 
     @property
     def is_hybrid(self) -> bool:
-        """Whether the loss has terms beside the bound."""
+        """Whether the loss has terms besides the bound."""
         return bool(self.perceptual or self.adversarial)
 
 
@@ -92,7 +92,7 @@ class Recipe(Settings):
     start_sha256: str | None = None
     """Digest of the weights of that model, which identifies its version."""
     start_hybrid: bool = False
-    """Whether that model was trained with terms beside the bound."""
+    """Whether that model was trained with terms besides the bound."""
     data: DataSettings
     architecture: Architecture
     training: TrainingSettings
@@ -124,5 +124,5 @@ class Recipe(Settings):
 
     @property
     def is_hybrid(self) -> bool:
-        """Whether the model, or the one that it starts from, is trained with terms beside the bound."""
+        """Whether the model, or the one that it starts from, is trained with terms besides the bound."""
         return self.training.is_hybrid or self.start_hybrid

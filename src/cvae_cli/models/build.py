@@ -1,7 +1,7 @@
 """Which networks, likelihoods and priors there are, and how to build one from its settings.
 
-Each of them is a class in a module of its own, and stands in one of these tables by its class of settings. How it is
-constructed is said by its abstract class: `Network`, `Likelihood`, `Prior`.
+Each is a class in its own module, listed in one of these tables under its settings class. The abstract classes
+`Network`, `Likelihood` and `Prior` say how they are constructed.
 """
 
 from collections.abc import Callable

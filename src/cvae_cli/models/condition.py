@@ -35,8 +35,7 @@ class Join(nn.Module):
             scales and shifts the features.
         width: of the features.
         vector: a map from conditions to vectors, and their width. `concat` appends these vectors; `add` adds them if
-            they have the features' width. Several joins may share one map. `add` and `modulate` learn their own
-            otherwise.
+            they have the features' width, and learns its own otherwise. Several joins may share one map.
 
     Attributes:
         out_width: width of the result.

@@ -202,7 +202,7 @@ def _check_text_config(name: str, model: dict[str, Any]) -> None:
     foreign = any(text.get(key) for key in ("hf_model_name", "hf_tokenizer_name", "embed_cls", "output_tokens"))
     if foreign or text.get("vocab_size", 49_408) != 49_408 or "multimodal_cfg" in model:
         raise UsageError(
-            f"{name} does not read text as CLIP does, with the tokenizer that comes along with open_clip",
+            f"{name} does not read text as CLIP does, with the tokenizer that open_clip contains",
             hint=f"choose a model that does, such as {DEFAULT}",
         )
 
