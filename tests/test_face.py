@@ -1,0 +1,71 @@
+"""The package as other programs see it: what it exports, what importing it costs, and its types."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cvae_cli
+
+CLIENT = """
+from pathlib import Path
+
+from PIL.Image import Image
+
+from cvae_cli import CVAE, CvaeError, __version__, evaluate, load_dataset, train
+from cvae_cli.evaluation.evaluate import Evaluation
+from cvae_cli.events import Event, Progress
+from cvae_cli.training.train import TrainingResult
+
+
+def show(event: Event) -> None:
+    if isinstance(event, Progress):
+        print(event.task, event.done, event.total)
+
+
+def main() -> None:
+    try:
+        result: TrainingResult = train("fashion-concat", epochs=1, limit=1000, out="runs/x", callback=show)
+    except CvaeError as error:
+        raise SystemExit(error.exit_code) from error
+    folder: Path = result.run
+    model: CVAE = result.load()
+    pictures: list[Image] = model.generate("dress", n=2)
+    scores: Evaluation = evaluate([model, folder, "fashion"], metrics=["mse", "fid-fashion"], samples=1000)
+    mse: float | None = scores.models[0].scores["mse"]
+    size: int = len(load_dataset("fashion-mnist", "test"))
+    print(__version__, pictures[0].size, mse, size)
+"""
+
+MISTAKES = """\
+from cvae_cli import CVAE, evaluate, train
+
+train("fashion-concat", epoch=1)
+train("fashion-concat", epochs="many")
+evaluate(5)
+CVAE.from_pretrained("fashion").generate("dress").save("x.png")
+"""
+
+
+def test_clients_are_type_checked(tmp_path: Path) -> None:
+    (tmp_path / "client.py").write_text(CLIENT)
+    (tmp_path / "mistakes.py").write_text(MISTAKES)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache")]
+    checked = subprocess.run([*command, "client.py", "mistakes.py"], cwd=tmp_path, capture_output=True, text=True)
+    errors = [line.split(":")[:2] for line in checked.stdout.splitlines() if ": error:" in line]
+    assert errors == [["mistakes.py", line] for line in ("4", "5", "6", "7")], checked.stdout
+
+
+def test_every_exported_name_is_there() -> None:
+    assert {"CVAE", "CvaeError", "evaluate", "load_dataset", "train"} <= set(cvae_cli.__all__)
+    for name in cvae_cli.__all__:
+        assert getattr(cvae_cli, name) is not None
+    assert dir(cvae_cli) == cvae_cli.__all__
+    with pytest.raises(AttributeError, match="has no attribute 'Trainer'"):
+        cvae_cli.Trainer  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_large() -> None:
+    code = "import cvae_cli, sys; print(*{'torch', 'numpy', 'pydantic', 'typer', 'rich'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "\n"
