@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cvae_cli.text.catalog import encoder_options
+
 Recipe = Annotated[
     str | None,
     typer.Argument(help="A recipe by name (see --list), a .toml file, or folder:PATH.", metavar="RECIPE"),
@@ -17,8 +19,7 @@ Data = Annotated[
 Condition = Annotated[
     str | None,
     typer.Option(
-        help="Condition of the model: labels, or captions through a text encoder (static, clip, "
-        "clip:ARCHITECTURE/TAG, clip:FOLDER)."
+        help=f"Condition of the model: labels, or captions through a text encoder ({', '.join(encoder_options())})."
     ),
 ]
 Prior = Annotated[
