@@ -45,9 +45,7 @@ def pictures(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize("shape", [(3, 3, 64, 64), (2, 3, 20, 40), (70, 3, 8, 8)])
 @torch.no_grad()
-def test_pictures_are_encoded_as_by_open_clip(
-    clip: ClipModel, model: open_clip.CLIP, shape: tuple[int, ...]
-) -> None:
+def test_pictures_are_encoded_as_by_open_clip(clip: ClipModel, model: open_clip.CLIP, shape: tuple[int, ...]) -> None:
     images = pictures(*shape)
     transform = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     inputs = torch.stack([transform(Image.fromarray(image.movedim(0, -1).numpy())) for image in images])

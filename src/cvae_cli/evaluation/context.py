@@ -1,7 +1,8 @@
 """What the metrics of one evaluation share: settings, feature extractors and states."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -38,13 +39,7 @@ class Settings:
             raise UsageError(f"k must be at least 1, not {self.k}")
 
 
-class State(Protocol):
-    """A state that several metrics share; see `Context.shared`."""
-
-    def __init__(self, context: "Context") -> None: ...
-
-
-S = TypeVar("S", bound=State)
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Context:
     settings: Settings = field(default_factory=Settings)
     callback: Callback = ignore
     _extractors: dict[str, Extractor] = field(default_factory=dict)
-    _states: dict[type, Any] = field(default_factory=dict)
+    _states: dict[Callable[[], Any], Any] = field(default_factory=dict)
 
     def extractor(self, name: str) -> Extractor:
         """The feature extractor `name`, loaded once for all metrics and models; see `features.load_extractor`."""
@@ -70,10 +65,10 @@ class Context:
             self._extractors[name] = load_extractor(name, self.device, self.callback)
         return self._extractors[name]
 
-    def shared(self, state: type[S]) -> S:
-        """The one instance of `state` that all metrics of a model share, so that they compute it only once."""
+    def shared(self, state: Callable[[], S]) -> S:
+        """The one instance of the class `state` that all metrics of a model share."""
         if state not in self._states:
-            self._states[state] = state(self)
+            self._states[state] = state()
         return self._states[state]
 
     def for_next_model(self) -> "Context":

@@ -23,6 +23,8 @@ from cvae_cli.runtime.device import pick_device
 from cvae_cli.runtime.distributed import get_world, local_device, process_group
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 
+__all__ = ["Evaluation", "ModelScores", "Scores", "check", "evaluate", "evaluate_model"]
+
 Source = str | Path | CVAE
 
 

@@ -23,7 +23,7 @@ _SAME = 1e-6  # cosines closer than this belong to the same caption, up to round
 class CaptionVectors:
     """The CLIP vectors of all samples, real pictures and captions, shared by the metrics of this module."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self) -> None:
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
         self._last: SampleBatch | None = None
 

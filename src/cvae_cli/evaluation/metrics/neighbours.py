@@ -19,7 +19,7 @@ _ROWS = 1000  # rows of a matrix of distances that are in memory at a time
 class Neighbours:
     """The features of all samples and real pictures, shared by the metrics of this module."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self) -> None:
         self._generated: list[Tensor] = []
         self._real: list[Tensor] = []
         self._last: SampleBatch | None = None

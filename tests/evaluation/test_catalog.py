@@ -1,0 +1,80 @@
+"""The table of metrics agrees with the classes, and reading it costs no torch."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers import fashion, small_model
+
+from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.context import Context, Settings
+from cvae_cli.evaluation.evaluate import evaluate_model
+from cvae_cli.evaluation.features import EXTRACTORS, load_extractor
+from cvae_cli.evaluation.metrics import catalog
+from cvae_cli.evaluation.metrics.metric import Metric
+from cvae_cli.evaluation.streams import STREAMS, SampleBatch
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", catalog.METRICS)
+def test_each_name_is_that_of_its_class(name: str) -> None:
+    metric = catalog.get(name)
+    assert issubclass(metric, Metric)
+    assert metric.name == name
+    assert metric.label
+    assert metric.direction in {"lower", "higher", None}
+    assert metric.stream in STREAMS
+    assert metric.features in {None, *EXTRACTORS}
+    assert metric.alternative in catalog.METRICS
+    assert catalog.get(metric.alternative).features in {None, "fashion"}  # needs no download
+
+
+def test_reading_the_catalog_imports_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from cvae_cli.evaluation.metrics import catalog\n"
+        "assert 'mse, ssim' in catalog.listing()\n"
+        "try: catalog.check_names(['fidd'])\n"
+        "except Exception as error: assert 'Did you mean \"fid\"?' in str(error)\n"
+        "else: raise AssertionError\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_default_metrics_need_no_download() -> None:
+    everywhere = ["mse", "ssim", "psnr", "elbo", "rate", "distortion", "bits-per-dim", "active-units"]
+    assert catalog.default_names("coco") == everywhere
+    assert catalog.default_names("fashion-mnist") == [*everywhere, "accuracy", "fid-fashion", "recall", "coverage"]
+
+
+def test_unknown_extractor_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError, match='Did you mean "inception"'):
+        load_extractor("incepton", CPU)
+
+
+def test_features_are_computed_once_for_all_metrics() -> None:
+    calls: list[int] = []
+    context = Context(CPU)
+    network = context.extractor("fashion").network
+    network.convolutions.register_forward_hook(lambda *_: calls.append(1))
+    names = ["accuracy", "fid-fashion", "recall", "coverage"]
+    together = evaluate_model(small_model(), fashion("test", 150), names, context=context)
+    assert len(calls) == 2 * 2  # samples and real pictures, of two batches
+    for name in names:
+        alone = evaluate_model(small_model(), fashion("test", 150), [name], context=context)
+        assert alone.values[name] == together.values[name]
+
+
+def test_a_batch_keeps_the_features_of_each_extractor() -> None:
+    batch = SampleBatch(*(torch.zeros(2, 3, 28, 28, dtype=torch.uint8) for _ in range(2)), texts=["bag", "coat"])
+    one, other = load_extractor("fashion", CPU), load_extractor("fashion", CPU)
+    assert batch.features(one)[0] is batch.features(one)[0]
+    assert batch.features(one)[0] is not batch.features(other)[0]
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        Settings(k=0)

@@ -1,0 +1,126 @@
+"""`evaluate` from Python gives what the command gives; tables are plain strings."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import FASHION, Command
+from helpers import small_model
+
+from cvae_cli import CVAE
+from cvae_cli.errors import MissingError, UsageError
+from cvae_cli.evaluation import report
+from cvae_cli.evaluation.evaluate import evaluate
+from cvae_cli.evaluation.result import Evaluation, ModelScores
+from cvae_cli.events import Event, Notice, Progress
+
+
+def test_python_gives_what_the_command_gives(cvae: Command, run_folder: Path) -> None:
+    events: list[Event] = []
+    evaluation = evaluate(
+        ["fashion", run_folder],
+        metrics=["mse", "elbo", "fid-fashion"],
+        dataset="fashion-mnist",
+        samples=20,
+        seed=2,
+        data_dir=FASHION,
+        device="cpu",
+        callback=events.append,
+    )
+    metrics = [part for name in ("mse", "elbo", "fid-fashion") for part in ("--metric", name)]
+    arguments = ["--model", "fashion", "--model", run_folder, *metrics, "--samples", "20", "--seed", "2"]
+    done = cvae(
+        "evaluate", *arguments, "--dataset", "fashion-mnist", "--data-dir", FASHION, "--device", "cpu", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(json.dumps(evaluation.to_dict())) == json.loads(done.stdout)
+    assert [(model.label, model.source) for model in evaluation.models] == [
+        ("fashion", "fashion"),
+        ("small", str(run_folder)),
+    ]
+    progress = [event for event in events if isinstance(event, Progress)]
+    for task in ("reconstructions", "bound", "samples"):
+        assert [event.done for event in progress if event.task == task] == [20] * 2
+
+
+def test_models_in_memory_are_measured(run_folder: Path) -> None:
+    events: list[Event] = []
+    loaded = CVAE.from_pretrained(run_folder)
+    options = {"metrics": ["mse", "fid-fashion"], "samples": 20, "data_dir": FASHION, "device": "cpu"}
+    evaluation = evaluate([loaded, run_folder], callback=events.append, **options)
+    in_memory, from_folder = evaluation.models
+    assert (in_memory.source, in_memory.weights_sha256) == (None, None)
+    assert in_memory.scores == from_folder.scores
+    assert in_memory.label != from_folder.label
+    warnings = [event for event in events if isinstance(event, Notice) and event.is_warning]
+    assert [warning.text[:49] for warning in warnings] == ["fid-fashion: fewer pictures (20) than features (1"]
+
+
+def test_two_models_of_the_same_name_have_different_labels() -> None:
+    models = [small_model(), small_model()]
+    evaluation = evaluate(models, metrics="mse", dataset="fashion-mnist", samples=4, data_dir=FASHION)
+    assert len({model.label for model in evaluation.models}) == 2
+
+
+def test_arguments_that_cannot_be_used() -> None:
+    with pytest.raises(UsageError, match='Did you mean "mse"'):
+        evaluate("fashion", metrics="mse2")
+    with pytest.raises(UsageError, match="no model"):
+        evaluate([])
+    with pytest.raises(UsageError, match="samples"):
+        evaluate("fashion", samples=0)
+
+
+def test_a_score_prior_is_refused_before_the_data_set_is_loaded() -> None:
+    with pytest.raises(UsageError, match="has no density"):
+        evaluate(small_model("map-score"), metrics="iwae", dataset="fashion-mnist", data_dir=Path("absent"))
+
+
+def test_missing_weights_suggest_a_metric_that_needs_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CVAE_HOME", str(tmp_path))
+    for metric, suggestion in {"fid": "fid-fashion", "clip-score": "ssim"}.items():
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(MissingError) as error:
+            evaluate("fashion", metrics=metric, dataset="fashion-mnist", data_dir=FASHION)
+        assert str(error.value.hint).endswith(f"--metric {suggestion}")
+
+
+# ---- tables ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evaluation() -> Evaluation:
+    one = ModelScores("one", "runs/one", "0", "gaussian", False, {"mse": 2.0, "elbo": 5.0, "ssim": 0.5, "rate": 1.0})
+    other = replace(one, label="two", hybrid=True, scores={"mse": 3.0, "elbo": 4.0, "ssim": 0.75, "rate": 2.0})
+    protocol = {"real_images": 1000, "split": "test", "dataset": "fashion-mnist", "seed": 3}
+    return Evaluation([one, other], ["mse", "elbo", "ssim", "rate"], protocol)
+
+
+def test_the_best_value_is_marked(evaluation: Evaluation) -> None:
+    assert report.columns(evaluation) == ["", "one", "two (hybrid)"]
+    assert report.rows(evaluation) == [
+        ["mse, sum over pixels ↓", "2 *", "3  "],
+        ["-ELBO, nats ↓", "5  ", "4 *"],
+        ["ssim ↑", "0.5  ", "0.75 *"],
+        ["rate, nats", "1", "2"],
+    ]
+    assert report.footer(evaluation) == "1,000 test images of fashion-mnist · seed 3 · details: --json"
+
+
+def test_nats_of_different_likelihoods_are_not_compared(evaluation: Evaluation) -> None:
+    one, other = evaluation.models
+    mixed = replace(evaluation, models=[one, replace(other, likelihood="logistic")])
+    assert report.rows(mixed)[1] == ["-ELBO, nats ↓", "5", "4"]
+    assert report.footer(mixed).splitlines()[1:] == [
+        "the models have different likelihoods: their -ELBOs and distortions cannot be compared"
+    ]
+
+
+def test_a_value_without_meaning_is_named(evaluation: Evaluation) -> None:
+    one = replace(evaluation.models[0], scores={"bits-per-dim": None})
+    single = replace(evaluation, models=[one], metrics=["bits-per-dim"])
+    assert report.rows(single) == [["bits/dim ↓", "not comparable"]]
+    assert report.plain_rows(single) == [["bits-per-dim", "nan"]]
+    assert "only of likelihoods over 8-bit values" in report.footer(single)
+    assert report.plain_rows(evaluation)[:2] == [["mse", "2", "one"], ["mse", "3", "two"]]
