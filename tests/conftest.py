@@ -112,6 +112,18 @@ def run_folder(executable: str, clean_environment: dict[str, str], tmp_path_fact
     return folder
 
 
+@pytest.fixture(scope="session")
+def quick_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model that has the classes and the name of the bundled `fashion`, and samples 15 times as fast."""
+    from helpers import small_model
+
+    folder = tmp_path_factory.mktemp("models") / "quick"
+    model = small_model("dense-concat")
+    model.config = model.config.model_copy(update={"name": "fashion"})
+    model.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def model_folder(run_folder: Path, tmp_path: Path) -> Path:
     """A copy of a small trained model, which the test may change."""

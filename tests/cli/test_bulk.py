@@ -28,22 +28,22 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def bulk(cvae: Command) -> Command:
+def bulk(cvae: Command, quick_model: Path) -> Command:
     def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-        return cvae("generate", "--model", "fashion", *arguments, **options)
+        return cvae("generate", "--model", quick_model, *arguments, **options)
 
     return run
 
 
 @pytest.fixture
-def start(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+def start(executable: str, clean_environment: dict[str, str], quick_model: Path, tmp_path: Path) -> Iterator[Start]:
     """Start the command as a process that can receive signals."""
     processes = []
 
     def run(*arguments: str, **options: Any) -> subprocess.Popen[str]:
         processes.append(
             subprocess.Popen(
-                [executable, "generate", "--model", "fashion", *arguments],
+                [executable, "generate", "--model", str(quick_model), *arguments],
                 env=clean_environment,
                 cwd=tmp_path,
                 stdout=subprocess.PIPE,
@@ -100,12 +100,13 @@ def read_back(folder: Path, format: str) -> list[tuple[bytes, dict[str, str]]]:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_pictures_are_those_of_each_prompt_alone(bulk: Command, tmp_path: Path, format: str) -> None:
+def test_pictures_are_those_of_each_prompt_alone(bulk: Command, quick_model: Path, tmp_path: Path, format: str) -> None:
+    name = "fashion" if format == "png" else str(quick_model)
     prompts = ["a dress", "sneaker – Größe 9", "two bags"]
     lines = [json.dumps({"id": 7, "prompt": prompt}) for prompt in prompts[1:]]
     (tmp_path / "prompts.jsonl").write_text("\n\n".join(lines))
     arguments = [prompts[0], "--from", "prompts.jsonl", "-n", "33", "--seed", "3", "--temperature", "0.8"]
-    done = bulk(*arguments, "--format", format, "-o", "new/out", "--json")
+    done = bulk(*arguments, "--format", format, "-o", "new/out", "--model", name, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == {
         "folder": "new/out",
@@ -114,7 +115,7 @@ def test_pictures_are_those_of_each_prompt_alone(bulk: Command, tmp_path: Path, 
         "prompts": prompts,
         **DRAWN,
     }
-    model = CVAE.from_pretrained("fashion")
+    model = CVAE.from_pretrained(name)
     expected = [
         (picture.tobytes(), {"prompt": prompt, "sample": str(sample), **DRAWN})
         for prompt in prompts
@@ -146,14 +147,14 @@ def test_shards_have_a_thousand_pictures_and_the_same_bytes_each_time(bulk: Comm
 def test_killed_drawing_goes_on_behind_what_is_finished(
     start: Start, bulk: Command, tmp_path: Path, format: str, lines: int
 ) -> None:
-    (tmp_path / "prompts.txt").write_text("".join(f"dress {number}\n" for number in range(400)))
+    (tmp_path / "prompts.txt").write_text("".join(f"dress {number}\n" for number in range(800)))
     arguments = ["--from", "prompts.txt", "-n", "3", "--format", format]
     process = start(*arguments, "-o", "out")
     wait_for_lines(tmp_path / "out", lines, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = manifest(tmp_path / "out")[1:]
-    assert 0 < len(finished) < {"png": 1200, "webdataset": 2}[format]
+    assert 0 < len(finished) < {"png": 2400, "webdataset": 3}[format]
     times = {line["file"]: (tmp_path / "out" / line["file"]).stat().st_mtime_ns for line in finished}
     with (tmp_path / "out" / "manifest.jsonl").open("a") as file:
         file.write('{"file": "torn')
@@ -168,7 +169,7 @@ def test_killed_drawing_goes_on_behind_what_is_finished(
     assert [path.name for path in (tmp_path / "out").glob(".*.tmp")] == [".mine.tmp"]
 
 
-@pytest.mark.parametrize(("format", "total"), [("webp", 600), ("webdataset", 1600)])
+@pytest.mark.parametrize(("format", "total"), [("webp", 2000), ("webdataset", 3000)])
 def test_an_interrupt_is_one_line_and_loses_nothing(
     start: Start, bulk: Command, tmp_path: Path, format: str, total: int
 ) -> None:
@@ -181,7 +182,7 @@ def test_an_interrupt_is_one_line_and_loses_nothing(
     (line,) = [line for line in stderr.splitlines() if not line.startswith("drawing")]
     finished = sum(line.get("pictures", 1) for line in manifest(tmp_path / "out")[1:])
     assert 0 < finished < total
-    assert line == f"cvae: stopped after {finished:,} of {total:,} pictures; the same command goes on"
+    assert line == f"cvae: stopped after {finished:,} of {total:,} pictures; the same command continues"
     assert not list((tmp_path / "out").glob(".*.tmp"))
     if format == "webp":
         assert len(list((tmp_path / "out").glob("*.webp"))) == finished
@@ -300,7 +301,7 @@ def test_a_mistake_far_down_leaves_what_is_finished(bulk: Command, tmp_path: Pat
     done = bulk(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert 'cvae: prompts.txt, line 1091: no class of this model in "trombone".' in done.stderr
-    assert done.stderr.endswith("1,024 pictures are finished; the same command goes on\n")
+    assert done.stderr.endswith("1,024 pictures are finished; the same command continues\n")
     assert len(manifest(tmp_path / "out")) == 1025
     (tmp_path / "prompts.txt").write_text("\n".join(lines))
     assert bulk(*arguments).returncode == 0
@@ -308,7 +309,7 @@ def test_a_mistake_far_down_leaves_what_is_finished(bulk: Command, tmp_path: Pat
 
 
 def test_two_processes_do_not_draw_into_one_folder(start: Start, bulk: Command, tmp_path: Path) -> None:
-    arguments = ["dress", "-n", "500", "--format", "png", "-o", "out"]
+    arguments = ["dress", "-n", "1500", "--format", "png", "-o", "out"]
     first = start(*arguments)
     wait_for_lines(tmp_path / "out", 2, first)
     first.send_signal(signal.SIGSTOP)
@@ -318,7 +319,7 @@ def test_two_processes_do_not_draw_into_one_folder(start: Start, bulk: Command, 
     assert second.stderr.startswith("cvae: another process is drawing into out\n")
     _, stderr = first.communicate()
     assert first.returncode == 0, stderr
-    assert len(read_back(tmp_path / "out", "png")) == 500
+    assert len(read_back(tmp_path / "out", "png")) == 1500
 
 
 @pytest.mark.parametrize(

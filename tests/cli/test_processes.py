@@ -122,10 +122,12 @@ def drawn(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("format", "n"), [("png", 3), ("webdataset", 7)])
-def test_two_processes_draw_what_one_draws(cvae: Command, tmp_path: Path, format: str, n: int) -> None:
+def test_two_processes_draw_what_one_draws(
+    cvae: Command, quick_model: Path, tmp_path: Path, format: str, n: int
+) -> None:
     lines = [json.dumps({"prompt": f"a dress, number {number}"}) for number in range(389)]
     (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
-    arguments = ["generate", "sneaker", "--model", "fashion", "--from", "prompts.jsonl", "-n", str(n), "--json"]
+    arguments = ["generate", "sneaker", "--model", quick_model, "--from", "prompts.jsonl", "-n", str(n), "--json"]
     arguments += ["--format", format, "-o"]
     assert cvae(*arguments, "one").returncode == 0
     done = cvae(*arguments, "two", *TWO)
@@ -142,9 +144,14 @@ def test_two_processes_draw_what_one_draws(cvae: Command, tmp_path: Path, format
 )
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_drawing_goes_on_where_it_was_stopped(
-    executable: str, clean_environment: dict[str, str], cvae: Command, tmp_path: Path, stop: signal.Signals
+    executable: str,
+    clean_environment: dict[str, str],
+    cvae: Command,
+    quick_model: Path,
+    tmp_path: Path,
+    stop: signal.Signals,
 ) -> None:
-    arguments = ["generate", "dress", "bag", "--model", "fashion", "-n", "2000", "--format", "png", "-o"]
+    arguments = ["generate", "dress", "bag", "--model", str(quick_model), "-n", "2000", "--format", "png", "-o"]
     folder = tmp_path / "two"
     process = subprocess.Popen(
         [executable, *arguments, str(folder), *TWO], env=clean_environment, stderr=subprocess.PIPE, text=True
@@ -162,7 +169,7 @@ def test_drawing_goes_on_where_it_was_stopped(
             _, stderr = process.communicate(timeout=300)
             assert process.returncode == 130
             assert "Traceback" not in stderr
-            assert re.search(r"stopped after [\d,]+ of 4,000 pictures; the same command goes on", stderr)
+            assert re.search(r"stopped after [\d,]+ of 4,000 pictures; the same command continues", stderr)
             assert cvae(*arguments, folder).returncode == 0  # one process
     assert (folder / "manifest.jsonl").read_text().startswith(finished)
     assert cvae(*arguments, "one").returncode == 0
