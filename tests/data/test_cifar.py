@@ -58,7 +58,7 @@ def test_colour_models_draw_reconstruct_and_are_measured(archive: Path) -> None:
     chosen = catalog.default_names("cifar-10")
     names = ["mse", "ssim", "psnr", "elbo", "rate", "distortion", "bits-per-dim", "active-units"]
     assert chosen == names
-    scores = evaluate_model(model, data, chosen).values
+    scores = evaluate_model(model, data, chosen).scores
     assert list(scores) == names
     assert scores["bits-per-dim"] is None  # not defined for a density
 

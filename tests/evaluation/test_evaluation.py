@@ -122,5 +122,5 @@ def test_a_value_without_meaning_is_named(evaluation: Evaluation) -> None:
     single = replace(evaluation, models=[one], metrics=["bits-per-dim"])
     assert report.rows(single) == [["bits/dim ↓", "not comparable"]]
     assert report.plain_rows(single) == [["bits-per-dim", "nan"]]
-    assert "only of likelihoods over 8-bit values" in report.footer(single)
+    assert "only for likelihoods over 8-bit values" in report.footer(single)
     assert report.plain_rows(evaluation)[:2] == [["mse", "2", "one"], ["mse", "3", "two"]]

@@ -6,29 +6,31 @@ import sys
 import pytest
 import torch
 from helpers import fashion, small_model
+from torch import Tensor
 
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, Settings
 from cvae_cli.evaluation.evaluate import evaluate_model
 from cvae_cli.evaluation.features import EXTRACTORS, load_extractor
 from cvae_cli.evaluation.metrics import catalog
-from cvae_cli.evaluation.metrics.metric import Metric
-from cvae_cli.evaluation.streams import STREAMS, SampleBatch
+from cvae_cli.evaluation.metrics.metric import Metric, ReconstructionMetric
+from cvae_cli.evaluation.streams import STREAMS, ReconstructionBatch, SampleBatch
+from cvae_cli.pictures.pixels import to_float
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", catalog.METRICS)
 def test_each_name_is_that_of_its_class(name: str) -> None:
-    metric = catalog.get(name)
+    metric = catalog.find_metric(name)
     assert issubclass(metric, Metric)
     assert metric.name == name
     assert metric.label
     assert metric.direction in {"lower", "higher", None}
     assert metric.stream in STREAMS
     assert metric.features in {None, *EXTRACTORS}
-    assert metric.alternative in catalog.METRICS
-    assert catalog.get(metric.alternative).features in {None, "fashion"}  # needs no download
+    if metric.alternative is not None:
+        assert catalog.find_metric(metric.alternative).features in {None, "fashion"}  # needs no download
 
 
 def test_reading_the_catalog_imports_no_torch() -> None:
@@ -65,7 +67,7 @@ def test_features_are_computed_once_for_all_metrics() -> None:
     assert len(calls) == 2 * 2  # samples and real pictures, of two batches
     for name in names:
         alone = evaluate_model(small_model(), fashion("test", 150), [name], context=context)
-        assert alone.values[name] == together.values[name]
+        assert alone.scores[name] == together.scores[name]
 
 
 def test_a_batch_keeps_the_features_of_each_extractor() -> None:
@@ -73,6 +75,26 @@ def test_a_batch_keeps_the_features_of_each_extractor() -> None:
     one, other = load_extractor("fashion", CPU), load_extractor("fashion", CPU)
     assert batch.features(one)[0] is batch.features(one)[0]
     assert batch.features(one)[0] is not batch.features(other)[0]
+
+
+class MeanAbsoluteError(ReconstructionMetric):
+    name = "mae"
+    label = "mae, mean over pixels"
+    direction = "lower"
+
+    def values(self, batch: ReconstructionBatch) -> Tensor:
+        return (batch.images - batch.reconstructions).abs().flatten(1).mean(1)
+
+
+def test_a_new_metric_is_a_class_and_a_line_of_the_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(catalog.METRICS, "mae", f"{__name__}:MeanAbsoluteError")
+    model, data = small_model(), fashion("test", 150)
+    scores = evaluate_model(model, data, ["mae"], context=Context(CPU, Settings(reconstruction="mean"))).scores
+    images = to_float(torch.from_numpy(data.images))
+    others = model.reconstruct(images, torch.from_numpy(data.conditions.values(data.rows)))
+    assert scores["mae"] == pytest.approx((images - others).abs().mean().item(), rel=1e-5)
+    assert catalog.listing().endswith(" or mae")
+    assert "mae" in catalog.default_names("coco")
 
 
 def test_settings_out_of_range_are_refused() -> None:

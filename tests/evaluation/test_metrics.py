@@ -70,7 +70,7 @@ def test_frechet_distance_is_the_formula_on_the_features() -> None:
     one, other = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     trace_of_root = np.sqrt(np.linalg.eigvals(one @ other).real.clip(0)).sum()
     expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(one) + np.trace(other) - 2 * trace_of_root
-    assert scores.values["fid-fashion"] == pytest.approx(expected, rel=1e-3)
+    assert scores.scores["fid-fashion"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_real_pictures_are_nearer_to_each_other_than_an_untrained_models() -> None:
@@ -81,7 +81,7 @@ def test_real_pictures_are_nearer_to_each_other_than_an_untrained_models() -> No
     distance.update(train.expand(-1, 3, -1, -1), real=True)
     distance.update(test.expand(-1, 3, -1, -1), real=False)
     untrained = evaluate_model(small_model(), fashion("test", 200), ["fid-fashion"])
-    assert distance.compute() < 0.2 * untrained.values["fid-fashion"]
+    assert distance.compute() < 0.2 * untrained.scores["fid-fashion"]
 
 
 def test_model_of_other_pictures_is_refused() -> None:
@@ -94,7 +94,7 @@ def test_model_of_other_pictures_is_refused() -> None:
 
 def test_unknown_metric_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match='Did you mean "ssim"'):
-        catalog.get("sssim")
+        catalog.find_metric("sssim")
 
 
 def test_recall_and_coverage_know_real_pictures_copies_and_strangers() -> None:

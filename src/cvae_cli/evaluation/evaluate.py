@@ -1,9 +1,8 @@
 """Measure models on a data set: from names of models and metrics to scores with their protocol."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,7 +22,7 @@ from cvae_cli.runtime.device import pick_device
 from cvae_cli.runtime.distributed import get_world, local_device, process_group
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 
-__all__ = ["Evaluation", "ModelScores", "Scores", "check", "evaluate", "evaluate_model"]
+__all__ = ["Evaluation", "ModelScores", "check", "evaluate", "evaluate_model"]
 
 Source = str | Path | CVAE
 
@@ -78,23 +77,11 @@ def evaluate(
     if samples is not None and samples < 1:
         raise UsageError(f"samples must be at least 1, not {samples}")
     sources = [models] if isinstance(models, Source) else list(dict.fromkeys(models))
-    if not sources:
-        raise UsageError("there is no model to evaluate")
-    chosen_device = next((source.device for source in sources if isinstance(source, CVAE)), None)
-    chosen_device = chosen_device or pick_device(local_device(device))
-    loaded = [_load(source, chosen_device) for source in sources]
+    loaded, chosen_device = _load_models(sources, device)
     dataset = dataset or loaded[0].config.dataset
     names = names or catalog.default_names(dataset)
-
-    for model in loaded:
-        check_image_shape(model.config, dataset)
-        model.prior.check_guidance(guidance)
-    split = split or evaluation_split(dataset)
-    check_name(dataset, split)
-    check_metrics(names, dataset)
-    for model in loaded:
-        for name in names:
-            catalog.get(name).check_model(model)
+    split = _check_data(loaded, dataset, split)
+    _check_metrics(names, loaded, dataset, settings)
 
     context = Context(feature_device(chosen_device), settings, callback)
     _load_extractors(names, dataset, context)
@@ -106,31 +93,27 @@ def evaluate(
     for model in loaded:
         check(names, model, data)
     datasets = [with_model_conditions(data, model.config.condition, callback=callback) for model in loaded]
-    warnings = [text for model in loaded for name in names for text in catalog.get(name).warnings(model, data, context)]
+
+    warnings = [
+        text for model in loaded for name in names for text in catalog.find_metric(name).warnings(model, data, context)
+    ]
     for text in dict.fromkeys(warnings):
         callback(Notice(text, is_warning=True))
-
     with process_group(chosen_device):
         scores = [
             evaluate_model(model, each, names, context=context) for model, each in zip(loaded, datasets, strict=True)
         ]
-    identities = zip(_labels(sources), sources, loaded, scores, strict=True)
+    described = zip(scores, sources, _labels(sources), strict=True)
     return Evaluation(
-        models=[_identified(label, source, model, each) for label, source, model, each in identities],
+        models=[_with_source(each, source, label) for each, source, label in described],
         metrics=names,
         protocol=make_protocol(data, names, context, chosen_device),
     )
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The scores of a model and their details, see `result.ModelScores`."""
-
-    values: dict[str, float | None]
-    details: dict[str, float]
-
-
-def evaluate_model(model: CVAE, dataset: Dataset, metrics: Sequence[str], *, context: Context | None = None) -> Scores:
+def evaluate_model(
+    model: CVAE, dataset: Dataset, metrics: Sequence[str], *, context: Context | None = None
+) -> ModelScores:
     """Measure one model on a data set whose conditions are of the model's kind.
 
     One sample is drawn for the condition of each picture (its class, or its first caption). Several processes share
@@ -145,56 +128,76 @@ def evaluate_model(model: CVAE, dataset: Dataset, metrics: Sequence[str], *, con
         raise UsageError(f"{len(dataset)} pictures are too few for {get_world().size} processes")
     model.eval()
     context = (context or Context(feature_device(model.device))).for_next_model()
-    instances = [catalog.get(name)(context) for name in metrics]
+    instances = [catalog.find_metric(name)(context) for name in metrics]
     batches = Batches(dataset, batch_size=BATCH_SIZE, device=model.device)
     for stream, generate in STREAMS.items():
         if updated := [metric for metric in instances if metric.stream == stream]:
             for batch in generate(model, batches, context):
                 for metric in updated:
                     metric.update(batch)
-    values = {metric.name: metric.compute() for metric in instances}
-    return Scores(values, {key: value for metric in instances for key, value in metric.details().items()})
-
-
-def check_metrics(metrics: Sequence[str], dataset: str) -> None:
-    """Raise a UsageError if one of the metrics is not defined for the pictures of a data set."""
-    for name in metrics:
-        only = catalog.get(name).dataset
-        if only not in {None, dataset}:
-            raise UsageError(f'"{name}" is defined for pictures of {only} only, not of {dataset}')
+    return ModelScores(
+        label=model.config.name,
+        source=None,
+        weights_sha256=None,
+        likelihood=model.config.architecture.likelihood.kind,
+        hybrid=model.config.hybrid,
+        scores={metric.name: metric.compute() for metric in instances},
+        details={name: value for metric in instances for name, value in metric.details().items()},
+    )
 
 
 def check(metrics: Sequence[str], model: CVAE, dataset: Dataset) -> None:
     """Raise a UsageError if a model cannot be measured on a data set, or not by these metrics."""
-    check_metrics(metrics, dataset.name)
     if model.config.image != dataset.image_shape:
         ours, theirs = model.config.image, dataset.image_shape
         raise UsageError(
             f"{model.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
             f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
         )
-    for metric in map(catalog.get, metrics):
-        metric.check_model(model)
+    for metric in map(catalog.find_metric, metrics):
+        metric.check(model, dataset.name)
         if len(dataset) < metric.min_pictures:
             raise UsageError(f'"{metric.name}" needs at least {metric.min_pictures} pictures, and many to be reliable')
 
 
-def _load(source: Source, device: torch.device) -> CVAE:
-    return source if isinstance(source, CVAE) else CVAE.from_pretrained(source, device=device)
+def _load_models(sources: Sequence[Source], device: str) -> tuple[list[CVAE], torch.device]:
+    """Load the models, and return them with the device to compute on."""
+    if not sources:
+        raise UsageError("there is no model to evaluate")
+    in_memory = [source for source in sources if isinstance(source, CVAE)]
+    chosen = in_memory[0].device if in_memory else pick_device(local_device(device))
+    loaded = [each if isinstance(each, CVAE) else CVAE.from_pretrained(each, device=chosen) for each in sources]
+    return loaded, chosen
+
+
+def _check_data(models: Sequence[CVAE], dataset: str, split: str | None) -> str:
+    """Raise a UsageError if a model is not for pictures of the data set, or if there is no such split; return it."""
+    for model in models:
+        check_image_shape(model.config, dataset)
+    split = split or evaluation_split(dataset)
+    check_name(dataset, split)
+    return split
+
+
+def _check_metrics(metrics: Sequence[str], models: Sequence[CVAE], dataset: str, settings: Settings) -> None:
+    """Raise a UsageError if metrics or settings do not fit the data set or one of the models."""
+    for model in models:
+        model.prior.check_guidance(settings.guidance)
+        for metric in map(catalog.find_metric, metrics):
+            metric.check(model, dataset)
 
 
 def _load_extractors(metrics: Sequence[str], dataset: str, context: Context) -> None:
-    """Load the networks that the metrics need; if weights are missing, suggest a metric that needs none."""
-    for metric in map(catalog.get, metrics):
+    """Load the networks that the metrics need; if weights are missing, suggest a metric that needs no download."""
+    for metric in map(catalog.find_metric, metrics):
         if metric.features is None:
             continue
         try:
             context.extractor(metric.features)
         except MissingError as error:
-            alternative = catalog.get(metric.alternative)
-            hint = f"or measure offline, on other features:  --metric {alternative.name}"
-            if alternative.dataset not in {None, dataset} or alternative.features is None:
-                hint = "or measure what needs no download:  --metric ssim"
+            hint = "or measure what needs no download:  --metric ssim"
+            if metric.alternative and catalog.find_metric(metric.alternative).dataset in {None, dataset}:
+                hint = f"or measure offline, on other features:  --metric {metric.alternative}"
             raise MissingError(error.message, hint=f"{error.hint}\n{hint}") from error
 
 
@@ -209,14 +212,8 @@ def _labels(sources: Sequence[Source]) -> list[str]:
     return [f"{number} {name}" for number, name in enumerate(names, 1)]
 
 
-def _identified(label: str, source: Source, model: CVAE, scores: Scores) -> ModelScores:
-    name: Any = None if isinstance(source, CVAE) else str(source)
-    return ModelScores(
-        label=label,
-        source=name,
-        weights_sha256=None if name is None else weights_sha256(find_model(name)),
-        likelihood=model.config.architecture.likelihood.kind,
-        hybrid=model.config.hybrid,
-        scores=scores.values,
-        details=scores.details,
-    )
+def _with_source(scores: ModelScores, source: Source, label: str) -> ModelScores:
+    if isinstance(source, CVAE):
+        return replace(scores, label=label)
+    digest = weights_sha256(find_model(source))
+    return replace(scores, label=label, source=str(source), weights_sha256=digest)

@@ -1,4 +1,4 @@
-"""A small Fashion-MNIST classifier: the judge of `accuracy`, and the features of `fid-fashion`.
+"""A small Fashion-MNIST classifier: for `accuracy`, and as the feature extractor of `fid-fashion`.
 
 `benchmarks/train_fashion_cnn.py` trains it and writes `fashion_cnn.safetensors`, which ships with the package.
 """
@@ -14,7 +14,7 @@ VERSION = "1.0"
 
 
 class FashionCNN(nn.Module):
-    """uint8 `(n, 3, 28, 28)` (or 1 channel) to 128 features, and from those to 10 logits."""
+    """Maps uint8 pictures `(n, 3, 28, 28)` (or 1 channel) to 128 features, and these to 10 logits."""
 
     num_features = 128
 
@@ -44,7 +44,7 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
 
 
 def load_fashion_cnn(device: torch.device) -> FashionCNN:
-    """The classifier that ships with the package."""
+    """Load the classifier that ships with the package."""
     from cvae_cli.models.tensors import named_tensors, read_tensors
 
     network = FashionCNN()

@@ -22,8 +22,8 @@ def make_protocol(dataset: Dataset, metrics: Sequence[str], context: Context, de
         device: where the models were.
     """
     settings = context.settings
-    parts = [catalog.get(name).protocol(settings) for name in catalog.METRICS]
-    extractors = {name: catalog.get(name).features for name in metrics}
+    parts = [catalog.find_metric(name).protocol(settings) for name in catalog.METRICS]
+    extractors = {name: catalog.find_metric(name).features for name in metrics}
     return {
         "dataset": dataset.name,
         "split": dataset.split,

@@ -34,12 +34,12 @@ def footer(evaluation: Evaluation) -> str:
     lines = [f"{data} · seed {protocol['seed']} · details: --json"]
     if not all(_is_comparable(name, evaluation) for name in evaluation.metrics):
         lines.append("the models have different likelihoods: their -ELBOs and distortions cannot be compared")
-    notes = (catalog.get(name).note for name in evaluation.metrics)
+    notes = (catalog.find_metric(name).note for name in evaluation.metrics)
     return "\n".join([*lines, *dict.fromkeys(note for note in notes if note)])
 
 
 def _row(name: str, evaluation: Evaluation) -> list[str]:
-    metric = catalog.get(name)
+    metric = catalog.find_metric(name)
     values = [model.scores[name] for model in evaluation.models]
     known = [value for value in values if value is not None]
     best = None
@@ -52,7 +52,7 @@ def _row(name: str, evaluation: Evaluation) -> list[str]:
 
 def _is_comparable(name: str, evaluation: Evaluation) -> bool:
     first, *others = evaluation.models
-    return all(catalog.get(name).is_comparable(first, other) for other in others)
+    return all(catalog.find_metric(name).is_comparable(first, other) for other in others)
 
 
 def _cell(value: float | None) -> str:

@@ -65,7 +65,7 @@ class BitsPerDimension(BoundMetric):
     name = "bits-per-dim"
     label = "bits/dim"
     direction = "lower"
-    note = "bits/dim: only of likelihoods over 8-bit values (logistic); of others it is not comparable"
+    note = "bits/dim: defined only for likelihoods over 8-bit values (logistic)"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -117,7 +117,8 @@ class ImportanceWeightedBound(LikelihoodMetric):
         return batch.importance_weighted(self.context.settings.k)
 
     @classmethod
-    def check_model(cls, model: CVAE) -> None:
+    def check(cls, model: CVAE, dataset: str) -> None:
+        super().check(model, dataset)
         check_density(model)
 
     @classmethod

@@ -1,34 +1,40 @@
-"""The metrics by name. Reading this table imports no torch: a metric's module is imported when its class is needed."""
+"""The metrics by name.
+
+Importing this module is cheap: the module of a metric, which needs torch, is imported when the metric is looked up.
+"""
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 from cvae_cli.errors import UsageError, did_you_mean
 
+if TYPE_CHECKING:
+    from cvae_cli.evaluation.metrics.metric import Metric
+
 METRICS = {
-    "mse": "reconstruction:MeanSquaredError",
-    "ssim": "reconstruction:StructuralSimilarity",
-    "psnr": "reconstruction:PeakSignalToNoiseRatio",
-    "elbo": "bound:NegativeELBO",
-    "rate": "bound:Rate",
-    "distortion": "bound:Distortion",
-    "bits-per-dim": "bound:BitsPerDimension",
-    "active-units": "bound:ActiveUnits",
-    "iwae": "bound:ImportanceWeightedBound",
-    "accuracy": "classifier:Accuracy",
-    "fid": "frechet:FID",
-    "fid-fashion": "frechet:FashionFID",
-    "recall": "neighbours:Recall",
-    "coverage": "neighbours:Coverage",
-    "clip-score": "captions:CLIPScore",
-    "retrieval": "captions:Retrieval",
+    "mse": "cvae_cli.evaluation.metrics.reconstruction:MeanSquaredError",
+    "ssim": "cvae_cli.evaluation.metrics.reconstruction:StructuralSimilarity",
+    "psnr": "cvae_cli.evaluation.metrics.reconstruction:PeakSignalToNoiseRatio",
+    "elbo": "cvae_cli.evaluation.metrics.bound:NegativeELBO",
+    "rate": "cvae_cli.evaluation.metrics.bound:Rate",
+    "distortion": "cvae_cli.evaluation.metrics.bound:Distortion",
+    "bits-per-dim": "cvae_cli.evaluation.metrics.bound:BitsPerDimension",
+    "active-units": "cvae_cli.evaluation.metrics.bound:ActiveUnits",
+    "iwae": "cvae_cli.evaluation.metrics.bound:ImportanceWeightedBound",
+    "accuracy": "cvae_cli.evaluation.metrics.classifier:Accuracy",
+    "fid": "cvae_cli.evaluation.metrics.frechet:FID",
+    "fid-fashion": "cvae_cli.evaluation.metrics.frechet:FashionFID",
+    "recall": "cvae_cli.evaluation.metrics.neighbours:Recall",
+    "coverage": "cvae_cli.evaluation.metrics.neighbours:Coverage",
+    "clip-score": "cvae_cli.evaluation.metrics.captions:CLIPScore",
+    "retrieval": "cvae_cli.evaluation.metrics.captions:Retrieval",
 }
-"""Name -> "module:Class", the module being one of this package. The order is that of tables and help texts."""
+"""The class of each metric, as `module:class`, in the order of tables and help texts."""
 
 
 def listing() -> str:
-    """All names in one phrase: "mse, ssim, ... or retrieval"."""
+    """Return all names in one phrase: "mse, ssim, ... or retrieval"."""
     *names, last = METRICS
     return f"{', '.join(names)} or {last}"
 
@@ -42,18 +48,18 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def get(name: str) -> Any:
-    """The class of the metric `name`, a subclass of `metric.Metric`.
+def find_metric(name: str) -> "type[Metric[Any]]":
+    """Return the class of the metric `name`.
 
     Raises:
         UsageError: there is no such metric.
     """
     check_names([name])
-    module, _, attribute = METRICS[name].partition(":")
-    return getattr(import_module(f"{__package__}.{module}"), attribute)
+    metric: type[Metric[Any]] = resolve_name(METRICS[name])
+    return metric
 
 
 def default_names(dataset: str) -> list[str]:
-    """The metrics that are computed on a data set by default: those that need no download."""
-    metrics = [get(name) for name in METRICS]
+    """Return the metrics that are computed on a data set by default: those that need no download."""
+    metrics = [find_metric(name) for name in METRICS]
     return [metric.name for metric in metrics if metric.is_default and metric.dataset in {None, dataset}]

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.bound import BoundBatch
 from cvae_cli.evaluation.context import Context, Settings
 from cvae_cli.evaluation.features import Extractor
@@ -45,7 +46,7 @@ class Metric(ABC, Generic[B]):
     is_default: ClassVar[bool] = True
     features: ClassVar[str | None] = None
     min_pictures: ClassVar[int] = 1
-    alternative: ClassVar[str] = "ssim"
+    alternative: ClassVar[str | None] = None
     note: ClassVar[str] = ""
 
     def __init__(self, context: Context) -> None:
@@ -64,8 +65,13 @@ class Metric(ABC, Generic[B]):
         return {}
 
     @classmethod
-    def check_model(cls, model: CVAE) -> None:
-        """Raise a UsageError if the metric is not defined for a model. Called before anything large is loaded."""
+    def check(cls, model: CVAE, dataset: str) -> None:
+        """Raise a UsageError if the metric is not defined for a model, or for the pictures of a data set.
+
+        Called before anything large is loaded.
+        """
+        if cls.dataset not in {None, dataset}:
+            raise UsageError(f'"{cls.name}" is defined for pictures of {cls.dataset} only, not of {dataset}')
 
     @classmethod
     def warnings(cls, model: CVAE, dataset: Dataset, context: Context) -> Iterator[str]:
