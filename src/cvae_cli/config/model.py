@@ -3,7 +3,7 @@
 A network, likelihood, prior or text encoder has a settings class here, which is a member of the union of its kind.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -104,20 +104,32 @@ TextCondition = StaticCondition | ClipCondition
 Condition = LabelCondition | TextCondition
 
 
-class ArticleNetwork(Settings):
+class Part(Settings):
+    """The settings of a part of a model: a network, a likelihood or a prior.
+
+    Attributes:
+        implementation: the class that is built from the settings, `MODULE:CLASS` in `models/`.
+    """
+
+    implementation: ClassVar[str]
+
+
+class ArticleNetwork(Part):
     """The article's convolutional networks: one for pictures of 28x28, one for powers of two from 8x8."""
 
     kind: Literal["article"] = "article"
+    implementation = "article:article_network"
     label_width: Width = 32
     """Width of a label's embedding. (With `add`, the width is that of the features it is added to.)"""
     condition_width: Width = 1024
     """Width of the linear layer between a condition and the features of larger pictures."""
 
 
-class ResidualNetwork(Settings):
+class ResidualNetwork(Part):
     """Residual blocks at half of the picture's size, at a quarter, and so on."""
 
     kind: Literal["residual"] = "residual"
+    implementation = "residual:ResidualNetwork"
     width: Width = 64
     """Channels at half size; each further halving of the size doubles them."""
     blocks: Depth = 2
@@ -135,10 +147,11 @@ class ResidualNetwork(Settings):
         return self.levels or times
 
 
-class DenseNetwork(Settings):
+class DenseNetwork(Part):
     """Fully connected layers: fast trainings on small pictures."""
 
     kind: Literal["dense"] = "dense"
+    implementation = "dense:DenseNetwork"
     width: Width = 512
     """Features of a hidden layer."""
     layers: Depth = 2
@@ -148,47 +161,53 @@ class DenseNetwork(Settings):
 Network = Annotated[ArticleNetwork | ResidualNetwork | DenseNetwork, Field(discriminator="kind")]
 
 
-class BernoulliLikelihood(Settings):
+class BernoulliLikelihood(Part):
     """The cross-entropy of grey values in [0, 1], as in the article."""
 
     kind: Literal["bernoulli"] = "bernoulli"
+    implementation = "bernoulli:Bernoulli"
 
 
-class GaussianLikelihood(Settings):
+class GaussianLikelihood(Part):
     """A Gaussian with one variance for all pixels, kept at its optimum: the mean squared error."""
 
     kind: Literal["gaussian"] = "gaussian"
+    implementation = "gaussian:Gaussian"
 
 
-class LogisticLikelihood(Settings):
+class LogisticLikelihood(Part):
     """A logistic distribution over the 256 values of a pixel, with one learned scale for each channel."""
 
     kind: Literal["logistic"] = "logistic"
+    implementation = "logistic:DiscretisedLogistic"
 
 
 Likelihood = Annotated[BernoulliLikelihood | GaussianLikelihood | LogisticLikelihood, Field(discriminator="kind")]
 
 
-class StandardPrior(Settings):
+class StandardPrior(Part):
     """p(z) = N(0, I), for every condition."""
 
     kind: Literal["standard"] = "standard"
+    implementation = "standard_normal:StandardNormal"
 
 
-class FlowPrior(Settings):
+class FlowPrior(Part):
     """p(z | c) as a conditional coupling flow, trained together with the model or afterwards."""
 
     kind: Literal["flow"] = "flow"
+    implementation = "coupling_flow:CouplingFlow"
     layers: Depth = 8
     width: Width = 256
     condition_width: Width = 32
     """Width of the condition's embedding in the couplings."""
 
 
-class ScorePrior(Settings):
+class ScorePrior(Part):
     """p(z | c) as a flow-matching network, fitted to the posterior of a trained model in a second stage."""
 
     kind: Literal["score"] = "score"
+    implementation = "flow_matching:FlowMatching"
     width: Annotated[int, Field(ge=8, le=65_536, multiple_of=8)] = 96
     blocks: Depth = 4
     condition_width: Width = 128

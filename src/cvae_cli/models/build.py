@@ -1,43 +1,16 @@
-"""Which networks, likelihoods and priors there are, and how to build one from its settings.
+"""Build the network, the likelihood and the prior of a model from their settings.
 
-Each is a class in its own module, listed in one of these tables under its settings class. The abstract classes
-`Network`, `Likelihood` and `Prior` say how they are constructed.
+The unions `Network`, `Likelihood` and `Prior` in `config/model.py` list which there are. Each settings class names the
+class that is built from it. The abstract classes in `network`, `likelihood` and `prior` say how they are constructed.
 """
 
-from collections.abc import Callable
+from pkgutil import resolve_name
+from typing import Any
 
 from cvae_cli.config import model as config
-from cvae_cli.config.base import Settings
-from cvae_cli.models.article import article_network
-from cvae_cli.models.bernoulli import Bernoulli
-from cvae_cli.models.coupling_flow import CouplingFlow
-from cvae_cli.models.dense import DenseNetwork
-from cvae_cli.models.flow_matching import FlowMatching
-from cvae_cli.models.gaussian import Gaussian
 from cvae_cli.models.likelihood import Likelihood
-from cvae_cli.models.logistic import DiscretisedLogistic
 from cvae_cli.models.network import Network
 from cvae_cli.models.prior import Prior
-from cvae_cli.models.residual import ResidualNetwork
-from cvae_cli.models.standard_normal import StandardNormal
-
-NETWORKS: dict[type[Settings], Callable[..., Network]] = {
-    config.ArticleNetwork: article_network,
-    config.ResidualNetwork: ResidualNetwork,
-    config.DenseNetwork: DenseNetwork,
-}
-
-LIKELIHOODS: dict[type[Settings], Callable[..., Likelihood]] = {
-    config.BernoulliLikelihood: Bernoulli,
-    config.GaussianLikelihood: Gaussian,
-    config.LogisticLikelihood: DiscretisedLogistic,
-}
-
-PRIORS: dict[type[Settings], Callable[..., Prior]] = {
-    config.StandardPrior: StandardNormal,
-    config.FlowPrior: CouplingFlow,
-    config.ScorePrior: FlowMatching,
-}
 
 
 def build_network(settings: config.ModelConfig) -> Network:
@@ -46,14 +19,22 @@ def build_network(settings: config.ModelConfig) -> Network:
     Raises:
         UsageError: the network does not fit the size of the pictures.
     """
-    return NETWORKS[type(settings.architecture.network)](settings)
+    network: Network = find_implementation(settings.architecture.network)(settings)
+    return network
 
 
 def build_likelihood(settings: config.Likelihood, *, channels: int) -> Likelihood:
     """Build a likelihood of pictures with 1 or 3 channels."""
-    return LIKELIHOODS[type(settings)](settings, channels=channels)
+    likelihood: Likelihood = find_implementation(settings)(settings, channels=channels)
+    return likelihood
 
 
 def build_prior(settings: config.Prior, *, latent_shape: tuple[int, ...], condition: config.Condition | None) -> Prior:
     """Build a prior p(z | c), or p(z) if there is no condition."""
-    return PRIORS[type(settings)](settings, latent_shape=latent_shape, condition=condition)
+    prior: Prior = find_implementation(settings)(settings, latent_shape=latent_shape, condition=condition)
+    return prior
+
+
+def find_implementation(settings: config.Part | type[config.Part]) -> Any:
+    """Return the class that settings name, or the function that chooses one."""
+    return resolve_name(f"{__package__}.{settings.implementation}")
