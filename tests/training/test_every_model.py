@@ -50,7 +50,7 @@ class Training:
 
     variant: str
     train: Dataset
-    valid: Dataset
+    validation: Dataset
     first: Path
     """The folder of the preceding training, if there is one."""
 
@@ -58,7 +58,7 @@ class Training:
     def has_second(self) -> bool:
         return VARIANTS[self.variant].get(PRIOR, {}).get("kind") == "score"
 
-    def begin(self, folder: Path, changes: dict[str, Any] | None = None, *, first: Path | None = None) -> Run:
+    def new_run(self, folder: Path, changes: dict[str, Any] | None = None, *, first: Path | None = None) -> Run:
         """Return a new run; `first` replaces the shared preceding training."""
         recipe = _recipe(self.variant)
         if self.has_second:
@@ -75,7 +75,7 @@ class Training:
         self, run: Run, callback: Recorder | None = None, *, resume: bool = False, changes: dict[str, Any] | None = None
     ) -> Recorder:
         callback = callback or Recorder()
-        data = self.train, self.valid
+        data = self.train, self.validation
         fit(run, run.recipe(changes), *data, device=CPU, resume=resume, callback=callback)
         return callback
 
@@ -107,9 +107,9 @@ def training(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def whole(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def finished(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run, which tests only read."""
-    run = training.begin(tmp_path_factory.mktemp("whole") / "run")
+    run = training.new_run(tmp_path_factory.mktemp("whole") / "run")
     training.fit(run)
     return run
 
@@ -117,15 +117,15 @@ def whole(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Run:
 # ---- reproducible ----------------------------------------------------------------------------------------------
 
 
-def test_the_seed_decides_every_bit(training: Training, whole: Run, tmp_path: Path) -> None:
+def test_the_seed_decides_every_bit(training: Training, finished: Run, tmp_path: Path) -> None:
     trained = []
     for seed in (0, 1):
         first = _train_first(tmp_path / f"first-{seed}", training, seed) if training.has_second else None
-        run = training.begin(tmp_path / str(seed), {"training.seed": seed}, first=first)
+        run = training.new_run(tmp_path / str(seed), {"training.seed": seed}, first=first)
         torch.rand(17)  # unrelated random numbers of this process
         training.fit(run)
         trained.append(weights(run))
-    assert trained[0] == weights(whole)
+    assert trained[0] == weights(finished)
     assert trained[1]["kept"] != trained[0]["kept"]
     assert trained[1]["last"] != trained[0]["last"]
 
@@ -149,26 +149,26 @@ class Stopper(Recorder):
 
 
 def test_a_run_broken_within_its_epochs_ends_with_the_same_bits(
-    training: Training, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: Training, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "_REPORT_INTERVAL", 0.0)  # after each step
-    run = training.begin(tmp_path / "run")
+    run = training.new_run(tmp_path / "run")
     with pytest.raises(InterruptedRunError, match="after step 2;"):
         training.fit(run, Stopper(1, 2))
     with pytest.raises(ConnectionError):
         training.fit(run, Stopper(2, 2, plug=True), resume=True)
     with pytest.raises(InterruptedRunError, match="after step 4;"):
         training.fit(run, Stopper(2, 1), resume=True)
-    assert weights(run) != weights(whole)
+    assert weights(run) != weights(finished)
     training.fit(run, resume=True)
-    assert weights(run) == weights(whole)
+    assert weights(run) == weights(finished)
 
 
 # ---- a usable model --------------------------------------------------------------------------------------------
 
 
-def test_a_trained_model_serves_and_a_second_load_draws_the_same(training: Training, whole: Run) -> None:
-    once, again = CVAE.from_pretrained(whole.kept_model), CVAE.from_pretrained(whole.folder)
+def test_a_trained_model_serves_and_a_second_load_draws_the_same(training: Training, finished: Run) -> None:
+    once, again = CVAE.from_pretrained(finished.kept_model), CVAE.from_pretrained(finished.folder)
     shown = training.train.limit(12)
     images = to_float(torch.from_numpy(shown.images))
     condition = torch.from_numpy(shown.conditions.values(np.arange(12)))
@@ -239,9 +239,9 @@ def last_bound(run: Run) -> float:
 
 
 def test_nan_in_a_batch_ends_the_training_and_spoils_nothing(
-    training: Training, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: Training, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = training.begin(tmp_path / "run")
+    run = training.new_run(tmp_path / "run")
     witness = Witness(run)
     with monkeypatch.context() as patched:
         plant_nan(patched)
@@ -252,25 +252,25 @@ def test_nan_in_a_batch_ends_the_training_and_spoils_nothing(
     assert [kept(run)] == witness.kept
     assert_sound(CVAE.from_pretrained(run.folder))
     training.fit(run, resume=True)  # the picture has no NaN any more
-    assert weights(run) == weights(whole)
+    assert weights(run) == weights(finished)
 
 
 def test_far_too_large_a_learning_rate_ends_the_training_and_can_be_lowered(
-    training: Training, whole: Run, tmp_path: Path
+    training: Training, finished: Run, tmp_path: Path
 ) -> None:
-    run = training.begin(tmp_path / "run", FAR_TOO_FAST)
+    run = training.new_run(tmp_path / "run", FAR_TOO_FAST)
     with pytest.raises(DivergedError) as caught:
         training.fit(run)
     assert caught.value.exit_code == 6
     assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
     after = training.fit(run, resume=True, changes=CAREFUL).results[-1]
     assert after.epoch == 2
-    assert after.validation_negative_elbo < 2 * last_bound(whole)
+    assert after.validation_negative_elbo < 2 * last_bound(finished)
     assert_sound(CVAE.from_pretrained(run.folder))
 
 
-def test_a_good_run_survives_far_too_large_a_learning_rate(training: Training, whole: Run, tmp_path: Path) -> None:
-    run = Run(shutil.copytree(whole.folder, tmp_path / "run"))
+def test_a_good_run_survives_far_too_large_a_learning_rate(training: Training, finished: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(finished.folder, tmp_path / "run"))
     before = kept(run)
     with pytest.raises(DivergedError) as caught:
         training.fit(run, resume=True, changes=FAR_TOO_FAST | {"training.epochs": 5})
@@ -279,4 +279,4 @@ def test_a_good_run_survives_far_too_large_a_learning_rate(training: Training, w
     assert_sound(CVAE.from_pretrained(run.folder))
     after = training.fit(run, resume=True, changes=CAREFUL | {"training.epochs": 3}).results[-1]
     assert after.epoch == 3
-    assert after.validation_negative_elbo < 2 * last_bound(whole)
+    assert after.validation_negative_elbo < 2 * last_bound(finished)

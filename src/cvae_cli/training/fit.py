@@ -48,7 +48,7 @@ def fit(
             objective.train_mode()
             epoch_losses.start_epoch()
             for images, condition in batches.epoch(state.epoch, start=state.batch):
-                # Set the learning rate, and the weight of the rate: the KL divergence from the prior to the posterior.
+                # Set the learning rate, and the weight of the rate (the KL divergence of posterior and prior).
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(settings, state.step, trainer.total_steps)
                 beta = rate_weight(settings, state.step, len(batches))
