@@ -23,8 +23,8 @@ class ModelScores:
     weights_sha256: str | None
     likelihood: str
     hybrid: bool
-    scores: dict[str, float | None]
-    details: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, int | float | None]
+    details: dict[str, int | float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of this model in the JSON document of `cvae evaluate --json`."""

@@ -98,7 +98,7 @@ class ActiveUnits(Metric[BoundBatch]):
     def update(self, batch: BoundBatch) -> None:
         self._means.append(batch.posterior.mean.flatten(1))
 
-    def compute(self) -> float | None:
+    def compute(self) -> int:
         return count_active(get_world().gather_rows(self._means))
 
     @classmethod

@@ -81,7 +81,7 @@ class CLIPScore(CLIPMetric):
         generated, _, texts = self._vectors.shuffled
         return clip_score(generated, texts).mean().item()
 
-    def details(self) -> dict[str, float]:
+    def details(self) -> dict[str, int | float]:
         _, real, texts = self._vectors.shuffled
         return {
             "clip-score captions cut": sum(get_world().all_gather(self.extractor.network.cut - self._cut_before)),
@@ -99,7 +99,7 @@ class Retrieval(CLIPMetric):
         generated, _, texts = self._vectors.shuffled
         return retrieval(generated, texts, GROUP)
 
-    def details(self) -> dict[str, float]:
+    def details(self) -> dict[str, int | float]:
         _, real, texts = self._vectors.shuffled
         return {
             "retrieval of real pictures": retrieval(real, texts, GROUP),

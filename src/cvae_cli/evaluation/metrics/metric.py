@@ -60,7 +60,7 @@ class Metric(ABC, Generic[B]):
     def compute(self) -> float | None:
         """Return the score over the batches of all processes; None if it has no meaning for this model."""
 
-    def details(self) -> dict[str, float]:
+    def details(self) -> dict[str, int | float]:
         """Return other numbers that belong to the score, by name. Called after `compute`."""
         return {}
 
