@@ -87,8 +87,8 @@ def generate_files(
     model.prior.check_guidance(guidance)
     job = Job(folder, format, n, prompts.count * n, Sampling(seed, temperature, guidance), weights)
     with process_group(model.device) as world:
-        state = manifest.read_state(folder, job.settings(model))
-        _check_prompts(prompts, state, job)
+        # together, so that no process leaves before all are connected
+        state, *_ = world.gather_results(lambda: _read_state(model, prompts, job))
         if state.pictures < job.total:
             _generate_rest(model, prompts, job, state, world, _limit_warnings(callback))
     return GeneratedFiles(folder, job.total, job.total - state.pictures, job.sampling.metadata(model))
@@ -138,10 +138,11 @@ def _write_chunks(chunks: Iterable[Chunk], writer: ChunkWriter, world: World) ->
                 yield from entries
 
 
-def _check_prompts(prompts: Prompts, state: State, job: Job) -> None:
-    """Raise a UsageError if the last finished picture belongs to another prompt than the prompts say."""
+def _read_state(model: CVAE, prompts: Prompts, job: Job) -> State:
+    """Read how far the folder has come; raise a UsageError if its pictures belong to other settings or prompts."""
+    state = manifest.read_state(job.folder, job.settings(model))
     if state.last is None:
-        return
+        return state
     row, sample = divmod(state.pictures - 1, job.n)
     prompt = next(islice(prompts, row, None), None)
     if prompt is None or (prompt.text, sample) != (state.last["prompt"], state.last["sample"]):
@@ -152,6 +153,7 @@ def _check_prompts(prompts: Prompts, state: State, job: Job) -> None:
             hint="give the same prompts, draw into another folder, "
             f"or remove {job.folder / manifest.NAME} to start over",
         )
+    return state
 
 
 def _limit_warnings(callback: Callback) -> Callback:
