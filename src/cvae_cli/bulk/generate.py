@@ -6,7 +6,7 @@ Only the prompts, conditions and pictures in progress are in memory. When severa
 writes the files of one chunk at a time, and rank 0 appends the entries of all of them to the manifest.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,12 +17,13 @@ from cvae_cli.bulk import manifest
 from cvae_cli.bulk.chunks import Chunk, split_chunks
 from cvae_cli.bulk.files import check_format
 from cvae_cli.bulk.manifest import Entry, State
-from cvae_cli.bulk.sampling import Sampling, prompt_conditions
+from cvae_cli.bulk.sampling import Sampling, Source, load_model, make_prompts, prompt_conditions
 from cvae_cli.bulk.writer import ChunkWriter, Job
 from cvae_cli.errors import CvaeError, InterruptedRunError, UsageError, quoted
 from cvae_cli.events import Callback, Event, Notice, ignore
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.runtime.distributed import World, process_group
+from cvae_cli.models.pretrained import find_model, weights_sha256
+from cvae_cli.runtime.distributed import World, local_device, process_group
 from cvae_cli.runtime.interrupt import deferred_interrupt
 from cvae_cli.text.prompts import Prompts
 
@@ -52,8 +53,8 @@ class GeneratedFiles:
 
 
 def generate_files(
-    model: CVAE,
-    prompts: Prompts,
+    model: Source,
+    prompts: Prompts | str | Sequence[str],
     folder: Path,
     *,
     format: str = "png",
@@ -61,7 +62,7 @@ def generate_files(
     seed: int = 0,
     temperature: float = 1.0,
     guidance: float | None = None,
-    weights: str = "",
+    device: str = "auto",
     callback: Callback = ignore,
 ) -> GeneratedFiles:
     """Generate pictures for each prompt into a folder; continue where an earlier call stopped.
@@ -70,27 +71,31 @@ def generate_files(
     many processes share the work.
 
     Args:
+        model: a bundled name, a folder, `org/name` on the Hub, or a model in memory.
+        folder: takes pictures of one model and one choice of settings only.
         format: one of `pictures.files.FORMATS` for one file per picture, or `webdataset` for tar files of 1,000.
         n: pictures per prompt.
         seed, temperature, guidance: see `CVAE.sample`.
-        weights: identifies the model's weights, as `pretrained.weights_sha256` does; a folder takes the pictures of
-            one model only.
+        device: see `pick_device`; each process of several takes a GPU of its own.
         callback: receives the progress, and the first notices about prompts.
 
     Raises:
-        UsageError: the model cannot use a prompt or the guidance; or the folder holds other pictures, cannot be
-            written, or another process is writing into it.
+        UsageError: no such model or format; or the model cannot use a prompt or the guidance; or the folder holds
+            other pictures, cannot be written, or another process is writing into it.
         InterruptedRunError: Ctrl-C.
         OSError: the disk is full, or fails.
     """
     check_format(format)
+    wanted = make_prompts(prompts)
+    weights = "" if isinstance(model, CVAE) else weights_sha256(find_model(model))
+    model = load_model(model, local_device(device))
     model.prior.check_guidance(guidance)
-    job = Job(folder, format, n, prompts.count * n, Sampling(seed, temperature, guidance), weights)
+    job = Job(folder, format, n, wanted.count * n, Sampling(seed, temperature, guidance), weights)
     with process_group(model.device) as world:
         # together, so that no process leaves before all are connected
-        state, *_ = world.gather_results(lambda: _read_state(model, prompts, job))
+        state, *_ = world.gather_results(lambda: _read_state(model, wanted, job))
         if state.pictures < job.total:
-            _generate_rest(model, prompts, job, state, world, _limit_warnings(callback))
+            _generate_rest(model, wanted, job, state, world, _limit_warnings(callback))
     return GeneratedFiles(folder, job.total, job.total - state.pictures, job.sampling.metadata(model))
 
 

@@ -1,12 +1,12 @@
 """Generate pictures for a few prompts, side by side on one sheet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
-from cvae_cli.bulk.sampling import Sampling, prompt_conditions, sample_pictures
+from cvae_cli.bulk.sampling import Sampling, Source, load_model, make_prompts, prompt_conditions, sample_pictures
 from cvae_cli.events import Callback, Progress, ignore
-from cvae_cli.models.cvae import CVAE
 from cvae_cli.pictures.files import png_bytes
 from cvae_cli.pictures.grid import grid
 from cvae_cli.text.prompts import Prompts
@@ -18,12 +18,14 @@ class Grid:
 
     Attributes:
         sheet: the pictures, row by row.
+        size: the width and height of one picture, in pixels.
         prompts: what the pictures show, in order.
         n: pictures per prompt.
         metadata: how the pictures were made.
     """
 
     sheet: Image.Image
+    size: int
     prompts: list[str]
     n: int
     metadata: dict[str, str]
@@ -34,29 +36,34 @@ class Grid:
 
 
 def generate_grid(
-    model: CVAE,
-    prompts: Prompts,
+    model: Source,
+    prompts: Prompts | str | Sequence[str],
     *,
     n: int = 1,
     columns: int | None = None,
     seed: int = 0,
     temperature: float = 1.0,
     guidance: float | None = None,
+    device: str = "auto",
     callback: Callback = ignore,
 ) -> Grid:
     """Generate `n` pictures for each prompt, and lay them out on one sheet.
 
     Args:
+        model: a bundled name, a folder, `org/name` on the Hub, or a model in memory.
+        n: pictures per prompt.
         columns: pictures per row. By default one row per prompt, or about as many columns as rows for one prompt.
         seed, temperature, guidance: see `CVAE.sample`.
+        device: see `pick_device`.
         callback: receives the progress, and notices about prompts.
 
     Raises:
-        UsageError: the model cannot use a prompt or the guidance.
+        UsageError: no such model, or the model cannot use a prompt or the guidance.
     """
+    wanted = list(make_prompts(prompts))
+    model = load_model(model, device)
     model.prior.check_guidance(guidance)
     sampling = Sampling(seed, temperature, guidance)
-    wanted = list(prompts)
     total = len(wanted) * n
     conditions = prompt_conditions(model, wanted, callback)
     pictures: list[Image.Image] = []
@@ -64,4 +71,5 @@ def generate_grid(
         pictures += batch
         callback(Progress("drawing", len(pictures), total))
     sheet = grid(pictures, columns=columns or (n if len(wanted) > 1 else None))
-    return Grid(sheet, [prompt.text for prompt in wanted], n, sampling.metadata(model))
+    size = model.config.image.size
+    return Grid(sheet, size, [prompt.text for prompt in wanted], n, sampling.metadata(model))

@@ -74,35 +74,27 @@ def generate(
 
     from cvae_cli.bulk.grid import generate_grid
     from cvae_cli.bulk.suggest import suggest_model
-    from cvae_cli.models.cvae import CVAE
-    from cvae_cli.models.pretrained import find_model, weights_sha256
-    from cvae_cli.runtime.device import pick_device
 
     if format_:
         from cvae_cli.bulk.generate import generate_files  # imports torch.distributed, which takes a while
-        from cvae_cli.runtime.distributed import local_device
-
-        device = local_device(device)
     gc.freeze()  # otherwise Python ends with a garbage collection of all modules, which takes half a second
-    source = find_model(model)
-    network = CVAE.from_pretrained(source, device=pick_device(device))
     if model == options.DEFAULT_MODEL and (better := suggest_model(wanted)):
         console.note(f"for clothes there is a model of their own:  --model {better}")
+    settings: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "guidance": guidance}
     with console.events("drawing") as callback:
-        settings: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "guidance": guidance}
+        settings |= {"device": device, "callback": callback}
         if format_:
-            settings |= {"format": format_, "weights": weights_sha256(source)}
-            files = generate_files(network, wanted, Path(str(output)), callback=callback, **settings)
+            files = generate_files(model, wanted, Path(str(output)), format=format_, **settings)
         else:
-            grid = generate_grid(network, wanted, columns=columns, callback=callback, **settings)
+            grid = generate_grid(model, wanted, columns=columns, **settings)
     if format_:
         return _show_files(files, wanted)
     if output == "-":
         return console.result_bytes(grid.png())
     path = Path(output) if output else options.free_name(slug(grid.prompts[0]))
     write_bytes(path, grid.png())
-    size = network.config.image.size
-    caption = f"{path}   {network.config.name} · seed {seed} · {size}x{size} · {time.perf_counter() - started:.1f} s"
+    seconds = time.perf_counter() - started
+    caption = f"{path}   {grid.metadata['model']} · seed {seed} · {grid.size}x{grid.size} · {seconds:.1f} s"
     if output is None and console.has_colour():
         from cvae_cli.pictures.terminal import preview
 

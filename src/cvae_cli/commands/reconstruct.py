@@ -66,17 +66,21 @@ def reconstruct(
     check_writable(output)
 
     from cvae_cli.evaluation.reconstruct import reconstruct_dataset, reconstruct_files
-    from cvae_cli.models.cvae import CVAE
     from cvae_cli.pictures.files import save_png
-    from cvae_cli.runtime.device import pick_device
 
-    network = CVAE.from_pretrained(model, device=pick_device(device))
     with console.events("reconstructing") as callback:
         if images:
-            result = reconstruct_files(network, images, prompt=prompt, callback=callback)
+            result = reconstruct_files(model, images, prompt=prompt, device=device, callback=callback)
         else:
             result = reconstruct_dataset(
-                network, str(dataset), split=split, n=n, seed=seed, data_dir=data_dir, callback=callback
+                model,
+                str(dataset),
+                split=split,
+                n=n,
+                seed=seed,
+                data_dir=data_dir,
+                device=device,
+                callback=callback,
             )
     save_png(result.sheet(), output, {"model": result.model})
     if out is None and not console.is_terminal():

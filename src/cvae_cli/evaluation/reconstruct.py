@@ -19,6 +19,7 @@ from cvae_cli.models.cvae import CVAE
 from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.pixels import to_float
+from cvae_cli.runtime.device import pick_device
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 from cvae_cli.text.labels import match_class
 
@@ -57,18 +58,26 @@ class Reconstructions:
 
 
 def reconstruct_files(
-    model: CVAE, paths: Sequence[Path], *, prompt: str | None = None, callback: Callback = ignore
+    model: str | Path | CVAE,
+    paths: Sequence[Path],
+    *,
+    prompt: str | None = None,
+    device: str = "auto",
+    callback: Callback = ignore,
 ) -> Reconstructions:
     """Reconstruct pictures from files of any format and size.
 
     Args:
+        model: a bundled name, a folder, `org/name` on the Hub, or a model in memory.
         prompt: what the pictures show. Without it a model of classes takes the name of each picture's folder.
+        device: see `pick_device`; a model in memory stays where it is.
         callback: receives what was done to a picture to fit it to the model, and the progress.
 
     Raises:
         UsageError: the model needs a prompt, or cannot use it.
         MissingError, CorruptError: a picture does not exist, or cannot be read.
     """
+    model = _load_model(model, device)
     pixels = _open_pictures(paths, model, callback)
     if prompt is not None:
         prompts = [prompt] * len(paths)
@@ -80,27 +89,31 @@ def reconstruct_files(
 
 
 def reconstruct_dataset(
-    model: CVAE,
+    model: str | Path | CVAE,
     dataset: str,
     *,
     split: str | None = None,
     n: int = 16,
     seed: int = 0,
     data_dir: Path | None = None,
+    device: str = "auto",
     callback: Callback = ignore,
 ) -> Reconstructions:
     """Reconstruct pictures of a data set.
 
     Args:
+        model: a bundled name, a folder, `org/name` on the Hub, or a model in memory.
         split: `test` by default, or `val` if the data set has no test split.
         n: number of pictures, chosen at random by `seed`.
         data_dir: see `load_dataset`.
+        device: see `pick_device`; a model in memory stays where it is.
         callback: receives the progress of downloading and preparing the data set.
 
     Raises:
         UsageError: no such data set or split, or the model is for other pictures, classes or captions.
         MissingError, CorruptError: a file of the data set is missing or damaged.
     """
+    model = _load_model(model, device)
     check_image_shape(model.config, dataset)
     split = split or evaluation_split(dataset)
     prepare_encoder(model.config.condition, device=model.device, callback=callback)
@@ -111,6 +124,10 @@ def reconstruct_dataset(
     prompts = [data.conditions.text(row) for row in rows]
     conditions = torch.from_numpy(data.conditions.values(np.arange(len(data)))).to(model.device)
     return _reconstruct(model, names, torch.from_numpy(data.images), prompts, conditions)
+
+
+def _load_model(model: str | Path | CVAE, device: str) -> CVAE:
+    return model if isinstance(model, CVAE) else CVAE.from_pretrained(model, device=pick_device(device))
 
 
 def _reconstruct(
