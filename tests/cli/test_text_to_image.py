@@ -47,14 +47,14 @@ RUN_FILES = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data and two CLIP models: `coco`, `pictures` (captions), `animals` (classes), `tiny`, `judge`."""
+    """A folder with data and two CLIP models: `coco`, `pictures` (captions), `animals` (classes), `tiny`, `other`."""
     folder = tmp_path_factory.mktemp("text-to-image")
     coco(folder / "coco")
     imagefolder(folder / "pictures")
     classes(folder / "animals" / "train")
     classes(folder / "animals" / "valid", 8)
     save_tiny_clip(folder / "tiny")
-    save_tiny_clip(folder / "judge", seed=1)
+    save_tiny_clip(folder / "other", seed=1)
     return folder
 
 
@@ -182,7 +182,7 @@ def test_default_metrics_need_no_download(cvae: Command, coco_run: Path, place: 
     ]
 
 
-def test_a_judge_that_conditioned_the_model_is_warned_about(
+def test_a_clip_model_that_conditioned_the_model_is_warned_about(
     cvae: Command, coco_run: Path, place: Path, tmp_path: Path
 ) -> None:
     elsewhere = shutil.copytree(place / "tiny", tmp_path / "moved")  # identified by its weights, not by its path
@@ -197,8 +197,8 @@ def test_a_judge_that_conditioned_the_model_is_warned_about(
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["clip-score", "retrieval"]
 
 
-def test_another_judge_is_not_and_json_has_the_protocol(cvae: Command, coco_run: Path, place: Path) -> None:
-    chosen = ["--metric", "mse", "--metric", "clip-score", "--metric", "retrieval", "--clip", place / "judge"]
+def test_another_clip_model_is_not_and_json_has_the_protocol(cvae: Command, coco_run: Path, place: Path) -> None:
+    chosen = ["--metric", "mse", "--metric", "clip-score", "--metric", "retrieval", "--clip", place / "other"]
     done = cvae("evaluate", "--model", coco_run, *chosen, "--data-dir", place / "coco", "--seed", "5", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
@@ -211,10 +211,10 @@ def test_another_judge_is_not_and_json_has_the_protocol(cvae: Command, coco_run:
     protocol = result["protocol"]
     asked = ("dataset", "split", "image_size", "real_images", "generated_images", "seed")
     assert [protocol[key] for key in asked] == ["coco", "val", 64, 12, 12, 5]
-    digest = file_sha256(place / "judge" / "open_clip_model.safetensors")
+    digest = file_sha256(place / "other" / "open_clip_model.safetensors")
     assert protocol["features"].keys() == {"clip-score", "retrieval"}
     for features in protocol["features"].values():
-        assert (features["clip"], features["clip_sha256"]) == (str(place / "judge"), digest)
+        assert (features["clip"], features["clip_sha256"]) == (str(place / "other"), digest)
         assert features["clip_resize"].startswith("32x32, bicubic")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from cvae_cli.data.batches import Batches
@@ -48,15 +48,16 @@ class SampleBatch:
     texts: Sequence[str]
     _features: dict[tuple[Extractor, str], Any] = field(default_factory=dict)
 
-    def features(self, extractor: Extractor) -> tuple[Tensor, Tensor]:
-        """The features `(b, d)` of `generated` and of `real`, computed once for all metrics."""
-        return (
-            self._once(extractor, "generated", lambda: extractor.network(self.generated)),
-            self._once(extractor, "real", lambda: extractor.network(self.real)),
-        )
+    def generated_features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
+        """The features of `generated`, computed once for all metrics."""
+        return self._once(extractor, "generated", lambda: extractor.network(self.generated))
 
-    def text_features(self, extractor: Extractor) -> Tensor:
-        """The vectors `(b, d)` of `texts`, computed once for all metrics, by a network that has a text tower."""
+    def real_features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
+        """The features of `real`, computed once for all metrics."""
+        return self._once(extractor, "real", lambda: extractor.network(self.real))
+
+    def text_features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
+        """The vectors of `texts`, computed once for all metrics, by a network that has a text tower."""
         return self._once(extractor, "texts", lambda: extractor.network.texts(self.texts))
 
     @torch.no_grad()

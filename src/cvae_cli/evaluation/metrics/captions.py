@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.features import Extractor
 from cvae_cli.evaluation.metrics.metric import SampleMetric
 from cvae_cli.evaluation.streams import SampleBatch
 from cvae_cli.models.cvae import CVAE
@@ -27,11 +28,11 @@ class CaptionVectors:
         self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
         self._last: SampleBatch | None = None
 
-    def update(self, batch: SampleBatch, vectors: tuple[Tensor, Tensor, Tensor]) -> None:
+    def update(self, batch: SampleBatch, clip: Extractor) -> None:
         """Add a batch; a second call with the same batch has no effect."""
         if batch is not self._last:
             self._last = batch
-            self._parts.append(vectors)
+            self._parts.append((batch.generated_features(clip), batch.real_features(clip), batch.text_features(clip)))
 
     @cached_property
     def shuffled(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,7 +54,7 @@ class CLIPMetric(SampleMetric):
         self._vectors = context.shared(CaptionVectors)
 
     def update(self, batch: SampleBatch) -> None:
-        self._vectors.update(batch, (*batch.features(self.extractor), batch.text_features(self.extractor)))
+        self._vectors.update(batch, self.extractor)
 
     @classmethod
     def warnings(cls, model: CVAE, dataset: Dataset, context: Context) -> Iterator[str]:

@@ -29,9 +29,8 @@ class FID(SampleMetric):
         self._distance = _make_distance(self.extractor.num_features).to(context.device)
 
     def update(self, batch: SampleBatch) -> None:
-        generated, real = batch.features(self.extractor)
-        self._distance.update(real, real=True)
-        self._distance.update(generated, real=False)
+        self._distance.update(batch.real_features(self.extractor), real=True)
+        self._distance.update(batch.generated_features(self.extractor), real=False)
 
     def compute(self) -> float | None:
         return self._distance.compute().item()  # torchmetrics adds up the sums of all processes

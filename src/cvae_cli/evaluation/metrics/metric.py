@@ -122,7 +122,7 @@ class BoundMetric(PictureMean[BoundBatch]):
 class SampleMetric(Metric[SampleBatch]):
     """Compares the features of samples with those of real pictures or of their captions.
 
-    Define `features`, `update` and `compute`, and get the vectors from `batch.features(self.extractor)`.
+    Define `features`, `update` and `compute`, and get vectors from `batch.generated_features(self.extractor)`.
     """
 
     stream = "samples"

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.features import Extractor
 from cvae_cli.evaluation.metrics.metric import SampleMetric
 from cvae_cli.evaluation.streams import SampleBatch
 from cvae_cli.runtime.distributed import get_world
@@ -24,12 +25,12 @@ class Neighbours:
         self._real: list[Tensor] = []
         self._last: SampleBatch | None = None
 
-    def update(self, batch: SampleBatch, features: tuple[Tensor, Tensor]) -> None:
+    def update(self, batch: SampleBatch, extractor: Extractor) -> None:
         """Add a batch; a second call with the same batch has no effect."""
         if batch is not self._last:
             self._last = batch
-            self._generated.append(features[0].cpu())
-            self._real.append(features[1].cpu())
+            self._generated.append(batch.generated_features(extractor).cpu())
+            self._real.append(batch.real_features(extractor).cpu())
 
     @cached_property
     def recall_and_coverage(self) -> tuple[float, float]:
@@ -53,7 +54,7 @@ class Recall(SampleMetric):
         self._neighbours = context.shared(Neighbours)
 
     def update(self, batch: SampleBatch) -> None:
-        self._neighbours.update(batch, batch.features(self.extractor))
+        self._neighbours.update(batch, self.extractor)
 
     def compute(self) -> float | None:
         return self._neighbours.recall_and_coverage[0]
