@@ -1,12 +1,15 @@
-"""Run the command in forks of a process that has already imported torch, which takes seconds in a new process.
+"""Runs the command in forks of a process that has already imported torch and the package, which takes seconds.
 
-Each child is a separate process with its own folder, environment and standard streams; only the imports are shared.
-Other tests check with the installed script what a command imports and how long it takes to start.
+Each child is a process of its own, with its own folder, environment and standard streams. Only the imports are shared.
+What a command imports, and how long it takes to start, is tested elsewhere, with the installed script.
 """
 
 import atexit
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import sys
 import traceback
 from typing import Any
@@ -15,14 +18,19 @@ EXIT_OF_A_DEFECT = 70
 
 
 def serve() -> None:
-    """Run a child for each order (a line of JSON on stdin), and print its exit status as a line on stdout."""
-    import torch
+    """Read orders, one line of JSON each, from stdin; write the exit status of each child to stdout."""
     import torchmetrics.functional.image
     import torchvision  # noqa: F401
 
-    import cvae_cli.app  # noqa: F401
+    import cvae_cli
 
-    del torch, torchmetrics
+    for module in pkgutil.walk_packages(cvae_cli.__path__, "cvae_cli."):
+        if module.name != "cvae_cli.__main__":
+            importlib.import_module(module.name)
+    # huggingface_hub reads the environment when it is imported, so each child must import it itself
+    assert "huggingface_hub" not in sys.modules
+    gc.freeze()  # the children do not search the shared objects for garbage, which would copy their pages
+    del torchmetrics
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
@@ -33,7 +41,7 @@ def serve() -> None:
 
 
 def _run(order: dict[str, Any]) -> int:
-    """Run the command in the child, and return its exit code."""
+    """In the child: become the command."""
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
