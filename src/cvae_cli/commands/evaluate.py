@@ -62,7 +62,7 @@ def evaluate(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Measure models: reconstructions, the variational bound, and samples."""
+    """Measure models. Metrics judge reconstructions, the variational bound or samples."""
     console.configure(json=json, quiet=quiet, debug=debug)
     options.share_work(gpus, device)
     catalog.check_names(metrics or [])  # before torch is imported

@@ -19,9 +19,12 @@ Data = Annotated[
 Condition = Annotated[
     str | None,
     typer.Option(
-        help=f"Condition of the model: labels, or captions through a text encoder ({', '.join(encoder_options())})."
+        help=f"Condition of the model: labels, or captions through a text encoder ({', '.join(encoder_options())}).",
+        metavar="NAME",
     ),
 ]
+Beta = Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", metavar="X", min=0.0)]
+Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", metavar="N", min=0, max=2**32 - 1)]
 Prior = Annotated[
     str | None,
     typer.Option(
