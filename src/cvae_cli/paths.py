@@ -8,6 +8,9 @@ from pathlib import Path
 
 from cvae_cli.errors import UsageError
 
+DEFAULT_MODEL = "scenes"
+"""The bundled model that is used unless another one is named."""
+
 
 def cache_dir() -> Path:
     """Return the folder of everything downloaded or prepared: `CVAE_HOME`, or the platform's cache directory."""

@@ -7,6 +7,7 @@ import typer
 from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.evaluation.metrics import catalog
+from cvae_cli.paths import DEFAULT_MODEL
 
 EPILOG = """\b
 Examples:
@@ -72,7 +73,7 @@ def evaluate(
 
     with console.events("evaluate") as callback:
         evaluation = run(
-            models or [options.DEFAULT_MODEL],
+            models or DEFAULT_MODEL,
             metrics=metrics,
             dataset=dataset,
             split=split,

@@ -10,7 +10,7 @@ import typer
 from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.errors import UsageError
-from cvae_cli.paths import check_writable, write_bytes
+from cvae_cli.paths import DEFAULT_MODEL, check_writable, write_bytes
 from cvae_cli.runtime import launch
 from cvae_cli.text.prompts import Prompts, slug
 
@@ -39,7 +39,7 @@ def generate(
         str | None,
         typer.Option("-o", "--out", help="PNG file, - for stdout, or a folder with --format.", metavar="PATH"),
     ] = None,
-    model: options.Model = options.DEFAULT_MODEL,
+    model: options.Model = DEFAULT_MODEL,
     seed: options.Seed = 0,
     temperature: options.Temperature = 1.0,
     guidance: options.Guidance = None,
@@ -78,7 +78,7 @@ def generate(
     if format_:
         from cvae_cli.bulk.generate import generate_files  # imports torch.distributed, which takes a while
     gc.freeze()  # otherwise Python ends with a garbage collection of all modules, which takes half a second
-    if model == options.DEFAULT_MODEL and (better := suggest_model(wanted)):
+    if model == DEFAULT_MODEL and (better := suggest_model(wanted)):
         console.note(f"for clothes there is a model of their own:  --model {better}")
     settings: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "guidance": guidance}
     with console.events("drawing") as callback:

@@ -9,8 +9,6 @@ import typer
 from cvae_cli.pictures.files import FORMATS
 from cvae_cli.runtime import launch
 
-DEFAULT_MODEL = "scenes"
-
 if TYPE_CHECKING:
     _Format = str
 else:

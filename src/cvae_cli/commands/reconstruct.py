@@ -8,7 +8,7 @@ import typer
 from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.errors import UsageError
-from cvae_cli.paths import check_writable
+from cvae_cli.paths import DEFAULT_MODEL, check_writable
 
 if TYPE_CHECKING:
     from cvae_cli.evaluation.reconstruct import Reconstructions
@@ -39,7 +39,7 @@ def reconstruct(
     n: Annotated[
         int, typer.Option("-n", help="Number of pictures from the data set, chosen by --seed.", min=1, metavar="N")
     ] = 16,
-    model: options.Model = options.DEFAULT_MODEL,
+    model: options.Model = DEFAULT_MODEL,
     prompt: Annotated[
         str | None, typer.Option("--prompt", "--label", help="What the pictures show.", metavar="TEXT")
     ] = None,

@@ -58,7 +58,7 @@ def load_dataset(
     *,
     size: int | None = None,
     limit: int | None = None,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     callback: Callback = ignore,
 ) -> "Dataset":
     """Load a split of the data set `name`. Missing files are downloaded into the cache.
@@ -83,7 +83,8 @@ def load_dataset(
     source = find_source(name)
     source.check_split(split)
     size = source.image_shape(size).size
-    return source.load(canonical_split(split), size=size, limit=limit, data_dir=data_dir, callback=callback)
+    folder = None if data_dir is None else Path(data_dir)
+    return source.load(canonical_split(split), size=size, limit=limit, data_dir=folder, callback=callback)
 
 
 def full_name(name: str) -> str:

@@ -18,6 +18,7 @@ from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.pretrained import find_model, weights_sha256
+from cvae_cli.paths import DEFAULT_MODEL
 from cvae_cli.runtime.device import pick_device
 from cvae_cli.runtime.distributed import get_world, local_device, process_group
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
@@ -28,7 +29,7 @@ Source = str | Path | CVAE
 
 
 def evaluate(
-    models: Source | Sequence[Source],
+    models: Source | Sequence[Source] = DEFAULT_MODEL,
     *,
     metrics: str | Sequence[str] | None = None,
     dataset: str | None = None,
@@ -40,7 +41,7 @@ def evaluate(
     reconstruction: Reconstruction = "sample",
     k: int = 64,
     clip: str | None = None,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     device: str = "auto",
     callback: Callback = ignore,
 ) -> Evaluation:

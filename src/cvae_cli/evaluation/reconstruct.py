@@ -95,7 +95,7 @@ def reconstruct_dataset(
     split: str | None = None,
     n: int = 16,
     seed: int = 0,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     device: str = "auto",
     callback: Callback = ignore,
 ) -> Reconstructions:
