@@ -15,7 +15,7 @@ from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.protocol import make_protocol
 from cvae_cli.evaluation.result import Evaluation, ModelScores
 from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
-from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.events import Callback, Event, Notice, Progress, ignore
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.pretrained import find_model, weights_sha256
 from cvae_cli.paths import DEFAULT_MODEL
@@ -100,11 +100,13 @@ def evaluate(
     ]
     for text in dict.fromkeys(warnings):
         callback(Notice(text, is_warning=True))
+    labels = _labels(sources)
     with process_group(chosen_device):
         scores = [
-            evaluate_model(model, each, names, context=context) for model, each in zip(loaded, datasets, strict=True)
+            evaluate_model(model, each, names, context=replace(context, callback=_labelled(callback, label)))
+            for model, each, label in zip(loaded, datasets, labels, strict=True)
         ]
-    described = zip(scores, sources, _labels(sources), strict=True)
+    described = zip(scores, sources, labels, strict=True)
     return Evaluation(
         models=[_with_source(each, source, label) for each, source, label in described],
         metrics=names,
@@ -200,6 +202,15 @@ def _load_extractors(metrics: Sequence[str], dataset: str, context: Context) -> 
             if metric.alternative and catalog.find_metric(metric.alternative).dataset in {None, dataset}:
                 hint = f"or measure offline, on other features:  --metric {metric.alternative}"
             raise MissingError(error.message, hint=f"{error.hint}\n{hint}") from error
+
+
+def _labelled(callback: Callback, label: str) -> Callback:
+    """A callback that names the model in the task of each progress event."""
+
+    def call(event: Event) -> None:
+        callback(replace(event, task=f"{label}: {event.task}") if isinstance(event, Progress) else event)
+
+    return call
 
 
 def _labels(sources: Sequence[Source]) -> list[str]:
