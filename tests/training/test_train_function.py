@@ -167,7 +167,8 @@ def test_a_folder_is_learned_without_a_main_guard(
     make_folder(tmp_path / "pics", 320)  # enough for processes that decode
     code = [
         "from cvae_cli.training.train import train",
-        f"result = train('folder:pics', size=16, epochs=1, precision='fp32', prior='none', settings={SMALL}, out='run')",
+        f"options = dict(epochs=1, precision='fp32', prior='none', settings={SMALL})",
+        "result = train('folder:pics', size=16, out='run', **options)",
         "print(result.model, [picture.size for picture in result.load().generate('bright')])",
     ]
     if program == "script":

@@ -1,4 +1,4 @@
-"""A whole training, from a recipe to a trained model. `train` is all that `cvae train` does besides showing it."""
+"""Train a model, from a recipe to a model folder: what `cvae train` does, as a function."""
 
 import contextlib
 from collections.abc import Mapping
