@@ -9,7 +9,7 @@ import typer
 from cvae_cli.pictures.files import FORMATS
 from cvae_cli.runtime import launch
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # type checkers cannot read the choices from the table of formats
     _Format = str
 else:
     _Format = Literal[(*FORMATS, "webdataset")]
