@@ -17,12 +17,13 @@ from cvae_cli.bulk import manifest
 from cvae_cli.bulk.chunks import Chunk, split_chunks
 from cvae_cli.bulk.files import check_format
 from cvae_cli.bulk.manifest import Entry, State
-from cvae_cli.bulk.sampling import Sampling, Source, load_model, make_prompts, prompt_conditions
+from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions
 from cvae_cli.bulk.writer import ChunkWriter, Job
 from cvae_cli.errors import CvaeError, InterruptedRunError, UsageError, quoted
 from cvae_cli.events import Callback, Event, Notice, ignore
-from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.pretrained import find_model, weights_sha256
+from cvae_cli.models.tensors import named_tensors, tensors_sha256
 from cvae_cli.runtime.distributed import World, local_device, process_group
 from cvae_cli.runtime.interrupt import deferred_interrupt
 from cvae_cli.text.prompts import Prompts
@@ -55,7 +56,7 @@ class GeneratedFiles:
 def generate_files(
     model: Source,
     prompts: Prompts | str | Sequence[str],
-    folder: Path,
+    folder: str | Path,
     *,
     format: str = "png",
     n: int = 1,
@@ -87,16 +88,21 @@ def generate_files(
     """
     check_format(format)
     wanted = make_prompts(prompts)
-    weights = "" if isinstance(model, CVAE) else weights_sha256(find_model(model))
-    model = load_model(model, local_device(device))
+    weights = _digest(model)
+    model = load_model(model, device=local_device(device))
     model.prior.check_guidance(guidance)
-    job = Job(folder, format, n, wanted.count * n, Sampling(seed, temperature, guidance), weights)
+    job = Job(Path(folder), format, n, wanted.count * n, Sampling(seed, temperature, guidance), weights)
     with process_group(model.device) as world:
         # together, so that no process leaves before all are connected
         state, *_ = world.gather_results(lambda: _read_state(model, wanted, job))
         if state.pictures < job.total:
             _generate_rest(model, wanted, job, state, world, _limit_warnings(callback))
-    return GeneratedFiles(folder, job.total, job.total - state.pictures, job.sampling.metadata(model))
+    return GeneratedFiles(job.folder, job.total, job.total - state.pictures, job.sampling.metadata(model))
+
+
+def _digest(model: Source) -> str:
+    """The SHA-256 of a model's weights, by which a folder of pictures knows its model."""
+    return tensors_sha256(named_tensors(model)) if isinstance(model, CVAE) else weights_sha256(find_model(model))
 
 
 def _generate_rest(model: CVAE, prompts: Prompts, job: Job, state: State, world: World, callback: Callback) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from cvae_cli.bulk.sampling import Sampling, Source, load_model, make_prompts, prompt_conditions, sample_pictures
+from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions, sample_pictures
 from cvae_cli.events import Callback, Progress, ignore
+from cvae_cli.models.cvae import Source, load_model
 from cvae_cli.pictures.files import png_bytes
 from cvae_cli.pictures.grid import grid
 from cvae_cli.text.prompts import Prompts
@@ -61,7 +62,7 @@ def generate_grid(
         UsageError: no such model, or the model cannot use a prompt or the guidance.
     """
     wanted = list(make_prompts(prompts))
-    model = load_model(model, device)
+    model = load_model(model, device=device)
     model.prior.check_guidance(guidance)
     sampling = Sampling(seed, temperature, guidance)
     total = len(wanted) * n

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from PIL import Image
 
@@ -11,12 +10,8 @@ from cvae_cli.events import Callback, ignore
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pictures.grid import to_pil
-from cvae_cli.runtime.device import pick_device
 from cvae_cli.text.prompts import Prompt, Prompts
 from cvae_cli.version import __version__
-
-Source = str | Path | CVAE
-"""A model: a bundled name, a folder, `org/name` on the Hub, or a model in memory, which stays on its device."""
 
 BATCH = 64  # pictures sampled at a time: a few of the model's chunks, and a moment's wait after Ctrl-C
 
@@ -33,11 +28,6 @@ class Sampling:
         """The text that a picture's file says about how the picture was made."""
         values = {name: str(value) for name, value in asdict(self).items() if value is not None}
         return {"model": model.config.name, **values, "software": f"cvae-cli {__version__}"}
-
-
-def load_model(model: Source, device: str) -> CVAE:
-    """Return the model itself, or load it onto the device."""
-    return model if isinstance(model, CVAE) else CVAE.from_pretrained(model, device=pick_device(device))
 
 
 def make_prompts(prompts: Prompts | str | Sequence[str]) -> Prompts:

@@ -16,7 +16,7 @@ from cvae_cli.evaluation.protocol import make_protocol
 from cvae_cli.evaluation.result import Evaluation, ModelScores
 from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
 from cvae_cli.events import Callback, Event, Notice, Progress, ignore
-from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.pretrained import find_model, weights_sha256
 from cvae_cli.paths import DEFAULT_MODEL
 from cvae_cli.runtime.device import pick_device
@@ -24,8 +24,6 @@ from cvae_cli.runtime.distributed import get_world, local_device, process_group
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 
 __all__ = ["Evaluation", "ModelScores", "check", "evaluate", "evaluate_model"]
-
-Source = str | Path | CVAE
 
 
 def evaluate(
@@ -169,8 +167,7 @@ def _load_models(sources: Sequence[Source], device: str) -> tuple[list[CVAE], to
         raise UsageError("there is no model to evaluate")
     in_memory = [source for source in sources if isinstance(source, CVAE)]
     chosen = in_memory[0].device if in_memory else pick_device(local_device(device))
-    loaded = [each if isinstance(each, CVAE) else CVAE.from_pretrained(each, device=chosen) for each in sources]
-    return loaded, chosen
+    return [load_model(source, device=chosen) for source in sources], chosen
 
 
 def _check_data(models: Sequence[CVAE], dataset: str, split: str | None) -> str:

@@ -15,11 +15,10 @@ from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.metrics.reconstruction import closeness
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.pixels import to_float
-from cvae_cli.runtime.device import pick_device
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 from cvae_cli.text.labels import match_class
 
@@ -58,8 +57,8 @@ class Reconstructions:
 
 
 def reconstruct_files(
-    model: str | Path | CVAE,
-    paths: Sequence[Path],
+    model: Source,
+    paths: Sequence[str | Path],
     *,
     prompt: str | None = None,
     device: str = "auto",
@@ -77,19 +76,20 @@ def reconstruct_files(
         UsageError: the model needs a prompt, or cannot use it.
         MissingError, CorruptError: a picture does not exist, or cannot be read.
     """
-    model = _load_model(model, device)
-    pixels = _open_pictures(paths, model, callback)
+    files = [Path(path) for path in paths]
+    model = load_model(model, device=device)
+    pixels = _open_pictures(files, model, callback)
     if prompt is not None:
-        prompts = [prompt] * len(paths)
-        conditions = model.condition([prompt], callback=callback).repeat_interleave(len(paths), dim=0)
+        prompts = [prompt] * len(files)
+        conditions = model.condition([prompt], callback=callback).repeat_interleave(len(files), dim=0)
     else:
-        prompts = [path.absolute().parent.name for path in paths]
-        conditions = _folder_conditions(paths, prompts, model)
-    return _reconstruct(model, [str(path) for path in paths], pixels, prompts, conditions)
+        prompts = [path.absolute().parent.name for path in files]
+        conditions = _folder_conditions(files, prompts, model)
+    return _reconstruct(model, [str(path) for path in files], pixels, prompts, conditions)
 
 
 def reconstruct_dataset(
-    model: str | Path | CVAE,
+    model: Source,
     dataset: str,
     *,
     split: str | None = None,
@@ -113,7 +113,7 @@ def reconstruct_dataset(
         UsageError: no such data set or split, or the model is for other pictures, classes or captions.
         MissingError, CorruptError: a file of the data set is missing or damaged.
     """
-    model = _load_model(model, device)
+    model = load_model(model, device=device)
     check_image_shape(model.config, dataset)
     split = split or evaluation_split(dataset)
     prepare_encoder(model.config.condition, device=model.device, callback=callback)
@@ -124,10 +124,6 @@ def reconstruct_dataset(
     prompts = [data.conditions.text(row) for row in rows]
     conditions = torch.from_numpy(data.conditions.values(np.arange(len(data)))).to(model.device)
     return _reconstruct(model, names, torch.from_numpy(data.images), prompts, conditions)
-
-
-def _load_model(model: str | Path | CVAE, device: str) -> CVAE:
-    return model if isinstance(model, CVAE) else CVAE.from_pretrained(model, device=pick_device(device))
 
 
 def _reconstruct(

@@ -19,6 +19,7 @@ from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
 from cvae_cli.models.tensors import named_tensors, read_tensors, write_tensors
 from cvae_cli.runtime import randomness
+from cvae_cli.runtime.device import pick_device
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -231,3 +232,14 @@ class CVAE(nn.Module):
 def _pad(rows: Tensor) -> Tensor:
     """Repeat the last row up to the size of a chunk."""
     return torch.cat([rows, rows[-1:].expand(_CHUNK - len(rows), *rows.shape[1:])])
+
+
+Source = str | Path | CVAE
+"""A model: a bundled name, a folder, `org/name` on the Hub, or a model in memory, which stays on its device."""
+
+
+def load_model(source: Source, *, device: str | torch.device) -> CVAE:
+    """Load a model onto a device (see `CVAE.from_pretrained`); a model in memory is returned as it is."""
+    if isinstance(source, CVAE):
+        return source
+    return CVAE.from_pretrained(source, device=pick_device(device) if isinstance(device, str) else device)

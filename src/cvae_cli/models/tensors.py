@@ -1,12 +1,13 @@
 """Read and write named tensors as safetensors files."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from cvae_cli.errors import CorruptError
@@ -16,6 +17,12 @@ from cvae_cli.paths import atomic_path
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Return the parameters and buffers that a weights file holds, by name; a shared one is listed once."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def tensors_sha256(tensors: dict[str, Tensor]) -> str:
+    """Return the digest of a weights file with these tensors."""
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
