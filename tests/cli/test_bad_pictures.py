@@ -31,6 +31,8 @@ SMALL = [
     *("--set", "architecture.latent_dim=4", "--prior", "none", "--set", "data.epoch_size=1", "--precision", "fp32"),
 ]
 """Changes to the recipe for folders that make training fast."""
+DENSE = ["--set", 'architecture.network={kind="dense", width=8}', "--set", "architecture.conditioning=concat"]
+"""A network that trains fast on large pictures."""
 PREPARED = {"index.json", "pixels.bin"}
 
 
@@ -436,7 +438,7 @@ def test_two_trainings_prepare_the_same_pictures_once(
     executable: str, clean_environment: dict[str, str], home: Path, tmp_path: Path
 ) -> None:
     large(tmp_path / "some", 340)
-    train = ["train", "folder:some", *SMALL, "--size", "128", "--batch-size", "64", "--condition", "static"]
+    train = ["train", "folder:some", *SMALL, *DENSE, "--size", "128", "--batch-size", "64", "--condition", "static"]
     with start(executable, clean_environment, home, *train, "--out", "one") as one:
         wait_until(lambda: any(home.glob("prepared/*.part")), one)
         one.send_signal(signal.SIGSTOP)  # until the other process has found the lock
@@ -456,7 +458,7 @@ def test_an_interrupt_while_pictures_are_prepared(
     executable: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
 ) -> None:
     large(tmp_path / "some", 4000)  # enough pictures that the signal comes first
-    train = ["train", "folder:some", *SMALL, "--size", "128", "--batch-size", "64"]
+    train = ["train", "folder:some", *SMALL, *DENSE, "--size", "128", "--batch-size", "64"]
     with start(executable, clean_environment, home, *train, start_new_session=True) as process:
         wait_until(
             lambda: any(b"\n" in path.read_bytes() for path in home.glob("prepared/*.part/journal.jsonl")), process
