@@ -1,6 +1,7 @@
 """The processes that share one job, as torchrun starts them: their ranks and collective operations."""
 
 import contextlib
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from cvae_cli.errors import CvaeError, UsageError
 from cvae_cli.runtime import launch
 
 T = TypeVar("T")
+_groups = itertools.count()  # all processes create the same groups in the same order
 _TIMEOUT = timedelta(hours=2)  # one process may prepare a whole data set while the others wait
 
 
@@ -150,8 +152,8 @@ def process_group(device: torch.device) -> Iterator[World]:
         torch.cuda.set_device(device)
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # about 1x1 gradients; harmless
     store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
-    # torchrun keeps its store when it restarts the processes, and with it the addresses of those that died
-    store = PrefixStore(f"start {_restart_count()}", store)
+    # The store outlives a group and, under torchrun, a restart; the addresses of earlier groups in it are stale.
+    store = PrefixStore(f"start {_restart_count()}, group {next(_groups)}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
