@@ -1,4 +1,4 @@
-"""Write docs/reference.md from the help of the commands.
+"""Write docs/reference.md from the help of the commands and from the catalogs.
 
     python docs/make_reference.py
 
@@ -11,19 +11,60 @@ from typing import Any
 import typer
 
 from cvae_cli.app import app
+from cvae_cli.config.catalog import recipe_descriptions
+from cvae_cli.data.catalog import all_sources
 from cvae_cli.errors import ExitCode
+from cvae_cli.evaluation.metrics import catalog as metrics
+from cvae_cli.pictures.files import FORMATS
+from cvae_cli.text.catalog import encoder_options
 
 PAGE = Path(__file__).with_name("reference.md")
 
 
 def reference() -> str:
-    """Return the page: a section for each command with a table of its arguments and options, then the exit codes."""
-    parts = ["# Reference", "`docs/make_reference.py` makes this page from the help of the commands."]
+    """Return the page: the options of each command, what there is of each kind of thing, and the exit codes."""
+    parts = [
+        "# Reference",
+        "`docs/make_reference.py` makes this page from the help of the commands and from the catalogs.",
+    ]
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
         parts += [f"## cvae {name}", command.help, _table(command.params), _examples(command.epilog)]
-    codes = "\n".join(f"| {code:d} | {code.describe()} |" for code in ExitCode)
-    parts += ["## Exit codes", f"| code | meaning |\n| ---: | --- |\n{codes}"]
+    recipes = [[f"`{name}`", description] for name, description in recipe_descriptions().items()]
+    parts += ["## Recipes", _rows(["recipe", "what it trains"], recipes)]
+    sources = [[f"`{source.name}`", source.description, _splits(source)] for source in all_sources()]
+    parts += ["## Data sets", _rows(["data set", "what it is", "splits"], sources)]
+    parts += [
+        "## Metrics",
+        _rows(["metric", "what it measures", "better", "of", "for"], list(map(_metric, metrics.METRICS))),
+    ]
+    parts += ["Metrics marked * need a download or more time; they are computed only if asked for."]
+    parts += [
+        "## Text encoders",
+        "For `--condition`: " + ", ".join(f"`{option}`" for option in encoder_options()) + ".",
+    ]
+    parts += [
+        "## Picture formats",
+        "For `--format`: " + ", ".join(f"`{name}`" for name in [*FORMATS, "webdataset"]) + ".",
+    ]
+    codes = [[f"{code:d}", code.describe()] for code in ExitCode]
+    parts += ["## Exit codes", _rows(["code", "meaning"], codes)]
     return "\n\n".join(parts) + "\n"
+
+
+def _rows(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _metric(name: str) -> list[str]:
+    metric = metrics.find_metric(name)
+    summary = metric.__doc__.strip().split("\n", 1)[0]
+    better = metric.direction or "-"
+    return [f"`{name}`" + ("" if metric.is_default else " *"), summary, better, metric.stream, metric.dataset or "any"]
+
+
+def _splits(source: Any) -> str:
+    return ", ".join(getattr(source, "splits", ()) or ()) or "those of the folder"
 
 
 def _table(parameters: list[Any]) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
+from cvae_cli.data.catalog import names
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.paths import DEFAULT_MODEL
 
@@ -34,7 +35,8 @@ def evaluate(
         typer.Option("--metric", help=f"{catalog.listing()}; repeat for several.", metavar="METRIC"),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Data set to measure on.  [default: the model's own]", metavar="NAME")
+        str | None,
+        typer.Option(help=f"Data set to measure on: {', '.join(names())}.  [default: the model's own]", metavar="NAME"),
     ] = None,
     split: options.Split = None,
     samples: Annotated[

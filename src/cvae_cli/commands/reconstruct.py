@@ -7,6 +7,7 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
+from cvae_cli.data.catalog import names
 from cvae_cli.errors import UsageError
 from cvae_cli.paths import DEFAULT_MODEL, check_writable
 
@@ -34,7 +35,9 @@ def reconstruct(
             metavar="FILE",
         ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Take the pictures from this data set.", metavar="NAME")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help=f"Take the pictures from this data set: {', '.join(names())}.", metavar="NAME")
+    ] = None,
     split: options.Split = None,
     n: Annotated[
         int, typer.Option("-n", help="Number of pictures from the data set, chosen by --seed.", min=1, metavar="N")

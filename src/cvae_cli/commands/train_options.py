@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cvae_cli.data.catalog import names
 from cvae_cli.text.catalog import encoder_options
 
 Recipe = Annotated[
@@ -14,7 +15,7 @@ Recipe = Annotated[
 Resume = Annotated[Path | None, typer.Option(help="Resume the run in this folder.", metavar="RUN")]
 Data = Annotated[
     str | None,
-    typer.Option(help="Data set to train on instead of the recipe's: a name, or folder:PATH.", metavar="DATASET"),
+    typer.Option(help=f"Data set to train on instead of the recipe's: {', '.join(names())}.", metavar="DATASET"),
 ]
 Condition = Annotated[
     str | None,

@@ -84,7 +84,7 @@ class BitsPerDimension(BoundMetric):
 
 
 class ActiveUnits(Metric[BoundBatch]):
-    """The number of latent units that carry information about pictures; see `bound.count_active`."""
+    """The number of latent units that carry information about pictures (Burda et al. 2016)."""
 
     name = "active-units"
     label = "active units"
@@ -107,7 +107,7 @@ class ActiveUnits(Metric[BoundBatch]):
 
 
 class ImportanceWeightedBound(LikelihoodMetric):
-    """A bound that is tighter than the ELBO; see `BoundBatch.importance_weighted`."""
+    """A bound that is tighter than -ELBO, from several posterior samples a picture (Burda et al. 2016)."""
 
     name = "iwae"
     label = "importance-weighted bound, nats"

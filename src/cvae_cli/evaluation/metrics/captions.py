@@ -69,7 +69,7 @@ class CLIPMetric(SampleMetric):
 
 
 class CLIPScore(CLIPMetric):
-    """The mean of `clip_score`."""
+    """100 times the cosine of a sample and its caption, according to CLIP (Hessel et al. 2021)."""
 
     name = "clip-score"
     label = "clip-score, 0 to 100"
@@ -91,7 +91,7 @@ class CLIPScore(CLIPMetric):
 
 
 class Retrieval(CLIPMetric):
-    """R@1 among 100 captions; see `retrieval`."""
+    """The share of samples for which CLIP ranks their own caption first among 100 (R@1)."""
 
     name = "retrieval"
     label = "retrieval, R@1 of 100"

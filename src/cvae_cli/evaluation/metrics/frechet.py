@@ -44,7 +44,7 @@ class FID(SampleMetric):
 
 
 class FashionFID(FID):
-    """The same distance on the features of the Fashion-MNIST classifier that ships with the package. It is not FID."""
+    """The Fréchet distance on the features of the Fashion-MNIST classifier of this package. It is not FID."""
 
     name = "fid-fashion"
     label = "fid-fashion"

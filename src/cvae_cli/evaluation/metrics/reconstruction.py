@@ -16,7 +16,7 @@ _EACH_IMAGE = {"mse, ssim, psnr": "of each image, then their mean; values in [0,
 
 
 class MeanSquaredError(ReconstructionMetric):
-    """See `squared_error`."""
+    """The squared error of a reconstruction, summed over pixels and channels, values in [0, 1]."""
 
     name = "mse"
     label = "mse, sum over pixels"
@@ -31,7 +31,7 @@ class MeanSquaredError(ReconstructionMetric):
 
 
 class StructuralSimilarity(ReconstructionMetric):
-    """See `ssim`."""
+    """The structural similarity of a picture and its reconstruction (Wang et al. 2004)."""
 
     name = "ssim"
     label = "ssim"
@@ -46,7 +46,7 @@ class StructuralSimilarity(ReconstructionMetric):
 
 
 class PeakSignalToNoiseRatio(ReconstructionMetric):
-    """See `psnr`."""
+    """The peak signal-to-noise ratio of a reconstruction, in dB."""
 
     name = "psnr"
     label = "psnr, dB"
