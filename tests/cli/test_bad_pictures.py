@@ -457,7 +457,7 @@ def test_two_trainings_prepare_the_same_pictures_once(
 def test_an_interrupt_while_pictures_are_prepared(
     executable: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
 ) -> None:
-    large(tmp_path / "some", 4000)  # enough pictures that the signal comes first
+    large(tmp_path / "some", 2000)  # enough pictures that the signal comes first
     train = ["train", "folder:some", *SMALL, *DENSE, "--size", "128", "--batch-size", "64"]
     with start(executable, clean_environment, home, *train, start_new_session=True) as process:
         wait_until(
@@ -470,7 +470,7 @@ def test_an_interrupt_while_pictures_are_prepared(
     assert not (tmp_path / "runs").exists()
     (pixels,) = home.glob("prepared/*.part/pixels.bin")
     done = len(pixels.read_bytes()) // (3 * 128 * 128)
-    assert 0 < done < 3600
+    assert 0 < done < 1800
     with pixels.open("r+b") as file:
         file.write(b"mark")  # it stays if the first pictures are not prepared again
     again = own(*train)
@@ -478,4 +478,4 @@ def test_an_interrupt_while_pictures_are_prepared(
     assert not list(home.rglob("*.part"))
     (pixels,) = home.glob("prepared/*/pixels.bin")
     assert pixels.read_bytes()[:4] == b"mark"
-    assert pixels.stat().st_size == 3600 * 3 * 128 * 128
+    assert pixels.stat().st_size == 1800 * 3 * 128 * 128

@@ -220,7 +220,7 @@ def test_another_clip_model_is_not_and_json_has_the_protocol(cvae: Command, coco
 
 @pytest.mark.parametrize(("recipe", "size"), [("coco-128", 128), ("coco-256-add", 256)])
 def test_larger_photographs(train: Train, place: Path, recipe: str, size: int) -> None:
-    few = ["--epochs", "1", "--limit", "4", "--batch-size", "2", "--latent-dim", "4"]
+    few = ["--epochs", "1", "--limit", "4", "--batch-size", "2", "--latent-dim", "4", "--precision", "fp32"]
     train("train", recipe, "--data-dir", "coco", "--condition", "clip:tiny", *few, "--out", recipe)
     model = CVAE.from_pretrained(place / recipe)
     assert (model.config.name, model.config.image.size) == (recipe, size)
