@@ -41,7 +41,8 @@ def test_python_gives_what_the_command_gives(cvae: Command, run_folder: Path) ->
     ]
     progress = [event for event in events if isinstance(event, Progress)]
     for task in ("reconstructions", "bound", "samples"):
-        assert [event.done for event in progress if event.task == task] == [20] * 2
+        for label in ("fashion", "small"):
+            assert [event.done for event in progress if event.task == f"{label}: {task}"] == [20]
 
 
 def test_models_in_memory_are_measured(run_folder: Path) -> None:
