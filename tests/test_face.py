@@ -1,12 +1,20 @@
 """The package as other programs see it: what it exports, what importing it costs, and its types."""
 
+import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cvae_cli
+from cvae_cli import CVAE, evaluate
+from cvae_cli.bulk.generate import generate_files
+from cvae_cli.bulk.grid import generate_grid
+from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.reconstruct import reconstruct_dataset, reconstruct_files
 
 CLIENT = """
 from pathlib import Path
@@ -55,6 +63,32 @@ def test_clients_are_type_checked(tmp_path: Path) -> None:
     checked = subprocess.run([*command, "client.py", "mistakes.py"], cwd=tmp_path, capture_output=True, text=True)
     errors = [line.split(":")[:2] for line in checked.stdout.splitlines() if ": error:" in line]
     assert errors == [["mistakes.py", line] for line in ("3", "4", "5", "6")], checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda model: model.generate("dress", n=0), "n must be at least 1, not 0"),
+        (lambda model: model.generate("dress", seed=-1), "seed must be from 0 to 4294967295, not -1"),
+        (lambda model: evaluate(model, metrics="mse", seed=2**32), "seed must be from"),
+        (lambda model: evaluate(model, metrics="mse", guidance=math.nan), "guidance must be from 0 to 100, not nan"),
+        (lambda model: evaluate(model, metrics="mse", temperature=-1.0), "temperature must be from 0 to 100"),
+        (lambda model: evaluate([], metrics="mse"), "there is no model to evaluate"),
+        (lambda model: generate_files(model, "dress", "none", n=0), "n must be at least 1"),
+        (lambda model: generate_files(model, [], "none"), "there is no prompt"),
+        (lambda model: generate_files(model, "dress", "none", temperature=math.inf), "temperature must be from"),
+        (lambda model: generate_grid(model, "dress", n=-1), "n must be at least 1"),
+        (lambda model: reconstruct_files(model, []), "there is no picture to reconstruct"),
+        (lambda model: reconstruct_dataset(model, "fashion-mnist", n=0), "n must be at least 1"),
+    ],
+)
+def test_python_has_the_bounds_of_the_options(
+    call: Callable[[CVAE], Any], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=says):
+        call(CVAE.from_pretrained("fashion"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_exported_name_is_there() -> None:

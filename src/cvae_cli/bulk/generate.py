@@ -21,7 +21,7 @@ from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions
 from cvae_cli.bulk.writer import ChunkWriter, Job
 from cvae_cli.errors import CvaeError, InterruptedRunError, UsageError, quoted
 from cvae_cli.events import Callback, Event, Notice, ignore
-from cvae_cli.models.cvae import CVAE, Source, load_model
+from cvae_cli.models.cvae import CVAE, Source, check_sampling, load_model
 from cvae_cli.models.pretrained import find_model, weights_sha256
 from cvae_cli.models.tensors import named_tensors, tensors_sha256
 from cvae_cli.runtime.distributed import World, local_device, process_group
@@ -87,6 +87,7 @@ def generate_files(
         OSError: the disk is full, or fails.
     """
     check_format(format)
+    check_sampling(n=n)
     wanted = make_prompts(prompts)
     weights = _digest(model)
     model = load_model(model, device=local_device(device))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions, sample_pictures
 from cvae_cli.events import Callback, Progress, ignore
-from cvae_cli.models.cvae import Source, load_model
+from cvae_cli.models.cvae import Source, check_sampling, load_model
 from cvae_cli.pictures.files import png_bytes
 from cvae_cli.pictures.grid import grid
 from cvae_cli.text.prompts import Prompts
@@ -61,6 +61,7 @@ def generate_grid(
     Raises:
         UsageError: no such model, or the model cannot use a prompt or the guidance.
     """
+    check_sampling(n=n)
     wanted = list(make_prompts(prompts))
     model = load_model(model, device=device)
     model.prior.check_guidance(guidance)

@@ -8,7 +8,7 @@ from PIL import Image
 from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, ignore
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.cvae import CVAE, check_sampling
 from cvae_cli.pictures.grid import to_pil
 from cvae_cli.text.prompts import Prompt, Prompts
 from cvae_cli.version import __version__
@@ -24,6 +24,9 @@ class Sampling:
     temperature: float = 1.0
     guidance: float | None = None
 
+    def __post_init__(self) -> None:
+        check_sampling(seed=self.seed, temperature=self.temperature, guidance=self.guidance)
+
     def metadata(self, model: CVAE) -> dict[str, str]:
         """The text that a picture's file says about how the picture was made."""
         values = {name: str(value) for name, value in asdict(self).items() if value is not None}
@@ -34,6 +37,8 @@ def make_prompts(prompts: Prompts | str | Sequence[str]) -> Prompts:
     """Return the prompts as `Prompts`; a text is a single prompt."""
     if isinstance(prompts, Prompts):
         return prompts
+    if not prompts:
+        raise UsageError("there is no prompt")
     return Prompts([prompts] if isinstance(prompts, str) else prompts)
 
 

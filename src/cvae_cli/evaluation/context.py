@@ -9,6 +9,7 @@ import torch
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.features import Extractor, load_extractor
 from cvae_cli.events import Callback, ignore
+from cvae_cli.models.cvae import check_sampling
 
 Reconstruction = Literal["sample", "mean"]
 
@@ -33,6 +34,7 @@ class Settings:
     clip: str | None = None
 
     def __post_init__(self) -> None:
+        check_sampling(seed=self.seed, temperature=self.temperature, guidance=self.guidance)
         if self.reconstruction not in {"sample", "mean"}:
             raise UsageError(f'reconstruction must be "sample" or "mean", not "{self.reconstruction}"')
         if self.k < 1:

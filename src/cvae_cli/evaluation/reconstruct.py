@@ -15,7 +15,7 @@ from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.metrics.reconstruction import closeness
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.cvae import CVAE, Source, load_model
+from cvae_cli.models.cvae import CVAE, Source, check_sampling, load_model
 from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.pixels import to_float
@@ -76,7 +76,8 @@ def reconstruct_files(
         UsageError: the model needs a prompt, or cannot use it.
         MissingError, CorruptError: a picture does not exist, or cannot be read.
     """
-    files = [Path(path) for path in paths]
+    if not (files := [Path(path) for path in paths]):
+        raise UsageError("there is no picture to reconstruct")
     model = load_model(model, device=device)
     pixels = _open_pictures(files, model, callback)
     if prompt is not None:
@@ -113,6 +114,7 @@ def reconstruct_dataset(
         UsageError: no such data set or split, or the model is for other pictures, classes or captions.
         MissingError, CorruptError: a file of the data set is missing or damaged.
     """
+    check_sampling(seed=seed, n=n)
     model = load_model(model, device=device)
     check_image_shape(model.config, dataset)
     split = split or evaluation_split(dataset)

@@ -208,8 +208,7 @@ class CVAE(nn.Module):
         """Generate `n` pictures for a prompt. Picture i depends on the prompt and the seed, not on `n`."""
         from cvae_cli.pictures.grid import to_pil
 
-        if n < 1:
-            raise UsageError(f"n must be at least 1, not {n}")
+        check_sampling(seed=seed, temperature=temperature, guidance=guidance, n=n)
         condition = self.condition([prompt]).repeat_interleave(n, dim=0)
         return to_pil(self.sample(condition, seed=seed, temperature=temperature, guidance=guidance))
 
@@ -243,3 +242,15 @@ def load_model(source: Source, *, device: str | torch.device) -> CVAE:
     if isinstance(source, CVAE):
         return source
     return CVAE.from_pretrained(source, device=pick_device(device) if isinstance(device, str) else device)
+
+
+def check_sampling(*, seed: int = 0, temperature: float = 1.0, guidance: float | None = None, n: int = 1) -> None:
+    """Raise a UsageError if samples cannot be drawn so; the bounds are those of the commands' options."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"seed must be from 0 to {2**32 - 1}, not {seed}")
+    if not 0 <= temperature <= 100:
+        raise UsageError(f"temperature must be from 0 to 100, not {temperature}")
+    if guidance is not None and not 0 <= guidance <= 100:
+        raise UsageError(f"guidance must be from 0 to 100, not {guidance}")
+    if n < 1:
+        raise UsageError(f"n must be at least 1, not {n}")
