@@ -1,10 +1,10 @@
 """The decision of `--precision auto`."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import FASHION, Command
 from helpers import VARIANTS, data_for
 
 from cvae_cli.config.recipe import Precision, Recipe
@@ -14,68 +14,49 @@ from cvae_cli.training.precision import decide_precision
 
 CPU = torch.device("cpu")
 VARIANT = "map-modulate"
-
-
-@pytest.fixture(autouse=True)
-def no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CVAE_HOME", str(tmp_path))
+CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
 def recipe(asked: str = "auto") -> Recipe:
     return load_recipe("fashion-concat", VARIANTS[VARIANT] | {"training.precision": asked})
 
 
+def pretend(monkeypatch: pytest.MonkeyPatch, **features: bool) -> None:
+    """Make the processor one with these features, and the network large enough for bf16."""
+    monkeypatch.setattr(precision, "_SMALL_FLOPS", 0)
+    for check in CHECKS:
+        monkeypatch.setattr(torch.cpu, check, lambda answer=features.get(check, False): answer)
+
+
 def test_what_is_asked_for_is_done() -> None:
     assert decide_precision(recipe("bf16"), data_for(VARIANT), CPU) == ("bf16", "")
 
 
-def test_a_small_network_stays_in_full_precision_without_a_race() -> None:
-    small = load_recipe("fashion-concat", VARIANTS["dense-concat"])
-    assert decide_precision(small, data_for("dense-concat"), CPU) == ("fp32", "")
-
-
-def test_a_large_one_is_timed_in_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_SMALL_FLOPS", 0)
-    chosen, reason = decide_precision(recipe(), data_for(VARIANT), CPU)
-    assert chosen in {"fp32", "bf16"}
-    assert reason.startswith("bf16 is ")
-
-
-@pytest.mark.parametrize(("seconds", "chosen"), [(0.05, "bf16"), (0.08, "bf16"), (0.09, "fp32"), (0.3, "fp32")])
-def test_less_precision_must_be_worth_it(monkeypatch: pytest.MonkeyPatch, seconds: float, chosen: Precision) -> None:
-    monkeypatch.setattr(precision, "_SMALL_FLOPS", 0)
-    monkeypatch.setattr(precision, "_time_steps", lambda *_: {"fp32": 0.1, "bf16": seconds})
+@pytest.mark.parametrize(
+    ("feature", "chosen"), [("", "fp32"), ("_is_avx512_bf16_supported", "bf16"), ("_is_amx_tile_supported", "bf16")]
+)
+def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, feature: str, chosen: Precision) -> None:
+    pretend(monkeypatch, **{feature: True})
+    has = "has" if chosen == "bf16" else "has no"
     assert decide_precision(recipe(), data_for(VARIANT), CPU) == (
         chosen,
-        f"bf16 is {0.1 / seconds:.1f} times as fast here",
+        f"this processor {has} instructions for bf16",
     )
 
 
-@pytest.mark.parametrize(
-    ("happens", "chosen"),
-    [
-        (lambda file: None, "bf16"),
-        (lambda file: file.write_text("{"), "fp32"),
-        (lambda file: file.write_text("[]"), "fp32"),
-        (lambda file: file.write_bytes(b"\xff"), "fp32"),
-        (lambda file: (file.unlink(), file.mkdir()), "fp32"),
-    ],
-    ids=["whole", "torn", "of another kind", "no text", "a folder"],
-)
-def test_what_was_measured_is_remembered(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, happens: Callable[[Path], object], chosen: Precision
-) -> None:
-    monkeypatch.setattr(precision, "_SMALL_FLOPS", 0)
-    monkeypatch.setattr(precision, "_time_steps", lambda *_: {"fp32": 0.2, "bf16": 0.1})
-    assert decide_precision(recipe(), data_for(VARIANT), CPU)[0] == "bf16"
-    happens(tmp_path / "precision.json")
-    monkeypatch.setattr(precision, "_time_steps", lambda *_: {"fp32": 0.1, "bf16": 0.1})
-    assert decide_precision(recipe(), data_for(VARIANT), CPU)[0] == chosen
+def test_a_small_network_stays_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, _is_amx_tile_supported=True)
+    monkeypatch.setattr(precision, "_SMALL_FLOPS", 1e6)
+    small = load_recipe("fashion-concat", VARIANTS["dense-concat"] | {"training.precision": "auto"})
+    chosen, reason = decide_precision(small, data_for("dense-concat"), CPU)
+    assert (chosen, reason) == ("fp32", "for so small a network bf16 is not faster")
 
 
-def test_another_batch_size_is_another_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_SMALL_FLOPS", 0)
-    for seconds, batch_size, chosen in [(0.1, 16, "fp32"), (0.05, 32, "bf16"), (0.05, 16, "fp32")]:
-        monkeypatch.setattr(precision, "_time_steps", lambda *_, each=seconds: {"fp32": 0.1, "bf16": each})
-        asked = load_recipe("fashion-concat", VARIANTS[VARIANT] | {"training.batch_size": batch_size})
-        assert decide_precision(asked, data_for(VARIANT), CPU)[0] == chosen
+def test_it_is_said_and_recorded_and_nothing_is_measured(cvae: Command, tmp_path: Path) -> None:
+    expected = "bf16" if any(getattr(torch.cpu, check)() for check in CHECKS) else "fp32"
+    arguments = ["train", "fashion-concat", "--data-dir", FASHION, "--limit", "40", "--epochs", "1", "--device", "cpu"]
+    done = cvae(*arguments, "--out", "run", env={"CVAE_HOME": str(tmp_path / "home")})
+    assert done.returncode == 0, done.stderr
+    assert f"precision: {expected} (this processor has " in done.stderr
+    assert f'precision = "{expected}"' in (tmp_path / "run" / "recipe.toml").read_text()
+    assert not (tmp_path / "home" / "precision.json").exists()

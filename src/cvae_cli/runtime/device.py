@@ -29,6 +29,18 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bf16, which make it faster than fp32 there.
+
+    On a CPU these are AVX512-BF16 and AMX. Other processors convert to fp32 and back.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 DTYPES = {"auto": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16}
 """The dtype of the arithmetic inside the networks. A training replaces `auto` before it starts."""
 
