@@ -177,7 +177,7 @@ def test_a_copy_of_coco_with_small_faults_is_learned_from(own: Command, tmp_path
         'coco: 1 caption of an unknown picture is left out: "a stranger"',
         "1 of 218 pictures cannot be read and are left out: train2017/000000000008.jpg",
     ]
-    assert "pictures on coco (196 + 21 for validation)" in lines[4]
+    assert "pictures: learns from 196 pictures of coco, validates on 21" in lines[4]
 
 
 # ---- folders -----------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import pytest
 from conftest import FASHION, Command
 from PIL import Image
 
+from cvae_cli.training.events import duration
+
 TRAIN = ["train", "fashion-concat", "--data-dir", str(FASHION), "--batch-size", "8", "--epochs", "4", "--limit", "400"]
 
 
@@ -127,6 +129,13 @@ def test_settings_reach_the_run(run_folder: Path) -> None:
     assert "limit = 300" in recipe
     card = (run_folder / "model" / "README.md").read_text()
     assert "270 training pictures" in card  # a tenth are validation pictures
+
+
+def test_the_card_has_the_time_of_all_its_epochs(run_folder: Path) -> None:
+    *_, last = (json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines())
+    assert last["seconds"] > 0.1
+    card = (run_folder / "last" / "README.md").read_text()
+    assert f"| epoch 2 of 2, {last['step']} steps of 128, {duration(last['seconds'])} |" in card
 
 
 def test_resume_refuses_other_settings(cvae: Command, run_folder: Path) -> None:

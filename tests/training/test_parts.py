@@ -1,9 +1,11 @@
-"""Learning rate schedules and the moving average of weights."""
+"""Learning rate schedules, the moving average of weights, and the lines of a training."""
 
+import pytest
 import torch
 
 from cvae_cli.config.recipe import TrainingSettings
 from cvae_cli.training.ema import EMA
+from cvae_cli.training.events import EpochEnd, EpochProgress, duration
 from cvae_cli.training.schedule import learning_rate, rate_weight
 
 
@@ -48,3 +50,40 @@ def test_no_average_is_the_weights_themselves() -> None:
     with ema.applied():
         assert layer.weight.item() == weight
     assert ema.average == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1:00 min"), (185, "3:05 min"),
+     (3599.6, "1:00 h"), (7800, "2:10 h"), (400_000, "111:06 h")],
+)  # fmt: skip
+def test_times_are_said_with_their_unit(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+BOUND = {"rate": 13.9, "distortion": 225.0}
+
+
+@pytest.mark.parametrize(
+    ("losses", "validation", "line"),
+    [
+        (BOUND, (14.0, 225.6), "epoch  7/20 in 12 s: -ELBO 238.90 (rate 13.90), validation 239.60, the best yet"),
+        ({"rate": 1234.5, "distortion": -25_000.0}, (1234.4, -25_000.4),
+         "epoch  7/20 in 12 s: -ELBO -23766 (rate 1234), validation -23766, the best yet"),
+        ({"prior loss": 1.9623}, (14.0, 225.6),
+         "epoch  7/20 in 12 s: prior loss 1.962, validation -ELBO 239.60, the best yet"),
+    ],
+)  # fmt: skip
+def test_the_line_of_an_epoch_explains_itself_in_80_columns(
+    losses: dict[str, float], validation: tuple[float, float], line: str
+) -> None:
+    event = EpochEnd(epoch=7, epochs=20, losses=losses, validation_rate=validation[0],
+                     validation_distortion=validation[1], epoch_seconds=12.3, seconds=84.0, is_best=True)  # fmt: skip
+    assert str(event) == line
+    assert len(line) <= 80
+
+
+def test_the_progress_of_an_epoch_says_what_is_left() -> None:
+    event = EpochProgress(task="epoch  7/20", done=3, total=9, epoch=7, losses=BOUND, images_per_second=4120.4,
+                          seconds_left=72)  # fmt: skip
+    assert event.detail == "-ELBO 238.90 · 4,120 img/s · 1:12 min left"

@@ -59,8 +59,12 @@ def test_train_gives_the_weights_of_the_command_and_resume_continues(run_folder:
     result = train("fashion-concat", epochs=1, **common, callback=events.append)
 
     start = next(event for event in events if isinstance(event, TrainingStart))
-    assert str(start).startswith("fashion-concat on fashion-mnist (270 + 30 for validation) · 1.0 M parameters · ")
-    assert str(start).endswith(f" · {tmp_path / 'run'}")
+    assert str(start).splitlines() == [
+        "fashion-concat: learns from 270 pictures of fashion-mnist, validates on 30",
+        "  1 epoch, each one pass over the pictures in 2 steps",
+        f"  1.0 M parameters, 9 MFLOP a picture; {common['precision']} on cpu",
+        f"  run: {tmp_path / 'run'}",
+    ]
     ends = [event for event in events if isinstance(event, EpochEnd)]
     assert [event.epoch for event in ends] == [1]
     assert result.run == tmp_path / "run"
@@ -224,7 +228,8 @@ second.load()
     with run_script(script, clean_environment, tmp_path, *torchrun) as process:
         stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
-    assert [line.split()[0] for line in stdout.splitlines()] == ["fashion-concat", "epoch", "fashion-concat", "epoch"]
+    heads = [line.split()[0] for line in stdout.splitlines() if line[0] != " "]
+    assert heads == ["fashion-concat:", "epoch", "fashion-concat:", "epoch"]
     single = train("fashion-concat", **arguments, epochs=2, out=tmp_path / "single")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     for shared, alone in zip(lines, single.history, strict=True):

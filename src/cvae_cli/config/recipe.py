@@ -37,6 +37,8 @@ class TrainingSettings(Settings):
     """How a model is trained."""
 
     epochs: PositiveInt
+    steps: PositiveInt | None = None
+    """Steps in an epoch; by default an epoch goes through the pictures as `data.epoch_size` says."""
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "one-cycle"] = "constant"

@@ -29,6 +29,7 @@ class Batches:
         seed: of the order of the pictures.
         flip: mirror each training picture with probability 1/2.
         passes: how many times an epoch goes through the data set.
+        steps: batches in an epoch, if they are fewer than the passes give.
         world: the processes that share each training batch in equal parts. The order is the same for all of them.
 
     Raises:
@@ -44,6 +45,7 @@ class Batches:
         seed: int = 0,
         flip: bool = False,
         passes: int = 1,
+        steps: int | None = None,
         world: World = SINGLE,
     ) -> None:
         self.dataset = dataset
@@ -52,6 +54,7 @@ class Batches:
         self.seed = seed
         self.flip = flip
         self.passes = passes
+        self.steps = steps
         self.world = world
         if self.batch_size % world.size:
             raise UsageError(
@@ -62,7 +65,8 @@ class Batches:
 
     def __len__(self) -> int:
         """Return the number of training batches in an epoch. Pictures that do not fill a batch are not used in it."""
-        return self.passes * len(self.dataset) // self.batch_size
+        batches = self.passes * len(self.dataset) // self.batch_size
+        return min(batches, self.steps or batches)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Yield the shuffled training batches of an epoch, beginning with batch `start`.

@@ -6,6 +6,7 @@ from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.training.checkpoint import TrainerState
+from cvae_cli.training.events import duration
 from cvae_cli.version import __version__
 
 
@@ -29,7 +30,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, state: TrainerState)
         "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
         "learned by": _describe_objective(recipe),
         training: f"epoch {state.epoch} of {recipe.training.epochs}, {state.step:,} steps of "
-        f"{recipe.training.batch_size}, {state.seconds / 60:.1f} minutes",
+        f"{recipe.training.batch_size}, {duration(state.history[-1]['seconds'])}",
         "-ELBO of the validation pictures": f"{validation['negative_elbo']:.2f} nats an image (rate "
         f"{validation['rate']:.2f}, distortion {validation['distortion']:.2f}), one posterior sample an image",
     }

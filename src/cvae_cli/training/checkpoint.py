@@ -40,13 +40,12 @@ class TrainerState:
     history: list[dict[str, Any]] = field(default_factory=list)
     """The metrics of each completed epoch: the lines of `metrics.jsonl`."""
 
-    def finish_epoch(self, losses: dict[str, float], validation: Bound, seconds: float) -> bool:
+    def finish_epoch(self, losses: dict[str, float], validation: Bound) -> bool:
         """Move to the next epoch and add the metrics of this one to the history.
 
         Args:
             losses: means over the epoch's training pictures, by name.
             validation: the bound of each validation picture.
-            seconds: time spent training.
 
         Returns:
             Whether this is the best epoch so far.
@@ -66,10 +65,16 @@ class TrainerState:
                 "train": losses,
                 "skipped": self.skipped,
                 "valid": {"negative_elbo": negative_elbo, "rate": rate, "distortion": distortion},
-                "seconds": round(seconds, 2),
+                "seconds": round(self.seconds, 2),
             }
         )
         return is_best
+
+    @property
+    def last_epoch_seconds(self) -> float:
+        """The time that the last completed epoch took."""
+        seconds = [0.0, *(float(metrics["seconds"]) for metrics in self.history)]
+        return seconds[-1] - seconds[-2]
 
 
 def save_checkpoint(

@@ -48,7 +48,15 @@ def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callba
 
 def passes_per_epoch(recipe: Recipe, train: Dataset) -> int:
     """Return how often an epoch goes through the training pictures; more than once for a small data set."""
-    return math.ceil(recipe.data.epoch_size / len(train))
+    training = recipe.training
+    least = training.steps * training.batch_size if training.steps else recipe.data.epoch_size
+    return math.ceil(least / len(train))
+
+
+def steps_per_epoch(recipe: Recipe, train: Dataset) -> int:
+    """Return the number of steps in an epoch. Pictures that do not fill a batch are not used in it."""
+    pictures = passes_per_epoch(recipe, train) * len(train)
+    return recipe.training.steps or pictures // min(recipe.training.batch_size, pictures)
 
 
 def _load_encoder(recipe: Recipe, device: torch.device, callback: Callback) -> TextEncoder | None:

@@ -17,6 +17,7 @@ class TrainingStart(Event):
         run: the folder of this stage.
         training_images, validation_images: the sizes of the two parts of the data set.
         passes: passes over the training pictures in an epoch.
+        steps: steps in an epoch.
         parameters: the number of the model's parameters.
         flops: floating-point operations of one forward pass, for one image.
         device: the device that computes, as `cuda:0`.
@@ -27,18 +28,27 @@ class TrainingStart(Event):
     training_images: int
     validation_images: int
     passes: int
+    steps: int
     parameters: int
     flops: int
     device: str
 
     def __str__(self) -> str:
-        passes = f" x {self.passes}" if self.passes > 1 else ""
-        return (
-            f"{self.recipe.name} on {short_name(self.recipe.data.name)} "
-            f"({self.training_images:,}{passes} + {self.validation_images:,} for validation) · "
-            f"{self.parameters / 1e6:.1f} M parameters · {self.flops / 1e6:.0f} MFLOP an image · "
-            f"{self.device}, {self.recipe.training.precision} · {self.run}"
-        )
+        recipe, training = self.recipe, self.recipe.training
+        does = "learns from" if recipe.start is None else "fits a prior to the latents of"
+        steps, passes = count(self.steps, "step"), f"{self.passes} passes" if self.passes > 1 else "one pass"
+        epoch = f"{steps} of {training.batch_size}" if training.steps else f"{passes} over the pictures in {steps}"
+        lines = [
+            f"{recipe.name}: {does} {self.training_images:,} pictures of {short_name(recipe.data.name)}, "
+            f"validates on {self.validation_images:,}",
+            f"{count(training.epochs, 'epoch')}, each {epoch}",
+            f"{self.parameters / 1e6:.1f} M parameters, {self.flops / 1e6:.0f} MFLOP a picture; "
+            f"{training.precision} on {self.device}",
+            f"run: {self.run}",
+        ]
+        if recipe.then is not None:
+            lines.append(f"afterwards: a prior, {count(recipe.then.training.epochs, 'epoch')}")
+        return "\n  ".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +68,8 @@ class EpochProgress(Progress):
 
     @property
     def detail(self) -> str:
-        minutes, seconds = divmod(round(self.seconds_left), 60)
-        return f"{self.images_per_second:,.0f} img/s · {_format_losses(self.losses, 1)} · {minutes}:{seconds:02} left"
+        loss = _format_losses(self.losses).partition(" (")[0]
+        return f"{loss} · {self.images_per_second:,.0f} img/s · {duration(self.seconds_left)} left"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +82,7 @@ class EpochEnd(Event):
         losses: means over the epoch, by name (see `Objective`).
         validation_rate, validation_distortion: means over the validation pictures, in nats an image, with the averaged
             weights if the training averages them.
+        epoch_seconds: the time that this epoch took.
         seconds: time since the start of the training.
         is_best: whether this epoch has the lowest -ELBO on the validation pictures so far.
     """
@@ -81,6 +92,7 @@ class EpochEnd(Event):
     losses: dict[str, float]
     validation_rate: float
     validation_distortion: float
+    epoch_seconds: float
     seconds: float
     is_best: bool
 
@@ -90,15 +102,38 @@ class EpochEnd(Event):
         return self.validation_rate + self.validation_distortion
 
     def __str__(self) -> str:
+        validation = "validation" if "rate" in self.losses else "validation -ELBO"
         return (
-            f"epoch {self.epoch:>2}/{self.epochs}  {_format_losses(self.losses, 2)} · "
-            f"valid {self.validation_negative_elbo:.2f}{' *' if self.is_best else ''} · {self.seconds:,.0f} s"
+            f"epoch {self.epoch:>2}/{self.epochs} in {duration(self.epoch_seconds)}: {_format_losses(self.losses)}, "
+            f"{validation} {_number(self.validation_negative_elbo)}{', the best yet' if self.is_best else ''}"
         )
 
 
-def _format_losses(losses: dict[str, float], digits: int) -> str:
-    """Return the losses as a line of text; rate and distortion are shown as the bound they add up to."""
-    if losses.keys() == {"rate", "distortion"}:
-        parts = ", ".join(f"{name} {value:.{digits}f}" for name, value in losses.items())
-        return f"-ELBO {sum(losses.values()):.{digits}f} ({parts})"
-    return " · ".join(f"{name} {value:.4f}" for name, value in losses.items())
+def duration(seconds: float) -> str:
+    """Return a time as people say it: `0.8 s`, `42 s`, `3:05 min` or `2:10 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    unit, size = ("min", 60) if seconds < 3600 else ("h", 3600)
+    return f"{seconds // size}:{seconds % size * 60 // size:02} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 epoch`, `12 epochs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _format_losses(losses: dict[str, float]) -> str:
+    """Return the losses as text; the bound is shown with the rate, and the distortion is the rest of it."""
+    others = [f"{name} {_number(value)}" for name, value in losses.items() if name not in {"rate", "distortion"}]
+    if "rate" not in losses:
+        return ", ".join(others)
+    bound = f"-ELBO {_number(losses['rate'] + losses['distortion'])} (rate {_number(losses['rate'])})"
+    return ", ".join([bound, *others])
+
+
+def _number(value: float) -> str:
+    """Return a number of nats with the digits that matter."""
+    return f"{value:.{3 if abs(value) < 10 else 2 if abs(value) < 1000 else 0}f}"

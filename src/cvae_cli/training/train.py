@@ -19,7 +19,7 @@ from cvae_cli.runtime.distributed import World, environment_world, local_device,
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 from cvae_cli.training.checkpoint import TrainerState
-from cvae_cli.training.data import load_training_data, passes_per_epoch
+from cvae_cli.training.data import load_training_data, passes_per_epoch, steps_per_epoch
 from cvae_cli.training.events import TrainingStart
 from cvae_cli.training.fit import fit
 from cvae_cli.training.plan import TrainingPlan, plan_training
@@ -211,6 +211,7 @@ def _run_stage(
         training_images=len(train),
         validation_images=len(validation),
         passes=passes_per_epoch(recipe, train),
+        steps=steps_per_epoch(recipe, train),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         flops=count_flops(model.elbo, image, condition),
         device=str(device),

@@ -136,8 +136,8 @@ class Trainer:
         with self.ema.applied():
             bound = evaluate_bound(self.model, self.validation_batches, callback=self.callback)
             self.epoch_losses.check(bound.negative_elbo.mean().item())
-            seconds = self.clock.seconds()
-            is_best = self.state.finish_epoch(train_losses, bound, seconds)
+            self.state.seconds = self.clock.seconds()
+            is_best = self.state.finish_epoch(train_losses, bound)
             if self.world.is_first:
                 self._save_model(keep=is_best or self.settings.keep == "last")
         return EpochEnd(
@@ -146,7 +146,8 @@ class Trainer:
             losses=train_losses,
             validation_rate=bound.rate.mean().item(),
             validation_distortion=bound.distortion.mean().item(),
-            seconds=seconds,
+            epoch_seconds=self.state.last_epoch_seconds,
+            seconds=self.state.seconds,
             is_best=is_best,
         )
 
@@ -225,6 +226,7 @@ class Trainer:
             seed=self.settings.seed,
             flip=self.recipe.data.flip,
             passes=passes_per_epoch(self.recipe, self.train),
+            steps=self.settings.steps,
             world=self.world,
             callback=self.callback,
         )
