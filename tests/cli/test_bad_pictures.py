@@ -217,11 +217,11 @@ def metadata(folder: Path, *lines: bytes) -> None:
             3,
             ["metadata.jsonl names 1 pictures", "the first 9.jpg"],
         ),
-        (lambda folder: classes(folder, 2, ("--", "++")), 2, ["no word that a prompt could have"]),
+        (lambda folder: classes(folder, 2, ("dog", "dog\u200b")), 2, ["'dog'", r"'dog\u200b'", "apart"]),
     ],
     ids=[
         *("absent", "empty", "no captions", "blank captions", "no pictures", "Latin-1", "half a line"),
-        *("absent pictures", "no words"),
+        *("absent pictures", "names that look the same"),
     ],
 )
 def test_folders_that_cannot_be_used(

@@ -331,12 +331,12 @@ def test_two_folders_of_one_split(pictures: Path) -> None:
 
 
 def test_a_class_that_no_prompt_can_name(pictures: Path) -> None:
+    save(pictures / "test" / "dog" / "a.jpg")
     save(pictures / "test" / "_-_" / "a.jpg")
-    with pytest.raises(UsageError, match="no word that a prompt could have"):
-        read(pictures)
+    assert classes(read(pictures)) == ["_-_", "dog"]
     if os.name == "posix":
         (pictures / "test" / "_-_").rename(pictures / "test" / "caf\udce9")
-        with pytest.raises(UsageError, match="no word that a prompt could have"):
+        with pytest.raises(UsageError, match=r"'caf\\udce9', which .* not valid text"):
             read(pictures)
 
 

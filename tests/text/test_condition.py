@@ -11,7 +11,8 @@ from helpers import Listener, captioned, fashion
 from torch import Tensor
 
 from cvae_cli.config.model import LabelCondition, StaticCondition
-from cvae_cli.data.conditions import Captions, Labels, make_captions
+from cvae_cli.data.conditions import Captions, Labels, make_captions, name_classes
+from cvae_cli.data.dataset import dataset_from_pixels
 from cvae_cli.errors import CorruptError, UsageError
 from cvae_cli.text import vectors
 from cvae_cli.text.catalog import load_encoder, load_matching_encoder
@@ -131,3 +132,14 @@ def test_captions_that_say_nothing_are_said() -> None:
     assert listener.notices[0].startswith("a caption says nothing to the text encoder: ")
     with pytest.raises(UsageError, match='too many captions say nothing to the text encoder "static"'):
         with_vectors(replace(data, conditions=make_captions([["\u6d77\u8fb9"]] * 200)), load_encoder("static"))
+
+
+def test_classes_that_the_encoder_reads_as_the_same_are_an_error() -> None:
+    pixels = np.zeros((4, 8, 8, 3), np.uint8)
+    labels = Labels(np.array([0, 1, 2, 1]), name_classes(["C", "dog", "C++"], "here"))
+    data = dataset_from_pixels("languages", "train", pixels, labels, "none")
+    with pytest.raises(UsageError, match=r'static reads the classes "C" and "C\+\+" as the same') as caught:
+        with_conditions(data, load_encoder("static"))
+    assert "--condition labels" in str(caught.value.hint)
+    part = data.take(np.array([0, 1]))
+    assert isinstance(with_conditions(part, load_encoder("static")).conditions, Captions)

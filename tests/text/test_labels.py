@@ -2,6 +2,7 @@
 
 import pytest
 
+from cvae_cli.data.conditions import name_classes
 from cvae_cli.data.mnist import FAMILY
 from cvae_cli.errors import UsageError
 from cvae_cli.text.labels import match_class, tokenize
@@ -88,3 +89,53 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
         match_class("\x1b[31mlaptop\n", CLASSES)
     assert "\x1b" not in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("names", "prompts"),
+    [
+        (["dog", "dogs"], {"dog": "dog", "dogs": "dogs", "two dogs": "dogs", "DOGS": "dogs", "a dog": "dog"}),
+        (["glass", "glasses", "sunglass", "sunglasses"], {"sunglasses": "sunglasses", "a glass": "glass"}),
+        (["fly", "flies", "box", "boxes"], {"flies": "flies", "boxes": "boxes", "a box": "box"}),
+        (["C", "C#", "C++", ".NET"], {"C": "C", "C++": "C++", "c#": "C#", "a c++ logo": "C++", ".net": ".NET"}),
+        (["+1", "-1", "1", "+", "-"], {"-1": "-1", "1": "1", "+1": "+1", "+": "+", "the sign -": "-"}),
+        (["A", "a"], {"A": "A", "a": "a", "the letter A": "A"}),
+        (["hot dog", "hot-dog", "hot_dog"], {"hot_dog": "hot_dog", "hot-dog": "hot-dog", "a hot dog": "hot dog"}),
+        (["men", "men's"], {"men's": "men's", "men": "men", "men\u2019s shoes": "men's"}),
+        (["cats", "cats and dogs", "dogs"], {"cats and dogs": "cats and dogs", "cats": "cats"}),
+        (
+            ["\u2048", "\u221a", "\u2764\ufe0f", "dog"],
+            {"\u221a": "\u221a", "\u2048": "\u2048", "\u2764": "\u2764\ufe0f"},
+        ),
+        (["caf\u00e9", "cafe"], {"cafe\u0301": "caf\u00e9", "cafe": "cafe"}),
+    ],
+)
+def test_an_exact_name_means_its_class_whatever_stands_beside(names: list[str], prompts: dict[str, str]) -> None:
+    for order in (names, names[::-1]):
+        classes = name_classes(order, "here")
+        for name in names:
+            assert (match_class(name, classes).name, match_class(f"  {name} ", classes).others) == (name, ())
+        for prompt, name in prompts.items():
+            assert match_class(prompt, classes).name == name
+
+
+def test_a_prompt_between_two_classes_names_both() -> None:
+    found = match_class("DOG", name_classes(["Dog", "dog"], "here"))
+    assert (found.name, found.others) == ("Dog", ("dog",))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["dog", "dog "], ["'dog'", "'dog '", "apart"]),
+        (["caf\u00e9", "tea", "cafe\u0301"], [r"'caf\xe9'", r"'cafe\u0301'", "apart"]),
+        (["dog", "d\u200bog"], [r"'d\u200bog'", "apart"]),
+        (["dog", "\u200b"], [r"'\u200b'", "no visible character"]),
+        (["dog", "b\udcffd"], [r"'b\udcffd'", "not valid text"]),
+        (["dog", "b\x1bd"], [r"'b\x1bd'", "control character"]),
+    ],
+)
+def test_names_that_no_prompt_could_mean_are_said(names: list[str], said: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        name_classes(names, "here")
+    assert all(part in caught.value.message for part in ["here: ", *said])

@@ -33,7 +33,7 @@ class LabelClass(Settings):
     @field_validator("words")
     @classmethod
     def _has_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        if not any(character.isalnum() for word in words for character in word):
+        if not any(character.isprintable() and not character.isspace() for word in words for character in word):
             raise ValueError("no word that a prompt could have")
         return words
 

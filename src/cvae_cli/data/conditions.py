@@ -1,6 +1,8 @@
 """What is known of each picture of a data set: a class, or captions."""
 
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +10,10 @@ import numpy as np
 from jaxtyping import Float16, Float32, Float64, Int64
 
 from cvae_cli.config.model import LabelClass, TextCondition
+from cvae_cli.errors import UsageError
+
+_SEPARATORS = str.maketrans("_-", "  ")
+_INVISIBLE = re.compile("[\u00ad\u034f\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufe0e\ufe0f\ufeff]")
 
 Rows = Int64[np.ndarray, " b"]
 """Positions of pictures in a data set."""
@@ -114,3 +120,37 @@ def make_captions(texts: list[list[str]], **others: Any) -> Captions:
 def make_classes(words: Mapping[str, str]) -> tuple[LabelClass, ...]:
     """Return classes, given the words that mean each: `{"cat": "cat, kitten"}`."""
     return tuple(LabelClass(name=name, words=tuple(each.split(", "))) for name, each in words.items())
+
+
+def name_classes(names: Sequence[str], where: str) -> tuple[LabelClass, ...]:
+    """Return classes named as a user has named them, for example by folders.
+
+    Args:
+        where: what has the names, for messages.
+
+    Raises:
+        UsageError: a prompt could not name one of the classes, or not tell two of them apart. The message names them.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        key = visible(name)
+        if not key.isprintable() or not key:
+            problem = "holds a control character or is not valid text" if key else "has no visible character"
+            raise UsageError(f"{where}: a class is named {name!a}, which {problem}", hint="rename its folder")
+        if key in seen:
+            raise UsageError(
+                f"{where}: no prompt could tell the classes {seen[key]!a} and {name!a} apart",
+                hint="their names look the same: rename one of the folders, or move their pictures into one",
+            )
+        seen[key] = name
+    return tuple(LabelClass(name=name, words=(_spoken(name),)) for name in names)
+
+
+def visible(text: str) -> str:
+    """Return a text as a reader sees it: in one Unicode normal form, without invisible characters and outer spaces."""
+    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+
+
+def _spoken(name: str) -> str:
+    """Return a name with spaces for the signs that stand for them: "hot_dog" is "hot dog"."""
+    return " ".join(name.translate(_SEPARATORS).split()) or name.strip()

@@ -11,13 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cvae_cli.config.model import LabelClass
-from cvae_cli.data.conditions import Captions, Labels, make_captions
+from cvae_cli.data.conditions import Captions, Labels, make_captions, name_classes
 from cvae_cli.data.listing import clean_caption, note_left_out, note_missing
 from cvae_cli.data.metadata import find_metadata, read_metadata, read_text
 from cvae_cli.errors import UsageError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-_SPACES = str.maketrans("_-", "  ")
 _LAYOUTS = """\
 one of these says what each picture shows:
   metadata.jsonl or metadata.csv with file_name and text
@@ -127,13 +126,7 @@ def _with_classes(
     class_of = {file: file.removeprefix(prefix).split("/", 1)[0] for file in pictures}
     elsewhere = [each.name for sibling in siblings for each in subfolders(sibling) if has_picture(each)]
     names = sorted({*class_of.values(), *elsewhere})
-    try:
-        "".join(names).encode()  # file names may be invalid text
-        classes = tuple(LabelClass(name=name, words=(name.translate(_SPACES).strip(),)) for name in names)
-    except ValueError as error:
-        raise UsageError(
-            f"{folder}: a folder's name has no word that a prompt could have", hint=f"folders: {', '.join(names[:20])}"
-        ) from error
+    classes = name_classes(names, str(folder))
     if len(classes) == 1:
         notes += (
             f"{names[0]} is the only class, so a prompt decides nothing: give captions, "

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -103,13 +104,31 @@ def with_conditions(
         encoder: encodes the captions, or the names of the classes; without an encoder the conditions are labels.
 
     Raises:
-        UsageError: the data set has captions, and there is no encoder.
+        UsageError: the data set has captions, and there is no encoder; or the encoder reads the names of two classes
+            as the same.
     """
     if encoder is not None:
-        return _with_vectors(dataset, encoder, callback)
+        encoded = _with_vectors(dataset, encoder, callback)
+        if isinstance(dataset.conditions, Labels):
+            _check_told_apart(dataset.conditions, encoded.conditions, encoder)
+        return encoded
     if not isinstance(dataset.conditions, Labels):
         raise UsageError(f"{dataset.name} has captions, no classes")
     return dataset
+
+
+def _check_told_apart(labels: Labels, captions: Labels | Captions, encoder: TextEncoder) -> None:
+    """Check that the encoder has a vector of its own for the name of each class."""
+    seen: dict[bytes, str] = {}
+    for row in np.unique(labels.indices, return_index=True)[1].tolist():
+        name = labels.text(row)
+        other = seen.setdefault(captions.values(np.array([row])).tobytes(), name)
+        if other != name:
+            raise UsageError(
+                f"the text encoder {encoder.settings.kind} reads the classes {quoted(other)} and {quoted(name)} as the "
+                "same, so no prompt could tell them apart",
+                hint="learn them as classes:  --condition labels",
+            )
 
 
 def with_model_conditions(
