@@ -100,3 +100,14 @@ def test_other_priors_refuse_guidance() -> None:
     assert model.sample(torch.tensor([1]), guidance=1.0).shape == (1, 1, 28, 28)
     with pytest.raises(UsageError, match="guidance needs a prior of the kind score"):
         model.sample(torch.tensor([1]), guidance=2.0)
+
+
+def test_a_narrow_prior_takes_a_single_latent_vector_as_it_takes_several() -> None:
+    """With width 8 each group that is normalised has one value, which torch's own module refuses for one latent."""
+    torch.manual_seed(0)
+    prior = FlowMatching(ScorePrior(width=8, blocks=1, condition_width=8, steps=2), latent_shape=(2,), condition=TWO)
+    torch.nn.init.ones_(prior.write[2].weight)
+    z, label = draw(2)
+    torch.testing.assert_close(prior.log_prob(z[:1], label[:1]), prior.log_prob(z, label)[:1])
+    assert prior.loss(z[:1], label[:1]).isfinite().all()
+    torch.testing.assert_close(prior.from_noise(z[:1], label[:1]), prior.from_noise(z, label)[:1])

@@ -12,7 +12,7 @@ from cvae_cli.config import model as config
 from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import Prior
-from cvae_cli.models.residual import Block
+from cvae_cli.models.residual import Block, GroupNorm
 from cvae_cli.runtime import randomness
 from cvae_cli.runtime.randomness import BatchRandom
 
@@ -50,7 +50,7 @@ class FlowMatching(Prior):
         self.read = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
         self.place = nn.Parameter(torch.zeros(width, *self.map_shape[1:]))  # an embedding of each position
         self.blocks = nn.ModuleList(Block(width, code_width, kernel=kernel) for _ in range(settings.blocks))
-        self.write = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, channels, 1))
+        self.write = nn.Sequential(GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, channels, 1))
         for parameter in self.write[2].parameters():
             nn.init.zeros_(parameter)
 

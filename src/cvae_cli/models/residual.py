@@ -16,6 +16,13 @@ from cvae_cli.models.network import Latents, Network
 _LABEL_WIDTH = 64
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation that also takes a single picture whose groups have one value each, as it takes several."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 class Block(nn.Module):
     """A pre-activation residual block. A `code`, if any, scales and shifts its normalised features.
 
@@ -25,9 +32,9 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, code_width: int, *, kernel: int = 3) -> None:
         super().__init__()
-        self.first_norm = nn.GroupNorm(8, channels)
+        self.first_norm = GroupNorm(8, channels)
         self.first = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
-        self.second_norm = nn.GroupNorm(8, channels)
+        self.second_norm = GroupNorm(8, channels)
         self.second = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         nn.init.zeros_(self.second.weight)  # a new block is the identity
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
@@ -96,7 +103,7 @@ class ResidualNetwork(Network):
             code += latent_dim  # z modulates the decoder's blocks, too
         self.decoder = nn.ModuleList(Stage(each, code, blocks) for each in widths[::-1])
         self.ups = nn.ModuleList(nn.Conv2d(2 * each, 4 * each, 1) for each in widths[-2::-1])
-        self.write = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1))
+        self.write = nn.Sequential(GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1))
 
     def encode(self, images: Float[Tensor, "b c h w"], condition: Condition) -> tuple[Latents, Latents]:
         code = self.code(condition) if self.code is not None else None

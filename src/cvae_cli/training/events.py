@@ -42,7 +42,7 @@ class TrainingStart(Event):
             f"{recipe.name}: {does} {self.training_images:,} pictures of {short_name(recipe.data.name)}, "
             f"validates on {self.validation_images:,}",
             f"{count(training.epochs, 'epoch')}, each {epoch}",
-            f"{self.parameters / 1e6:.1f} M parameters, {self.flops / 1e6:.0f} MFLOP a picture; "
+            f"{_large(self.parameters)} parameters, {self.flops / 1e6:.0f} MFLOP a picture; "
             f"{training.precision} on {self.device}",
             f"run: {self.run}",
         ]
@@ -132,6 +132,10 @@ def _format_losses(losses: dict[str, float]) -> str:
         return ", ".join(others)
     bound = f"-ELBO {_number(losses['rate'] + losses['distortion'])} (rate {_number(losses['rate'])})"
     return ", ".join([bound, *others])
+
+
+def _large(number: int) -> str:
+    return f"{number:,}" if number < 1e6 else f"{number / 1e6:.1f} M"
 
 
 def _number(value: float) -> str:
