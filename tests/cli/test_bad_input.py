@@ -544,18 +544,29 @@ def test_training_into_a_folder_that_holds_a_run(refused: Refused, run_copy: Pat
     assert "--force" in said
 
 
+def states(run: Path) -> list[Path]:
+    found = sorted((run / "state").iterdir())
+    assert [path.name for path in found] == ["previous-training.safetensors", "training.safetensors"]
+    return found
+
+
+def truncate_both_states(run: Path, size: int) -> None:
+    for state in states(run):
+        os.truncate(state, size)
+
+
 @pytest.mark.parametrize(
     ("damage", "code", "words"),
     [
         (lambda run: (run / "recipe.toml").unlink(), 2, ["not a run"]),
         (lambda run: (run / "recipe.toml").write_text("epochs ="), 4, ["recipe.toml", "not TOML"]),
-        (lambda run: (run / "state" / "training.safetensors").unlink(), 3, ["training.safetensors"]),
-        (lambda run: os.truncate(run / "state" / "training.safetensors", 100_000), 4, ["training.safetensors"]),
-        (lambda run: os.truncate(run / "state" / "training.safetensors", 0), 4, ["training.safetensors"]),
+        (lambda run: shutil.rmtree(run / "state"), 3, ["training.safetensors is gone"]),
+        (lambda run: truncate_both_states(run, 100_000), 4, ["training.safetensors", "so is the state before it"]),
+        (lambda run: truncate_both_states(run, 0), 4, ["training.safetensors", "so is the state before it"]),
         (
-            lambda run: shutil.copy(run / "model" / "model.safetensors", run / "state" / "training.safetensors"),
+            lambda run: [shutil.copy(run / "model" / "model.safetensors", state) for state in states(run)],
             4,
-            ["training.safetensors"],
+            ["training.safetensors", "no state of a training", "so is the state before it"],
         ),
     ],
     ids=["no recipe", "recipe damaged", "no state", "state truncated", "state empty", "state of another kind"],

@@ -1,6 +1,7 @@
 """Training in the library: the loss falls, runs are reproducible, and they resume."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def test_run_stopped_before_its_first_state_begins_again(tmp_path: Path) -> None
 def test_going_on_without_the_state_is_refused(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
     fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
-    run.state_file.unlink()
+    shutil.rmtree(run.state_file.parent)
     with pytest.raises(MissingError, match="is gone"):
         fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=Recorder())
 

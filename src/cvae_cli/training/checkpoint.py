@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cvae_cli.errors import CorruptError, MissingError
+from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models.cvae import CVAE, Bound
-from cvae_cli.models.tensors import copy_tensors, named_tensors, write_tensors
+from cvae_cli.models.tensors import copy_tensors, named_tensors
 from cvae_cli.training.ema import EMA
+from cvae_cli.training.state_file import older_state, read_state, write_state
 
-_HEADER_KEY = "position"  # of the TrainerState in the file's header
+_START_OVER = "start the training over with --force"
 
 
 @dataclass
@@ -94,7 +95,7 @@ def save_checkpoint(
     tensors |= {f"ema.{name}": tensor for name, tensor in ema.average.items()}
     tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
     tensors |= {f"objective.{name}": tensor for name, tensor in objective.items()}
-    write_tensors(path, tensors, {_HEADER_KEY: json.dumps(asdict(state))})
+    write_state(path, tensors, json.dumps(asdict(state)))
 
 
 def load_checkpoint(
@@ -103,37 +104,68 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     ema: EMA,
     load_objective: Callable[[Mapping[str, Tensor]], None],
+    callback: Callback = ignore,
 ) -> TrainerState:
     """Load what `save_checkpoint` wrote into the model, the optimizer and the average.
 
+    If the file is damaged and the state before it is whole, that one is used instead, and the damaged file is removed.
+    The training then repeats what lies between, with the same bits.
+
     Args:
         load_objective: called with the state of the objective.
+        callback: is told of a damaged file.
 
     Raises:
         MissingError: there is no checkpoint.
-        CorruptError: the file is damaged, or belongs to a model with other settings.
+        CorruptError: the file and the one before it are damaged, or belong to a model with other settings.
     """
-    if not path.is_file():
-        raise MissingError(f"{path} is gone: the training cannot be resumed without it", hint="start over with --force")
+    state, tensors = _read_newest(path, callback)
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "ema": {}, "optimizer": {}, "objective": {}}
     try:
-        with safe_open(path, "pt") as file:
-            state = TypeAdapter(TrainerState).validate_json((file.metadata() or {})[_HEADER_KEY])
-            for name in file.keys():  # noqa: SIM118
-                part, rest = name.split(".", 1)
-                parts[part][rest] = file.get_tensor(name)
+        for name, tensor in tensors.items():
+            part, rest = name.split(".", 1)
+            parts[part][rest] = tensor
         slots = optimizer_slots(parts["optimizer"])
         optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
         load_objective(parts["objective"])
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CorruptError(
-            f"{path} is damaged ({str(error).splitlines()[0]})", hint="start the training over with --force"
-        ) from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CorruptError(f"{path} is damaged ({str(error).splitlines()[0]})", hint=_START_OVER) from error
     if state.step > state.skipped and len(slots) != sum(len(group["params"]) for group in optimizer.param_groups):
         raise CorruptError(f"{path} does not fit its settings: the optimizer has another number of parameters")
     copy_tensors(parts["model"], named_tensors(model), source=path)
     copy_tensors(parts["ema"], ema.average, source=path)
     return state
+
+
+def _read_newest(path: Path, callback: Callback) -> tuple[TrainerState, dict[str, Tensor]]:
+    """Read the state in `path`, or the one before it if that is damaged or gone."""
+    older = older_state(path)
+    try:
+        return _read(path)
+    except FileNotFoundError as error:
+        if not older.exists():
+            hint = _START_OVER
+            raise MissingError(f"{path} is gone: the training cannot be resumed without it", hint=hint) from error
+        damage = f"{path} is gone"
+    except CorruptError as error:
+        if not older.exists():
+            raise CorruptError(error.message, hint=_START_OVER) from error
+        damage = error.message
+    try:
+        state, tensors = _read(older)
+    except CorruptError as error:
+        raise CorruptError(f"{damage}, and so is the state before it", hint=_START_OVER) from error
+    path.unlink(missing_ok=True)  # or it would be kept as the state before the next one
+    callback(Notice(f"{damage}: going on from the state before it, of epoch {state.epoch}, step {state.step:,}", True))
+    return state, tensors
+
+
+def _read(path: Path) -> tuple[TrainerState, dict[str, Tensor]]:
+    position, tensors = read_state(path)
+    try:
+        return TypeAdapter(TrainerState).validate_json(position), tensors
+    except ValueError as error:
+        raise CorruptError(f"{path} is damaged (its position is not one of a training)") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from cvae_cli.data.catalog import full_name
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import PRIOR_STAGE
 from cvae_cli.paths import check_writable, write_error, write_text
+from cvae_cli.training.state_file import older_state
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
@@ -42,7 +43,7 @@ class Run:
     - `recipe.toml`: all settings
     - `metrics.jsonl`: a line for each epoch
     - `samples/`: a picture for each epoch
-    - `state/`: the checkpoint, for resuming
+    - `state/`: the checkpoint, for resuming, and the one before it
     - `model/`: the model of the epoch that `training.keep` selects
     - `last/`: the model of the last epoch
     - `prior/`: the run of the second stage, if a prior is fitted afterwards
@@ -74,6 +75,10 @@ class Run:
     def next_stage(self) -> "Run":
         """The run of the second stage, inside this one."""
         return Run(self.folder / PRIOR_STAGE)
+
+    def has_started(self) -> bool:
+        """Return whether the first step may have been taken: a checkpoint is the first file of a training."""
+        return any(path.exists() for path in (self.state_file, older_state(self.state_file), self.last_model))
 
     def samples_file(self, epoch: int) -> Path:
         return self.folder / "samples" / f"epoch-{epoch:03d}.png"

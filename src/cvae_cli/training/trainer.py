@@ -79,7 +79,7 @@ class Trainer:
         self.validation_batches = Batches(validation, batch_size=settings.batch_size, device=device)
 
         # The first thing a training saves is a checkpoint: a run without a checkpoint and a model has not started yet.
-        has_started = self.world.broadcast(resume and (run.state_file.exists() or run.last_model.exists()))
+        has_started = self.world.broadcast(resume and run.has_started())
         self.state = self._load_checkpoint() if has_started else TrainerState()
         if not has_started and recipe.start is not None:
             load_all_but_prior(self.model, recipe.start)
@@ -206,8 +206,8 @@ class Trainer:
     # ---- construction ------------------------------------------------------------------------------------------
 
     def _load_checkpoint(self) -> TrainerState:
-        load_objective = self.objective.load_state_dict
-        state = load_checkpoint(self.run.state_file, self.model, self.optimizer, self.ema, load_objective)
+        load, file = self.objective.load_state_dict, self.run.state_file
+        state = load_checkpoint(file, self.model, self.optimizer, self.ema, load, self.callback)
         epochs = self.settings.epochs
         if epochs < state.epoch:
             raise UsageError(f"the run has done {state.epoch} epochs already, more than {epochs}")

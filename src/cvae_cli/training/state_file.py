@@ -1,0 +1,66 @@
+"""The file of a training's state: one safetensors file with a digest of itself. The state before is kept beside it."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from cvae_cli.errors import CorruptError
+from cvae_cli.paths import write_bytes
+
+_POSITION, _DIGEST = "position", "sha256"  # the keys of the header
+_BLANK = "0" * 64  # stands in the place of the digest while it is computed
+
+
+def older_state(path: Path) -> Path:
+    """Return where the state before the one in `path` is kept."""
+    return path.with_name(f"previous-{path.name}")
+
+
+def write_state(path: Path, tensors: dict[str, Tensor], position: str) -> None:
+    """Write a state, and keep the one that it replaces.
+
+    Args:
+        position: everything that is not a tensor, as text.
+    """
+    header = {_POSITION: position, _DIGEST: _BLANK}
+    content = safetensors.torch.save({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, header)
+    digest = hashlib.sha256(content).hexdigest()
+    content = content.replace(_field(_BLANK), _field(digest), 1)
+    if path.exists():
+        older_state(path).unlink(missing_ok=True)
+        try:
+            os.link(path, older_state(path))
+        except OSError:  # a file system without links
+            os.replace(path, older_state(path))
+    write_bytes(path, content)
+
+
+def read_state(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Read what `write_state` wrote: the position and the tensors. Version 0.1.0 wrote no digest.
+
+    Raises:
+        CorruptError: the file is damaged, even by a single bit.
+    """
+    content = path.read_bytes()
+    try:
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        position, digest = header.pop(_POSITION), header.pop(_DIGEST, None)
+        tensors = safetensors.torch.load(content)
+    except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
+        reason = str(error) if isinstance(error, SafetensorError) else "it is no state of a training"
+        raise CorruptError(f"{path} is damaged ({reason})") from error
+    if digest is not None:
+        content = content.replace(_field(digest), _field(_BLANK), 1)
+    if header or digest not in {None, hashlib.sha256(content).hexdigest()}:
+        raise CorruptError(f"{path} is damaged (its content is not what was written)")
+    return position, tensors
+
+
+def _field(digest: str) -> bytes:
+    """Return the digest as it stands in the header."""
+    return f'"{_DIGEST}":"{digest}"'.encode()
