@@ -24,9 +24,9 @@ class DataSettings(Settings):
     dir: str | None = None
     """A folder with the published files of the data set, used instead of the cache."""
     limit: PositiveInt | None = None
-    """Train on the first so many pictures only."""
+    """Train on so many pictures only: the first ones, or the first ones of each class."""
     holdout: PositiveInt = 2000
-    """Number of training pictures held out for validation, at most a tenth of them."""
+    """Number of training pictures held out for validation, at most a tenth of them; for a folder with `val/`, none."""
     flip: bool = False
     """Mirror pictures at random, with probability 1/2."""
     epoch_size: PositiveInt = 1

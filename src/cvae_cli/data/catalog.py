@@ -68,7 +68,7 @@ def load_dataset(
         split: `train`, or `val` (also `validation`) or `test` where the data set has one.
         size: pixels a side. Picture files of any size are resized to it (64 when absent) and kept so in the cache;
             data sets of one size accept only that.
-        limit: load only the first `limit` pictures; no others are prepared.
+        limit: load only so many pictures: the first ones, or the first ones of each class; no others are prepared.
         data_dir: a folder with the published files of the data set, to be used instead of the cache. Nothing is
             downloaded into it.
         callback: receives the progress of downloads and of the preparation, and notices such as pictures left out.
@@ -134,6 +134,11 @@ def evaluation_split(name: str) -> str:
     """Return the split that models are evaluated on by default: `test`, or `val` where there is no `test`."""
     splits = find_source(name).find_splits()
     return next((split for split in ("test", "val") if split in splits), "test")
+
+
+def validation_split(name: str) -> str | None:
+    """Return the split to choose epochs by, or None where training pictures are held out for that."""
+    return find_source(name).validation_split()
 
 
 def _find(name: str) -> "Source | None":

@@ -46,6 +46,11 @@ class Labels:
         """Return the name of the class of the picture at `row`."""
         return self.classes[self.indices[row]].name
 
+    def unseen(self) -> list[str]:
+        """Return the names of the classes without a picture."""
+        seen = set(self.indices.tolist())
+        return [each.name for index, each in enumerate(self.classes) if index not in seen]
+
     def captions(self) -> "Captions":
         """Return captions made of classes: for each picture the name of its class, then the words that mean it."""
         words = [tuple(dict.fromkeys((each.name, *each.words))) for each in self.classes]

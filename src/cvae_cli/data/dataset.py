@@ -8,6 +8,7 @@ from jaxtyping import Int64, UInt8
 
 from cvae_cli.config.model import ImageShape
 from cvae_cli.data.conditions import Captions, Labels
+from cvae_cli.data.parts import spare_first
 from cvae_cli.errors import UsageError
 
 
@@ -60,10 +61,15 @@ class Dataset:
         return self.take(np.random.default_rng(seed).permutation(len(self))[:n]) if n < len(self) else self
 
     def divide(self, n: int, seed: int) -> tuple["Dataset", "Dataset"]:
-        """Hold out `n` random pictures, but at most a tenth of all. The seed determines which.
+        """Return the pictures that `division` keeps, and those that it holds out."""
+        kept, held_out = self.division(n, seed)
+        return self.take(kept), self.take(held_out)
+
+    def division(self, n: int, seed: int) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " l"]]:
+        """Hold out `n` random pictures, but at most a tenth of all, and of no class all. The seed determines which.
 
         Returns:
-            the remaining pictures and those held out.
+            the positions of the remaining pictures, and of those held out, in order.
 
         Raises:
             UsageError: no pictures would remain.
@@ -72,7 +78,11 @@ class Dataset:
         if n >= len(self):
             raise UsageError(f"{self.name} has too few pictures to learn from: {len(self)}")
         order = np.random.default_rng(seed).permutation(len(self))
-        return self.take(np.sort(order[n:])), self.take(np.sort(order[:n]))
+        if isinstance(self.conditions, Labels):
+            classes = self.conditions.indices[order]
+            order = order[spare_first(classes)]
+            n = min(n, max(1, len(self) - len(np.unique(classes))))
+        return np.sort(order[n:]), np.sort(order[:n])
 
 
 def dataset_from_pixels(

@@ -11,9 +11,12 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
+
 from cvae_cli.data.conditions import Labels
-from cvae_cli.data.folder_layouts import has_picture, is_picture, read_layout, subfolders
+from cvae_cli.data.folder_layouts import Found, has_picture, is_picture, read_layout, subfolders
 from cvae_cli.data.listing import Listing, note_left_out
+from cvae_cli.data.parts import hold_out_tenth
 from cvae_cli.data.source import SPLIT_NAMES, ListingSource
 from cvae_cli.errors import MissingError, UsageError, quoted
 from cvae_cli.events import Callback, ignore
@@ -58,6 +61,9 @@ class Folder(ListingSource):
         folders, _ = _split_folders(self._root())
         return ("train", "test") if _must_be_divided(folders) else tuple(folders)
 
+    def validation_split(self) -> str | None:
+        return "val" if "val" in self.find_splits() else None
+
     def has_classes(self) -> bool:
         return isinstance(self.list_pictures("train").conditions, Labels)
 
@@ -76,7 +82,7 @@ class Folder(ListingSource):
         is_divided = _must_be_divided(folders)
         folder = folders.get("train", root) if is_divided else folders[split]
         found = read_layout(root, folder, [other for other in folders.values() if other != folder])
-        files = _divide(found.files, split, folder) if is_divided else found.files
+        files = _divide(found, split, folder) if is_divided else found.files
         notes = note_left_out(others, "folder of pictures that is no split", "folders of pictures that are no split")
         return Listing(
             name=self.full_name,
@@ -132,10 +138,18 @@ def _must_be_divided(folders: dict[str, Path]) -> bool:
     return not folders.keys() - {"train"}
 
 
-def _divide(files: list[str], split: str, folder: Path) -> list[str]:
-    """Return the files of `train` or `test`. Only file names decide, so the division is the same every time."""
+def _divide(found: Found, split: str, folder: Path) -> list[str]:
+    """Return the files of `train` or `test`. Only file names decide, so the division is the same every time.
+
+    The test part has pictures of each class, but takes no class's only picture.
+    """
+    files = found.files
     if len(files) < 2:
         raise UsageError(f"{folder} has a single picture: too few to learn from and to measure on")
     ranked = sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file)).digest())
-    n = max(1, round(len(files) * _TEST_FRACTION))
-    return sorted(ranked[:n] if split == "test" else ranked[n:])
+    if found.labels:
+        rows = hold_out_tenth(np.array([found.labels[file] for file in ranked]))
+        tested = {ranked[row] for row in rows}
+    else:
+        tested = set(ranked[: max(1, round(len(files) * _TEST_FRACTION))])
+    return [file for file in files if (file in tested) == (split == "test")]

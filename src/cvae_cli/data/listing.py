@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from cvae_cli.data.conditions import Captions, Labels
+from cvae_cli.data.parts import spread
 from cvae_cli.errors import CorruptError, MissingError
 
 MAX_LOST = 0.01
@@ -36,12 +37,16 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def limit(self, n: int | None) -> "Listing":
-        """Return a listing of the first `n` pictures, or of all when there are fewer or `n` is absent."""
+        """Return a listing of `n` pictures, or of all when there are fewer or `n` is absent.
+
+        They are the first ones with captions; with classes, the first ones of each class.
+        """
         if n is None or n >= len(self.files):
             return self
-        conditions = self.conditions.take(np.arange(n))
-        conditions = conditions.compact() if isinstance(conditions, Captions) else conditions
-        return replace(self, files=self.files[:n], conditions=conditions)
+        if isinstance(self.conditions, Captions):
+            return replace(self, files=self.files[:n], conditions=self.conditions.take(np.arange(n)).compact())
+        rows = spread(self.conditions.indices, n)
+        return replace(self, files=tuple(self.files[row] for row in rows), conditions=self.conditions.take(rows))
 
 
 def check_file_name(name: str, where: str) -> str:

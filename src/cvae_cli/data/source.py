@@ -11,8 +11,10 @@ from pathlib import Path
 
 from cvae_cli.config.model import ImageShape
 from cvae_cli.data.cache import prepare
+from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.listing import Listing
+from cvae_cli.data.parts import first_of_each
 from cvae_cli.errors import UsageError, did_you_mean
 from cvae_cli.events import Callback, Notice, ignore
 
@@ -72,6 +74,10 @@ class Source(ABC):
             CvaeError: the source cannot be used, for example a folder that does not exist.
         """
         return self.splits
+
+    def validation_split(self) -> str | None:
+        """Return the split to choose epochs by, or None where training pictures are held out for that."""
+        return None
 
     def check_split(self, split: str) -> None:
         """Raise a UsageError when the split does not exist, or a CvaeError when the source cannot be used."""
@@ -156,7 +162,10 @@ class ArraySource(Source):
         callback: Callback = ignore,
     ) -> Dataset:
         self.image_shape(size)
-        return self.read(split, data_dir=data_dir, callback=callback).limit(limit)
+        data = self.read(split, data_dir=data_dir, callback=callback)
+        if limit is None or limit >= len(data) or not isinstance(data.conditions, Labels):
+            return data.limit(limit)
+        return data.take(first_of_each(data.conditions.indices, limit))
 
 
 class ListingSource(Source):

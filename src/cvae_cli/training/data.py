@@ -7,20 +7,24 @@ import torch
 
 from cvae_cli.config.model import Condition, ImageShape, LabelClass, LabelCondition
 from cvae_cli.config.recipe import Recipe
-from cvae_cli.data.catalog import has_classes, load_dataset, shape_of
+from cvae_cli.data.catalog import has_classes, load_dataset, shape_of, validation_split
+from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.errors import UsageError
-from cvae_cli.events import Callback
+from cvae_cli.errors import UsageError, quoted
+from cvae_cli.events import Callback, Notice
 from cvae_cli.text.catalog import load_encoder
 from cvae_cli.text.condition import with_conditions
 from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.training.build import build_model, build_objective
 
+_MAX_NAMED = 10  # classes that a warning names
 _PLACEHOLDER_LABELS = LabelCondition(classes=(LabelClass(name="any", words=("any",)),))
 
 
 def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callback) -> tuple[Dataset, Dataset]:
     """Load the training pictures and the validation pictures of a recipe, with their conditions.
+
+    A folder's own validation split is used where it has one; otherwise training pictures are held out.
 
     Args:
         device: where a text encoder encodes captions.
@@ -34,16 +38,31 @@ def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callba
     encoder = _load_encoder(recipe, device, callback)
     condition = encoder.settings if encoder else _PLACEHOLDER_LABELS
     _check_models(recipe, shape_of(data.name, data.size), condition)
-    dataset = load_dataset(
-        data.name,
-        "train",
-        size=data.size,
-        limit=data.limit,
-        data_dir=Path(data.dir) if data.dir else None,
-        callback=callback,
-    )
-    dataset = with_conditions(dataset, encoder, callback=callback)
-    return dataset.divide(data.holdout, recipe.training.seed)
+
+    def load(split: str, limit: int | None) -> tuple[Dataset, Dataset]:
+        """Return a split with its own conditions, and with those that the model learns."""
+        folder = Path(data.dir) if data.dir else None
+        loaded = load_dataset(data.name, split, size=data.size, limit=limit, data_dir=folder, callback=callback)
+        return loaded, with_conditions(loaded, encoder, callback=callback)
+
+    loaded, train = load("train", data.limit)
+    split = validation_split(data.name)
+    if split is not None:
+        _, validation = load(split, data.limit and max(1, data.limit // 10))
+    else:
+        kept, held_out = loaded.division(data.holdout, recipe.training.seed)
+        loaded, train, validation = loaded.take(kept), train.take(kept), train.take(held_out)
+    _notify_unseen(loaded, callback)
+    return train, validation
+
+
+def _notify_unseen(train: Dataset, callback: Callback) -> None:
+    """Say which classes have no picture to learn from."""
+    unseen = train.conditions.unseen() if isinstance(train.conditions, Labels) else []
+    if unseen:
+        named = ", ".join(map(quoted, unseen[:_MAX_NAMED])) + (", ..." if len(unseen) > _MAX_NAMED else "")
+        what = "class" if len(unseen) == 1 else f"{len(unseen):,} classes"
+        callback(Notice(f"no picture to learn from, so prompts mean nothing, for {what} {named}", is_warning=True))
 
 
 def passes_per_epoch(recipe: Recipe, train: Dataset) -> int:

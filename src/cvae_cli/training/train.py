@@ -101,7 +101,7 @@ def train(
         beta: the weight of the rate (the KL divergence); 1 is the true bound.
         seed: the seed of all random numbers.
         precision: `auto`, `fp32` or `bf16`.
-        limit: use only the first `limit` pictures.
+        limit: use only so many pictures: the first ones, or the first ones of each class.
         prior: fit a prior in a second stage: `flow` or `score`; `none` leaves out the recipe's own.
         model: with `prior`, a finished model to fit the prior to, instead of training one.
         settings: new values for any other settings of the recipe by dotted key, as
