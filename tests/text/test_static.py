@@ -159,6 +159,31 @@ def test_words_without_effect_are_named(encoder: StaticEncoder) -> None:
     assert torch.equal(vectors[0], vectors[1])
 
 
+@pytest.mark.parametrize("text", ["xyzzyqq", "zxcvbnm QQQQQQQ", "xyzzyqq собака", "qwxzkj!"])
+def test_strings_of_letters_are_no_words(encoder: StaticEncoder, text: str) -> None:
+    with pytest.raises(UsageError, match="that the text encoder knows; it reads English"):
+        encoder.encode([DOGS, text])
+
+
+@pytest.mark.parametrize(
+    ("text", "guessed"),
+    [
+        ("a narwhal and two wombats", ["narwhal", "wombats"]),
+        ("asdfgh", ["asdfgh"]),
+        ("two dogs xyzzyqq", ["xyzzyqq"]),
+        ("Narwhals, xkcd", ["Narwhals", "xkcd"]),
+        ("dogs, zebras, teapots, snowstorms and kayakers", []),
+        ("a Café at 17:30, 3d, R2D2, n01440764", []),
+        ("🐶 👋🏽 1️⃣ naïve", []),
+    ],
+)
+def test_words_in_pieces_are_said(encoder: StaticEncoder, text: str, guessed: list[str]) -> None:
+    notices: list[str] = []
+    encoder.encode([text], callback=lambda event: notices.append(str(event)))
+    named = ", ".join(f'"{word}"' for word in guessed)
+    assert notices == ([f"the text encoder does not know {named}, and guesses from parts of words"] if guessed else [])
+
+
 def test_the_identity_covers_both_files(encoder: StaticEncoder) -> None:
     expected = hashlib.sha256(VECTORS.read_bytes() + TOKENIZER.read_bytes()).hexdigest()
     assert encoder.settings.sha256 == expected

@@ -203,13 +203,24 @@ class CVAE(nn.Module):
         )
 
     def generate(
-        self, prompt: str, *, n: int = 1, seed: int = 0, temperature: float = 1.0, guidance: float | None = None
+        self,
+        prompt: str,
+        *,
+        n: int = 1,
+        seed: int = 0,
+        temperature: float = 1.0,
+        guidance: float | None = None,
+        callback: Callback = ignore,
     ) -> list["Image.Image"]:
-        """Generate `n` pictures for a prompt. Picture i depends on the prompt and the seed, not on `n`."""
+        """Generate `n` pictures for a prompt. Picture i depends on the prompt and the seed, not on `n`.
+
+        Args:
+            callback: receives a notice for each part of the prompt that has no effect.
+        """
         from cvae_cli.pictures.grid import to_pil
 
         check_sampling(seed=seed, temperature=temperature, guidance=guidance, n=n)
-        condition = self.condition([prompt]).repeat_interleave(n, dim=0)
+        condition = self.condition([prompt], callback=callback).repeat_interleave(n, dim=0)
         return to_pil(self.sample(condition, seed=seed, temperature=temperature, guidance=guidance))
 
     @property

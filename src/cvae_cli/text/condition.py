@@ -17,6 +17,7 @@ from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.text.catalog import load_matching_encoder
 from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.text.labels import match_class
+from cvae_cli.text.prompts import check_text
 from cvae_cli.text.vectors import with_vectors
 
 _encoders: dict[TextCondition, TextEncoder] = {}
@@ -69,7 +70,12 @@ def encode_prompts(
 
     Args:
         ignored: whether the model ignores its condition; then the rows are zeros.
+
+    Raises:
+        UsageError: a prompt is not text, names no class, or has no word that the text encoder knows.
     """
+    for prompt in prompts:
+        check_text(prompt)
     if isinstance(settings, config.LabelCondition):
         if ignored:
             return torch.zeros(len(prompts), dtype=torch.long)

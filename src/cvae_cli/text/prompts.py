@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from cvae_cli.errors import CorruptError, MissingError, UsageError
+from cvae_cli.errors import CorruptError, MissingError, UsageError, quoted
 
 _EXAMPLE = 'a line is an object:  {"prompt": "two dogs on a beach"}'
 
@@ -45,12 +45,12 @@ class Prompts:
 
     Raises:
         MissingError: no such file.
-        UsageError: the file cannot be read, has no prompt, or has an empty one.
+        UsageError: the file cannot be read, has no prompt, or has an empty one; or a given prompt is not text.
         CorruptError: a line is not UTF-8, not JSON, or has no "prompt".
     """
 
     def __init__(self, given: Sequence[str], file: str | None = None) -> None:
-        self._given = [Prompt(text) for text in given]
+        self._given = [Prompt(check_text(text)) for text in given]
         self._name = file or ""
         self._is_json = self._name.lower().endswith(".jsonl")
         self._file = _open(file) if file else None
@@ -80,6 +80,21 @@ class Prompts:
                     yield Prompt(_parse_json(text, source) if self._is_json else text, source)
         if count < self.count:
             raise UsageError(f"{self._name} became shorter while it was read")
+
+
+def check_text(prompt: str) -> str:
+    """Return the prompt if it is text: bytes of an argument that are not UTF-8 arrive as lone surrogates.
+
+    Raises:
+        UsageError: the prompt is not text.
+    """
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the prompt {quoted(prompt)} is not text in UTF-8", hint="is the terminal, or the script, set to UTF-8?"
+        ) from error
+    return prompt
 
 
 def slug(prompt: str) -> str:
@@ -119,4 +134,8 @@ def _parse_json(line: str, source: str) -> str:
         raise CorruptError(f'{source}: no "prompt" that is a text', hint=_EXAMPLE)
     if not prompt.strip():
         raise UsageError(f"{source}: the prompt is empty")
+    try:
+        check_text(prompt)
+    except UsageError as error:
+        raise CorruptError(f"{source}: {error.message}") from error
     return prompt.strip()

@@ -14,7 +14,7 @@ of threads and processor.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -28,6 +28,7 @@ from cvae_cli.config.model import StaticCondition
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.text.encoder import TextEncoder
+from cvae_cli.text.lexicon import has_pieces, is_nonsense, new_words
 
 VECTORS = Path(__file__).with_name("static.safetensors")
 TOKENIZER = Path(__file__).with_name("static-tokenizer.json")
@@ -72,7 +73,8 @@ class StaticEncoder(TextEncoder):
     def encode(self, texts: Sequence[str], *, callback: Callback = ignore) -> Float[Tensor, "n width"]:
         """See `TextEncoder.encode`. The vector of a text is the same to the bit for every batch."""
         vectors = torch.empty(len(texts), self.settings.width)
-        unknown: dict[str, None] = {}  # an ordered set
+        unknown: dict[str, None] = {}  # ordered sets
+        guessed: dict[str, None] = {}
         for block in _blocks(texts):
             spelled = [spell_out(text) for text in texts[block]]
             encodings = self._tokenizer.encode_batch(spelled)
@@ -82,15 +84,25 @@ class StaticEncoder(TextEncoder):
                 if UNKNOWN in tokens:
                     unknown.update(dict.fromkeys(_unknown_words(words, encoding)))
                     tokens = [token for token in tokens if token != UNKNOWN]
+                if has_pieces(encoding):
+                    new = new_words(words, encoding, self._tokenizer)
+                    guessed.update(dict.fromkeys(new))
+                    if sum(map(len, new.values())) == len(tokens) and all(map(is_nonsense, new, new.values())):
+                        tokens = []
                 if not tokens:
                     raise _no_words_error(text)
                 ids.append(tokens)
             sums = self._sum(ids)
             vectors[block] = (sums * (self.settings.width**0.5 / _length(sums))).float()
         if unknown:
-            named = ", ".join(map(quoted, list(unknown)[:_MAX_NAMED]))
-            more = f" and {len(unknown) - _MAX_NAMED} more" if len(unknown) > _MAX_NAMED else ""
-            callback(Notice(f"the text encoder reads English, and passes over {named}{more}", is_warning=True))
+            callback(Notice(f"the text encoder reads English, and passes over {_named(unknown)}", is_warning=True))
+        if guessed:
+            callback(
+                Notice(
+                    f"the text encoder does not know {_named(guessed)}, and guesses from parts of words",
+                    is_warning=True,
+                )
+            )
         return vectors
 
     def _sum(self, ids: Sequence[Sequence[int]]) -> Float64[Tensor, "n width"]:
@@ -150,6 +162,12 @@ def _unknown_words(text: str, encoding: Encoding) -> Iterator[str]:
         end = last
     if end > begin:
         yield text[begin:end]
+
+
+def _named(words: Collection[str]) -> str:
+    """Return the first of some words in quotes, and the number of the others."""
+    more = f" and {len(words) - _MAX_NAMED} more" if len(words) > _MAX_NAMED else ""
+    return ", ".join(map(quoted, list(words)[:_MAX_NAMED])) + more
 
 
 def _no_words_error(text: str) -> UsageError:
