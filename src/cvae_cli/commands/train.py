@@ -15,6 +15,7 @@ Examples:
   cvae train fashion-concat --epochs 5 --limit 10000 --out runs/quick
   cvae train fashion-add --set training.schedule=one-cycle --set training.ema_decay=0.999
   cvae train folder:my-pictures --size 64 --condition static
+  cvae train folder:my-pictures --minutes 5
   cvae train coco-64 --data-dir coco/
   cvae train --resume runs/fashion-concat
 A folder has a sub-folder for each class, or captions in metadata.jsonl, metadata.csv or a .txt beside each picture.
@@ -31,7 +32,8 @@ def train(
     size: Annotated[int | None, typer.Option(help="Width of the pictures in pixels.", metavar="N", min=1)] = None,
     condition: train_options.Condition = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/RECIPE]", metavar="DIR")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training pictures.", metavar="N", min=1)] = None,
+    epochs: train_options.Epochs = None,
+    minutes: train_options.Minutes = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures per step.", metavar="N", min=1)] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.", metavar="X")] = None,
     latent_dim: Annotated[int | None, typer.Option(help="Numbers in a latent.", metavar="N", min=1)] = None,
@@ -72,6 +74,7 @@ def train(
         condition=condition,
         out=out,
         epochs=epochs,
+        minutes=minutes,
         batch_size=batch_size,
         learning_rate=lr,
         latent_dim=latent_dim,
@@ -85,7 +88,13 @@ def train(
         force=force,
     )
     if dry_run:
-        console.note(f"{plan.recipe.name} would learn {plan.recipe.data.name} in {plan.folder}")
+        planned = [f"the epochs that take {minutes:g} minutes are planned when the training starts"] if minutes else []
+        for text in [
+            *plan.notices,
+            *planned,
+            f"{plan.recipe.name} would learn {plan.recipe.data.name} in {plan.folder}",
+        ]:
+            console.note(text)
         return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe))
     console.hint(f"{plan.recipe.name}: getting ready")
     from cvae_cli.training.train import execute_plan

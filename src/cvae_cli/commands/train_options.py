@@ -24,6 +24,14 @@ Condition = Annotated[
         metavar="NAME",
     ),
 ]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help="Passes over the training pictures; scales a second stage too.", metavar="N", min=1),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="Train for so long, both stages together, instead of for epochs.", metavar="M"),
+]
 Beta = Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", metavar="X", min=0.0)]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", metavar="N", min=0, max=2**32 - 1)]
 Prior = Annotated[

@@ -1,6 +1,7 @@
 """The training loop."""
 
 import torch
+from torch import Tensor
 
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.dataset import Dataset
@@ -39,41 +40,14 @@ def fit(
     """
     # Build the model, the objective and the optimizer, or load them from the run's checkpoint.
     trainer = Trainer(run, recipe, train, validation, device=device, resume=resume, callback=callback)
-    settings, objective, optimizer, batches = recipe.training, trainer.objective, trainer.optimizer, trainer.batches
-    state, epoch_losses = trainer.state, trainer.epoch_losses
+    state, batches = trainer.state, trainer.batches
 
     with deferred_interrupt() as interrupted:
         trainer.save_first_checkpoint()
-        while state.epoch < settings.epochs:
-            objective.train_mode()
-            epoch_losses.start_epoch()
+        while state.epoch < recipe.training.epochs:
+            trainer.start_epoch()
             for images, condition in batches.epoch(state.epoch, start=state.batch):
-                # Set the learning rate, and the weight of the rate (the KL divergence of posterior and prior).
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(settings, state.step, trainer.total_steps)
-                beta = rate_weight(settings, state.step, len(batches))
-
-                # Forward pass. Noise depends on the seed and the step alone, so a resumed training has the same.
-                torch.manual_seed(settings.seed * 1_000_003 + state.step + 1)
-                with trainer.autocast():
-                    losses = trainer.losses(images, condition)  # (b, losses): rate, distortion
-                loss = objective.total(losses, beta).mean()  # -ELBO an image, if beta is 1
-
-                # Backward pass.
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-
-                # Clip the gradient and update the weights, unless the gradient is far too large.
-                if trainer.clip_gradient():
-                    optimizer.step()
-                    trainer.update_averages()
-                else:
-                    state.skipped += 1
-                state.step += 1
-                state.batch += 1
-
-                # Log.
-                epoch_losses.add(losses, loss)
+                take_step(trainer, images, condition)
                 trainer.report_progress()
 
                 # Save and stop if Ctrl-C was pressed during the step.
@@ -88,3 +62,33 @@ def fit(
             if trainer.should_stop(interrupted()):
                 raise trainer.interrupted_error()
     return state
+
+
+def take_step(trainer: Trainer, images: Tensor, condition: Tensor) -> None:
+    """Learn from one batch."""
+    settings, objective, optimizer, state = trainer.settings, trainer.objective, trainer.optimizer, trainer.state
+
+    # Set the learning rate, and the weight of the rate (the KL divergence of posterior and prior).
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(settings, state.step, trainer.total_steps)
+    beta = rate_weight(settings, state.step, len(trainer.batches))
+
+    # Forward pass. Noise depends on the seed and the step alone, so a resumed training has the same.
+    torch.manual_seed(settings.seed * 1_000_003 + state.step + 1)
+    with trainer.autocast():
+        losses = trainer.losses(images, condition)  # (b, losses): rate, distortion
+    loss = objective.total(losses, beta).mean()  # -ELBO an image, if beta is 1
+
+    # Backward pass.
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+
+    # Clip the gradient and update the weights, unless the gradient is far too large.
+    if trainer.clip_gradient():
+        optimizer.step()
+        trainer.update_averages()
+    else:
+        state.skipped += 1
+    state.step += 1
+    state.batch += 1
+    trainer.epoch_losses.add(losses, loss)

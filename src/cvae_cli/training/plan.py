@@ -1,9 +1,8 @@
 """Plan a training: which recipe, which folder, new or resumed. Nothing is loaded or written."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from cvae_cli.config.catalog import shipped_recipes
 from cvae_cli.config.recipe import Recipe
@@ -12,35 +11,13 @@ from cvae_cli.data.catalog import short_name
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import find_model, read_config
 from cvae_cli.runtime.distributed import environment_world, was_restarted
+from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
 
 FOLDER_RECIPE = "pictures"
 """The recipe for a folder of the user's pictures."""
 CHANGEABLE_ON_RESUME = ("training.epochs", "training.learning_rate", "training.gradient_clip", "data.dir")
 """The settings that may change when a run is resumed."""
-
-
-class TrainingOptions(TypedDict, total=False):
-    """The options of a training; `train` describes them."""
-
-    resume: str | Path | None
-    data: str | None
-    data_dir: str | Path | None
-    size: int | None
-    condition: str | None
-    out: str | Path | None
-    epochs: int | None
-    batch_size: int | None
-    learning_rate: float | None
-    latent_dim: int | None
-    beta: float | None
-    seed: int | None
-    precision: str | None
-    limit: int | None
-    prior: str | None
-    model: str | Path | None
-    settings: Mapping[str, Any] | None
-    force: bool
 
 
 @dataclass(frozen=True)
@@ -52,12 +29,16 @@ class TrainingPlan:
         folder: the folder of the run.
         resume: whether the run exists already and is resumed.
         force: whether another run in the folder is removed.
+        minutes: the time to train for; the epochs are planned when the training starts.
+        notices: what the user should know about the settings.
     """
 
     recipe: Recipe
     folder: Path
     resume: bool
     force: bool = False
+    minutes: float | None = None
+    notices: tuple[str, ...] = ()
 
 
 def plan_training(recipe: str | None = None, **options: Unpack[TrainingOptions]) -> TrainingPlan:
@@ -87,8 +68,10 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
             raise UsageError(f"{recipe} or --data {data}?", hint=f"a folder is learned by the recipe {FOLDER_RECIPE}")
         changes = {"name": short_name(recipe), "data.name": recipe} | changes
         recipe = FOLDER_RECIPE
-    chosen = with_absolute_paths(load_recipe(recipe, changes, prior=options.get("prior")))
-    return TrainingPlan(chosen, _folder(chosen, options), resume=False, force=options.get("force", False))
+    prior = options.get("prior")
+    own = load_recipe(recipe, prior=prior)
+    chosen = with_absolute_paths(load_recipe(recipe, scaled(own, options) | changes, prior=prior))
+    return _new_plan(chosen, options, notices=scaling_notices(own, chosen, options))
 
 
 def _plan_prior(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
@@ -103,13 +86,25 @@ def _plan_prior(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     folder = _folder(chosen, options)
     if start.is_relative_to(folder.resolve()):
         raise UsageError(f"{folder} holds the model to start from", hint="choose another place with --out")
-    return TrainingPlan(chosen, folder, resume=False, force=options.get("force", False))
+    return _new_plan(chosen, options)
+
+
+def _new_plan(recipe: Recipe, options: TrainingOptions, notices: tuple[str, ...] = ()) -> TrainingPlan:
+    check_minutes(recipe, options)
+    return TrainingPlan(
+        recipe,
+        _folder(recipe, options),
+        resume=False,
+        force=options.get("force", False),
+        minutes=options.get("minutes"),
+        notices=notices,
+    )
 
 
 def _plan_resume(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     """Plan to resume a run."""
     changes = _recipe_changes(options)
-    fixed = (recipe, options.get("out"), options.get("force"), options.get("prior"), options.get("model"))
+    fixed = [recipe, *(options.get(name) for name in ("out", "force", "prior", "model", "minutes"))]
     if any(fixed) or changes.keys() - set(CHANGEABLE_ON_RESUME):
         raise UsageError(
             "--resume continues a run as it was started",

@@ -25,6 +25,7 @@ from cvae_cli.training.fit import fit
 from cvae_cli.training.plan import TrainingPlan, plan_training
 from cvae_cli.training.precision import decide_precision
 from cvae_cli.training.run import Run
+from cvae_cli.training.time_plan import plan_for
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def train(
     condition: str | None = None,
     out: str | Path | None = None,
     epochs: int | None = None,
+    minutes: float | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     latent_dim: int | None = None,
@@ -94,14 +96,16 @@ def train(
         condition: what pictures are conditioned on: `labels`, or captions through a text encoder (`static`, `clip`,
             `clip:ARCHITECTURE/TAG`, `clip:FOLDER`).
         out: the folder of the run; `runs/RECIPE` by default.
-        epochs: passes over the training pictures.
+        epochs: passes over the training pictures; a second stage gets as many as fit to it.
+        minutes: train for so long, both stages together, instead of for a number of epochs. How many epochs and steps
+            that makes is measured once, at the start, and kept in the run's recipe.
         batch_size: pictures in a step, over all processes.
         learning_rate: of the model's optimizer.
         latent_dim: numbers in a latent.
         beta: the weight of the rate (the KL divergence); 1 is the true bound.
         seed: the seed of all random numbers.
         precision: `auto`, `fp32` or `bf16`.
-        limit: use only so many pictures: the first ones, or the first ones of each class.
+        limit: use only so many pictures, the first ones or the first ones of each class, in epochs that are not longer.
         prior: fit a prior in a second stage: `flow` or `score`; `none` leaves out the recipe's own.
         model: with `prior`, a finished model to fit the prior to, instead of training one.
         settings: new values for any other settings of the recipe by dotted key, as
@@ -126,6 +130,7 @@ def train(
         condition=condition,
         out=out,
         epochs=epochs,
+        minutes=minutes,
         batch_size=batch_size,
         learning_rate=learning_rate,
         latent_dim=latent_dim,
@@ -147,6 +152,8 @@ def execute_plan(
     """Train as planned; see `train`."""
     if not environment_world().is_first:
         callback = ignore
+    for text in plan.notices:
+        callback(Notice(text))
     run, resume = Run(plan.folder), plan.resume
     local = pick_device(local_device(str(device)))
     train, validation = load_training_data(plan.recipe, local, callback=callback)
@@ -154,6 +161,8 @@ def execute_plan(
         # First stage: the model. One process decides the precision for all, and a resumed run keeps it.
         recipe = _with_precision(plan.recipe, train, local, callback) if world.is_first else plan.recipe
         recipe = world.broadcast(recipe)
+        if plan.minutes is not None:
+            recipe = plan_for(plan.minutes, recipe, train, validation, local, callback)
         if not resume:
             _create_run(run, recipe, world, force=plan.force)
         state = _run_stage(run, recipe, train, validation, local, resume=resume, callback=callback)

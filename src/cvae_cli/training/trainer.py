@@ -81,9 +81,9 @@ class Trainer:
         # The first thing a training saves is a checkpoint: a run without a checkpoint and a model has not started yet.
         has_started = self.world.broadcast(resume and run.has_started())
         self.state = self._load_checkpoint() if has_started else TrainerState()
-        if not has_started and recipe.start is not None:
+        if not has_started and recipe.start:
             load_all_but_prior(self.model, recipe.start)
-        self.batches = self._make_batches()
+        self.batches = self.make_batches()
         if not has_started:
             self.objective.calibrate(self.batches)
             self.ema.reset()
@@ -97,6 +97,11 @@ class Trainer:
         self.losses = self._make_loss_function()
 
     # ---- a step ------------------------------------------------------------------------------------------------
+
+    def start_epoch(self) -> None:
+        """Prepare for the first step of an epoch, or for the next one of a resumed epoch."""
+        self.objective.train_mode()
+        self.epoch_losses.start_epoch()
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Compute the block in the recipe's precision."""
@@ -218,7 +223,8 @@ class Trainer:
             )
         return state
 
-    def _make_batches(self) -> Batches:
+    def make_batches(self) -> Batches:
+        """Make the training batches; for a prior, all latents are encoded."""
         return self.objective.make_batches(
             self.train,
             batch_size=self.settings.batch_size,
