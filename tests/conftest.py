@@ -90,9 +90,9 @@ def cvae(
         order = {"argv": argv, "cwd": str(cwd), "env": clean_environment | (env or {}), "streams": [*map(str, streams)]}
         assert forks.stdin is not None
         assert forks.stdout is not None
-        forks.stdin.write(json.dumps(order) + "\n")
+        forks.stdin.write(json.dumps([order]) + "\n")
         forks.stdin.flush()
-        code = int(forks.stdout.readline())
+        (code,) = json.loads(forks.stdout.readline())
         stdout = streams[1].read_bytes()
         said = stdout if binary else stdout.decode()
         return subprocess.CompletedProcess(argv, code, said, streams[2].read_text())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Runs the command in forks of a process that has already imported torch and the package, which takes seconds.
+"""Runs commands in forks of a process that has already imported torch and the package, which takes seconds.
 
 Each child is a process of its own, with its own folder, environment and standard streams. Only the imports are shared.
 What a command imports, and how long it takes to start, is tested elsewhere, with the installed script.
@@ -11,6 +11,7 @@ import json
 import os
 import pkgutil
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -18,7 +19,7 @@ EXIT_OF_A_DEFECT = 70
 
 
 def serve() -> None:
-    """Read orders, one line of JSON each, from stdin; write the exit status of each child to stdout."""
+    """Read lists of orders, one line of JSON each, from stdin; run those of a list at once; write their exit codes."""
     import torchmetrics.functional.image
     import torchvision  # noqa: F401
 
@@ -32,12 +33,17 @@ def serve() -> None:
     gc.freeze()  # the children do not search the shared objects for garbage, which would copy their pages
     del torchmetrics
     for line in sys.stdin:
-        order = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            os._exit(_run(order))
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        orders = json.loads(line)
+        children = [_fork(order) for order in orders]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        print(json.dumps(codes), flush=True)
+
+
+def _fork(order: dict[str, Any]) -> int:
+    child = os.fork()
+    if child == 0:
+        os._exit(_run(order))
+    return child
 
 
 def _run(order: dict[str, Any]) -> int:
@@ -51,6 +57,8 @@ def _run(order: dict[str, Any]) -> int:
         errors = "backslashreplace" if name == "stderr" else "surrogateescape" if name == "stdin" else "strict"
         setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors=errors, closefd=False))
     sys.argv = order["argv"]
+    if order.get("slow"):
+        _slow_down(**order["slow"])
     try:
         from cvae_cli.app import main
 
@@ -65,6 +73,19 @@ def _run(order: dict[str, Any]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code
+
+
+def _slow_down(function: str, seconds: float) -> None:
+    """Let `module:name` or `module:class.name` sleep before it works."""
+    owner, _, name = function.replace(":", ".").rpartition(".")
+    owner = pkgutil.resolve_name(owner)
+    quick = getattr(owner, name)
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(seconds)
+        return quick(*arguments, **options)
+
+    setattr(owner, name, slow)
 
 
 if __name__ == "__main__":

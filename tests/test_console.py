@@ -12,6 +12,7 @@ import pytest
 
 from cvae_cli import console
 from cvae_cli.events import Notice, Progress
+from cvae_cli.runtime import progress
 
 NOTE = "a note that is longer than a line of the terminal: " + "x" * 100
 CALL = f"""
@@ -98,7 +99,11 @@ def test_a_pipe_gets_plain_lines(
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
-    [({}, ["counting 25% 1/4", "unpacking 2 MB", "careful"]), ({"json": True}, ["careful"]), ({"quiet": True}, [])],
+    [
+        ({}, ["counting 25% 1/4", "unpacking 2 MB", "careful"]),
+        ({"json": True}, ["counting 25% 1/4", "unpacking 2 MB", "careful"]),
+        ({"quiet": True}, []),
+    ],
     ids=["plain", "json", "quiet"],
 )
 def test_progress_in_a_pipe_is_a_line_now_and_then(
@@ -107,7 +112,7 @@ def test_progress_in_a_pipe_is_a_line_now_and_then(
     for name in ("_json", "_quiet", "debug"):
         monkeypatch.setattr(console, name, getattr(console, name))  # the mode of before comes back
     console.configure(**mode)
-    monkeypatch.setattr(console, "_SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
     with console.events("work") as callback:
         callback(Progress("counting", 1, 4))
         callback(Progress("unpacking", 2e6, None, unit="B"))

@@ -10,24 +10,19 @@ import json
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from cvae_cli.errors import CvaeError, ExitCode
 from cvae_cli.events import Callback, Event, Notice, Progress
 from cvae_cli.runtime import launch
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichBar
-
-_SECONDS_BETWEEN_LINES = 5.0  # of progress, where no bar can be drawn
+from cvae_cli.runtime.progress import Bar, Lines, beating
 
 _json = False
 _quiet = False
 _is_first = launch.rank_and_size()[0] == 0  # if several processes share a job, only rank 0 writes
-_bar: "RichBar | None" = None  # the progress bar on the terminal, while there is one
+_display: Lines | Bar | None = None  # shows progress on stderr, while a long call runs
 debug = False
 """Whether the user wants tracebacks."""
 
@@ -89,10 +84,10 @@ def error(error: CvaeError) -> None:
 
 def _write_line(text: str) -> None:
     """Write to stderr; above the progress bar, if there is one."""
-    if _bar is None:
+    if _display is None:
         print(text, file=sys.stderr, flush=True)
     else:
-        _bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        _display.write(text)
 
 
 @contextmanager
@@ -100,71 +95,28 @@ def events(name: str) -> Iterator[Callback]:
     """Yield a callback that shows the events of a long call: progress as a bar, everything else as lines.
 
     Args:
-        name: the name of the bar until it shows a task.
+        name: what the call does; shown with the time while there is no progress.
     """
-    with ExitStack() as stack:
-        show_progress: Callable[[Progress], None] | None = None
+    global _display
+    is_shown = not _quiet and _is_first
+    can_erase = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    display = (Bar if can_erase else Lines)(name, sys.stderr) if is_shown else None
 
-        def show(event: Event) -> None:
-            nonlocal show_progress
-            if isinstance(event, Progress):
-                if show_progress is None and event.done != event.total:  # a task that is finished needs no bar
-                    show_progress = stack.enter_context(_open_bar(name))
-                if show_progress is not None:
-                    show_progress(event)
-            elif isinstance(event, Notice) and event.is_warning:
-                warn(event.text)
-            else:
-                note(str(event))
+    def show(event: Event) -> None:
+        if isinstance(event, Progress):
+            if display is not None:
+                display.update(event)
+        elif isinstance(event, Notice) and event.is_warning:
+            warn(event.text)
+        else:
+            note(str(event))
 
-        yield show
-
-
-@contextmanager
-def _open_bar(name: str) -> Iterator[Callable[[Progress], None]]:
-    """Yield a function that shows progress: in a bar on a terminal, otherwise in a line every few seconds."""
-    global _bar
-    if _quiet or not _is_first or not sys.stderr.isatty():
-        yield _progress_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichBar
-
-    bar = RichBar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[text]}"),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = bar.add_task(name, total=None, text="")
-
-    def update(event: Progress) -> None:
-        bar.update(task, completed=event.done, total=event.total, description=event.task, text=event.detail)
-
-    with bar:
-        _bar = bar
+    with nullcontext() if display is None else beating(display):
+        _display = display
         try:
-            yield update
+            yield show
         finally:
-            _bar = None
-
-
-def _progress_lines() -> Callable[[Progress], None]:
-    """Return a function that writes progress as plain lines, now and then."""
-    last = time.monotonic()
-
-    def update(event: Progress) -> None:
-        nonlocal last
-        if not _json and time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            percentage = f" {event.done / event.total:.0%}" if event.total else ""
-            note(f"{event.task}{percentage} {event.detail}".rstrip())
-
-    return update
+            _display = None
 
 
 # ---- stdout --------------------------------------------------------------------------------------------------------
@@ -192,6 +144,7 @@ def table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     footer: str = "",
+    warnings: Sequence[str] = (),
     plain: Sequence[Sequence[str]] | None = None,
 ) -> None:
     """Write the result of a command as a table: `data` with `--json`, tab-separated lines in a pipe.
@@ -199,11 +152,15 @@ def table(
     Args:
         rows: the cells as people read them, one for each column.
         footer: text below the table, on a terminal only.
+        warnings: sentences about the values: on a terminal below the footer, otherwise on stderr.
         plain: the lines for a pipe, if they differ from `rows`.
     """
+    is_drawn = sys.stdout.isatty() and not _json
+    for text in warnings if not is_drawn else ():
+        warn(text)
     if _json or not _is_first:
         return result(data, None)
-    if not sys.stdout.isatty():
+    if not is_drawn:
         return print("\n".join("\t".join(row) for row in (rows if plain is None else plain)), flush=True)
     from rich import box
     from rich.console import Console
@@ -217,6 +174,6 @@ def table(
         table.add_row(*row)
     console = Console(highlight=False, markup=False)
     console.print(table)
-    if footer:
-        console.print(footer, style="dim", soft_wrap=True)
+    for text in filter(None, [footer, *warnings]):
+        console.print(text, style="dim", soft_wrap=True)
     return None

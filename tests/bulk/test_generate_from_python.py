@@ -28,7 +28,7 @@ def test_a_grid_has_a_row_for_each_prompt(quick_model: Path) -> None:
     assert (grid.sheet.size, grid.size) == ((40 * 30 - 2, 2 * 30 - 2), 28)
     assert (grid.prompts, grid.n) == (["dress", "two bags"], 40)
     assert grid.metadata.items() >= {"model": "fashion", "seed": "3", "temperature": "1.0"}.items()
-    assert listener.progress == [(64, 80), (80, 80)]
+    assert listener.progress == [(0, 80), (64, 80), (80, 80)]
     (picture,) = CVAE.from_pretrained(quick_model).generate("two bags", seed=3)
     assert grid.sheet.crop((0, 30, 28, 58)).tobytes() == picture.tobytes()
 
@@ -49,7 +49,7 @@ def test_a_folder_is_continued_with_more_prompts(quick_model: Path, tmp_path: Pa
     listener = Listener()
     first = generate_files(quick_model, ["dress"], tmp_path, format="webdataset", n=3, callback=listener)
     assert (first.folder, first.total, first.new) == (tmp_path, 3, 3)
-    assert listener.progress == [(1, 3), (2, 3), (3, 3)]
+    assert listener.progress == [(0, 3), (1, 3), (2, 3), (3, 3)]
     more = generate_files(quick_model, Prompts(["dress", "bag"]), tmp_path, format="webdataset", n=3)
     assert (more.total, more.new, more.metadata) == (6, 3, first.metadata)
     assert [path.name for path in more.paths()] == ["000000.tar", "000001.tar"]

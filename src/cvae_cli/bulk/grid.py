@@ -69,6 +69,7 @@ def generate_grid(
     total = len(wanted) * n
     conditions = prompt_conditions(model, wanted, callback)
     pictures: list[Image.Image] = []
+    callback(Progress("drawing", 0, total))
     for batch in sample_pictures(model, conditions, n, sampling, range(total)):
         pictures += batch
         callback(Progress("drawing", len(pictures), total))

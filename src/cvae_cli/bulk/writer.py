@@ -108,6 +108,7 @@ class ChunkWriter:
                 yield from entries
 
     def _in_order(self, work: Callable[[Picture], Result], chunk: Chunk) -> Generator[Result, None, None]:
+        self.callback(Progress("drawing", chunk.pictures[0], self.job.total))
         results = map_in_order(self.pool, work, self._sample(chunk))
         with closing(results):
             for result, number in zip(results, chunk.pictures, strict=False):

@@ -70,10 +70,10 @@ def evaluate(
     options.share_work(gpus, device)
     catalog.check_names(metrics or [])  # before torch is imported
 
-    from cvae_cli.evaluation import report
-    from cvae_cli.evaluation.evaluate import evaluate as run
+    with console.events("evaluating") as callback:
+        from cvae_cli.evaluation import report
+        from cvae_cli.evaluation.evaluate import evaluate as run
 
-    with console.events("evaluate") as callback:
         evaluation = run(
             models or DEFAULT_MODEL,
             metrics=metrics,
@@ -96,4 +96,5 @@ def evaluate(
         rows=report.rows(evaluation),
         plain=report.plain_rows(evaluation),
         footer=report.footer(evaluation),
+        warnings=report.caveats(evaluation.models, evaluation.metrics),
     )

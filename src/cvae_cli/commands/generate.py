@@ -72,27 +72,28 @@ def generate(
     if output not in {None, "-"}:
         check_writable(Path(str(output)), folder=bool(format_))
 
-    from cvae_cli.bulk.grid import generate_grid
-    from cvae_cli.bulk.suggest import suggest_model
-
-    if format_:
-        from cvae_cli.bulk.generate import generate_files  # imports torch.distributed, which takes a while
-    gc.freeze()  # otherwise Python ends with a garbage collection of all modules, which takes half a second
-    if model == DEFAULT_MODEL and (better := suggest_model(wanted)):
-        console.note(f"for clothes there is a model of their own:  --model {better}")
     settings: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "guidance": guidance}
     with console.events("drawing") as callback:
+        from cvae_cli.bulk.grid import generate_grid
+        from cvae_cli.bulk.suggest import suggest_model
+
+        if format_:
+            from cvae_cli.bulk.generate import generate_files  # imports torch.distributed, which takes a while
+        gc.freeze()  # otherwise Python ends with a garbage collection of all modules, which takes half a second
+        if model == DEFAULT_MODEL and (better := suggest_model(wanted)):
+            console.note(f"for clothes there is a model of their own:  --model {better}")
         settings |= {"device": device, "callback": callback}
         if format_:
             files = generate_files(model, wanted, Path(str(output)), format=format_, **settings)
         else:
             grid = generate_grid(model, wanted, columns=columns, **settings)
+            png = grid.png()
     if format_:
         return _show_files(files, wanted)
     if output == "-":
-        return console.result_bytes(grid.png())
+        return console.result_bytes(png)
     path = Path(output) if output else options.free_name(slug(grid.prompts[0]))
-    write_bytes(path, grid.png())
+    write_bytes(path, png)
     seconds = time.perf_counter() - started
     caption = f"{path}   {grid.metadata['model']} · seed {seed} · {grid.size}x{grid.size} · {seconds:.1f} s"
     if output is None and console.has_colour():

@@ -68,10 +68,10 @@ def reconstruct(
     output = out or options.free_name("pairs")
     check_writable(output)
 
-    from cvae_cli.evaluation.reconstruct import reconstruct_dataset, reconstruct_files
-    from cvae_cli.pictures.files import save_png
-
     with console.events("reconstructing") as callback:
+        from cvae_cli.evaluation.reconstruct import reconstruct_dataset, reconstruct_files
+        from cvae_cli.pictures.files import save_png
+
         if images:
             result = reconstruct_files(model, images, prompt=prompt, device=device, callback=callback)
         else:
@@ -85,10 +85,13 @@ def reconstruct(
                 device=device,
                 callback=callback,
             )
-    save_png(result.sheet(), output, {"model": result.model})
+        save_png(result.sheet(), output, {"model": result.model})
     if out is None and not console.is_terminal():
         console.note(f"pairs in {output}")
     _show(result, output)
+
+
+_HEADINGS = {"mse": "mse, sum ↓", "mse_per_pixel": "mse, pixel ↓", "ssim": "ssim ↑", "ssim-wang": "ssim-wang ↑"}
 
 
 def _show(result: "Reconstructions", output: Path) -> None:
@@ -100,7 +103,7 @@ def _show(result: "Reconstructions", output: Path) -> None:
     mean = {"image": "mean", "prompt": "", **result.mean}
     console.table(
         {"file": str(output), "model": result.model, "images": images, "mean": result.mean},
-        columns=["image", "prompt", "mse, sum ↓", "mse, pixel ↓", "ssim ↑"],
+        columns=["image", "prompt", *(_HEADINGS[score] for score in result.scores)],
         rows=[
             [value if isinstance(value, str) else f"{value:.4g}" for value in row.values()] for row in [*images, mean]
         ],

@@ -97,9 +97,9 @@ def train(
             console.note(text)
         return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe))
     console.hint(f"{plan.recipe.name}: getting ready")
-    from cvae_cli.training.train import execute_plan
-
     with console.events("training") as callback:
+        from cvae_cli.training.train import execute_plan
+
         result = execute_plan(plan, device=device, callback=callback)
     console.hint(f"measure it:  cvae evaluate --model {result.run}")
     summary = {"best_negative_elbo": result.best_negative_elbo, "last": result.history[-1]}

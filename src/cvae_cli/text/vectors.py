@@ -88,6 +88,7 @@ def _encode_blocks(
         callback: receives the progress when the next block is asked for, so after this one has been written.
     """
     total = len(captions.sentences)
+    callback(Progress("encoding captions", first, total))
     for start in range(first, total, _BLOCK):
         block = captions.sentences[start : start + _BLOCK]
         try:

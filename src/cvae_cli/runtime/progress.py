@@ -1,0 +1,163 @@
+"""How the progress of a long call looks: lines in a pipe, a bar on a terminal. `console` chooses, and gives the stream.
+
+Both say that the call still works when nothing has happened for a while: a thread calls `beat` now and then.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+from cvae_cli.events import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichBar
+
+SECONDS_BETWEEN_LINES = 5.0  # while there is progress
+SECONDS_OF_SILENCE = 8.0  # in a pipe, until a line says that the call still works
+SECONDS_WITHOUT_BAR = 0.8  # on a terminal, until a line says so, or a finished bar moves again
+_SECONDS_BETWEEN_BEATS = 0.25
+
+
+class Lines:
+    """Plain lines on a stream that cannot show a bar.
+
+    Args:
+        name: what the call does.
+    """
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self._name, self._stream = name, stream
+        self._started = self._last_progress = self._last_line = time.monotonic()
+        self._event: Progress | None = None  # the last one, if it is not finished
+        self._lock = threading.RLock()
+
+    def write(self, text: str) -> None:
+        """Write a line that is no progress."""
+        with self._lock:
+            self._last_line = time.monotonic()
+            print(text, file=self._stream, flush=True)
+
+    def update(self, event: Progress) -> None:
+        """Take note of progress, and write a line if the last one is long enough ago."""
+        with self._lock:
+            self._event = event if event.done != event.total else None
+            if time.monotonic() - self._last_progress >= SECONDS_BETWEEN_LINES:
+                self._last_progress = time.monotonic()
+                self.write(_line(event))
+
+    def beat(self) -> None:
+        """Write a line if nothing has been written for a while."""
+        with self._lock:
+            if time.monotonic() - self._last_line >= SECONDS_OF_SILENCE:
+                text = _line(self._event) if self._event else self._name
+                self.write(f"{text} · {time.monotonic() - self._started:.0f} s")
+
+    def close(self) -> None:
+        """Do nothing: lines stay."""
+
+
+class Bar:
+    """A bar that disappears at the end, on a terminal. Lines appear above it.
+
+    Until the first progress, only the name and the time are shown, without Rich, which takes a while to import.
+    """
+
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self._name, self._stream = name, stream
+        self._started = self._last = time.monotonic()
+        self._has_status = False  # a line that will be erased
+        self._is_finished = False  # the last task
+        self._bar: RichBar | None = None
+        self._lock = threading.RLock()
+
+    def write(self, text: str) -> None:
+        """Write a line above the bar."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+                return
+            self._erase_status()
+            print(text, file=self._stream, flush=True)
+
+    def update(self, event: Progress) -> None:
+        """Show progress. A task that is finished at once opens no bar."""
+        with self._lock:
+            self._last = time.monotonic()
+            self._is_finished = event.done == event.total
+            if self._bar is None and self._is_finished:
+                return
+            bar = self._open()
+            (task,) = bar.task_ids
+            bar.update(task, completed=event.done, total=event.total, description=event.task, text=event.detail)
+
+    def beat(self) -> None:
+        """Show that the call works if nothing has happened for a while."""
+        with self._lock:
+            if time.monotonic() - self._last < SECONDS_WITHOUT_BAR:
+                return
+            if self._bar is None:
+                self._last = time.monotonic()
+                self._erase_status()
+                print(f"{self._name} · {self._last - self._started:.0f} s", end="", file=self._stream, flush=True)
+                self._has_status = True
+            elif self._is_finished:  # what follows has no progress: the bar should not lie at 100%
+                self._bar.update(self._bar.task_ids[0], total=None, description=self._name, text="")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        with self._lock:
+            self._erase_status()
+            if self._bar is not None:
+                self._bar.stop()
+
+    def _open(self) -> "RichBar":
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichBar
+
+            self._erase_status()
+            self._bar = RichBar(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[text]}"),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._bar.add_task(self._name, total=None, text="")
+            self._bar.start()
+        return self._bar
+
+    def _erase_status(self) -> None:
+        if self._has_status:
+            print("\r\x1b[2K", end="", file=self._stream, flush=True)
+            self._has_status = False
+
+
+@contextmanager
+def beating(display: Lines | Bar) -> Iterator[None]:
+    """Call `beat` of a display now and then, in a thread, for the length of the block; then close it."""
+    ended = threading.Event()
+
+    def run() -> None:
+        with suppress(OSError, ValueError):  # the stream is closed, which the main thread will notice
+            while not ended.wait(_SECONDS_BETWEEN_BEATS):
+                display.beat()
+
+    thread = threading.Thread(target=run, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        display.close()
+
+
+def _line(event: Progress) -> str:
+    percentage = f" {event.done / event.total:.0%}" if event.total else ""
+    return f"{event.task}{percentage} {event.detail}".rstrip()
