@@ -34,12 +34,13 @@ def test_json_carries_the_protocol(evaluate: Command, run_folder: Path) -> None:
     result = json.loads(done.stdout)
     (scored,) = result["models"]
     assert list(scored["scores"]) == [
-        *("mse", "ssim", "psnr", "elbo", "rate", "distortion", "bits-per-dim", "active-units"),
+        *("mse", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units"),
         *("accuracy", "fid-fashion", "recall", "coverage"),
     ]
     scores = scored["scores"]
     assert scores["elbo"] == pytest.approx(scores["rate"] + scores["distortion"])
-    assert scores["bits-per-dim"] is None  # the article's cross-entropy is not a likelihood of 8-bit values
+    assert "border" in result["protocol"]["ssim"]
+    assert "within the picture" in result["protocol"]["ssim-wang"]
     protocol = result["protocol"]
     assert (protocol["split"], protocol["real_images"], protocol["generated_images"]) == ("test", 64, 64)
     assert (protocol["seed"], protocol["temperature"], protocol["image_size"]) == (3, 1.0, 28)
@@ -47,6 +48,18 @@ def test_json_carries_the_protocol(evaluate: Command, run_folder: Path) -> None:
     assert len(protocol["features"]["fid-fashion"]["weights_sha256"]) == 64
     assert {"cvae-cli", "torch", "torchmetrics"} <= protocol["versions"].keys()
     assert json.loads(evaluate(*arguments).stdout) == result  # the same call gives the same numbers
+
+
+def test_bits_are_not_made_up_for_a_likelihood_that_has_none(evaluate: Command, run_folder: Path) -> None:
+    """The article's cross-entropy is no likelihood of 8-bit values: asked for, the value is missing, and it is said."""
+    done = evaluate("--model", run_folder, "--samples", "4", "--metric", "bits-per-dim")
+    assert done.stdout == "bits-per-dim\tnan\n"
+    assert done.stderr == "cvae: warning: bits/dim: defined only for likelihoods over 8-bit values (logistic)\n"
+    document = json.loads(
+        evaluate("--model", run_folder, "--samples", "4", "--metric", "bits-per-dim", "--json").stdout
+    )
+    assert document["models"][0]["scores"] == {"bits-per-dim": None}
+    assert len(document["warnings"]) == 1
 
 
 def test_mean_of_the_posterior_is_nearer_than_a_sample(evaluate: Command) -> None:
@@ -68,6 +81,10 @@ def test_few_pictures_for_a_frechet_distance_are_warned_about(evaluate: Command,
     done = evaluate("--model", run_folder, "--metric", "fid-fashion", "--samples", "50")
     assert done.returncode == 0
     assert "fewer pictures (50) than features (128)" in done.stderr
+    done = evaluate("--model", run_folder, "--metric", "fid-fashion", "--samples", "200", "--json")
+    (warning,) = json.loads(done.stdout)["warnings"]
+    assert warning.startswith("fid-fashion of 200 pictures is higher than of more: its 128 features need 2,560")
+    assert done.stderr == f"cvae: warning: {warning}\n"
 
 
 def test_default_is_the_bundled_model(evaluate: Command) -> None:

@@ -12,6 +12,7 @@ from cvae_cli import CVAE
 from cvae_cli.errors import MissingError, UsageError
 from cvae_cli.evaluation import report
 from cvae_cli.evaluation.evaluate import evaluate
+from cvae_cli.evaluation.metrics.catalog import find_metric
 from cvae_cli.evaluation.result import Evaluation, ModelScores
 from cvae_cli.events import Event, Notice, Progress
 
@@ -42,7 +43,7 @@ def test_python_gives_what_the_command_gives(cvae: Command, run_folder: Path) ->
     progress = [event for event in events if isinstance(event, Progress)]
     for task in ("reconstructions", "bound", "samples"):
         for label in ("fashion", "small"):
-            assert [event.done for event in progress if event.task == f"{label}: {task}"] == [20]
+            assert [event.done for event in progress if event.task == f"{label}: {task}"] == [0, 20]
 
 
 def test_models_in_memory_are_measured(run_folder: Path) -> None:
@@ -87,6 +88,37 @@ def test_missing_weights_suggest_a_metric_that_needs_none(monkeypatch: pytest.Mo
         assert str(error.value.hint).endswith(f"--metric {suggestion}")
 
 
+INCOMPARABLE = "the models have different likelihoods: their -ELBOs and distortions cannot be compared"
+
+
+def test_nats_of_another_likelihood_are_warned_about_in_pipes_and_json(cvae: Command, tmp_path: Path) -> None:
+    for name, variant in {"bytes": "map-add", "real": "map-concat"}.items():
+        small_model(variant).save_pretrained(tmp_path / name)
+    arguments = ["evaluate", "--data-dir", FASHION, "--samples", "8", "--model", "bytes", "--model", "real"]
+    piped = cvae(*arguments, "--metric", "elbo", "--metric", "bits-per-dim")
+    undefined = "bits/dim: defined only for likelihoods over 8-bit values (logistic)"
+    assert piped.stderr.splitlines() == [f"cvae: warning: {INCOMPARABLE}", f"cvae: warning: {undefined}"]
+    assert [line.split("\t")[1] == "nan" for line in piped.stdout.splitlines()] == [False, False, False, True]
+    document = cvae(*arguments, "--metric", "distortion", "--json")
+    assert document.stderr.splitlines() == [f"cvae: warning: {INCOMPARABLE}"]
+    assert json.loads(document.stdout)["warnings"] == [INCOMPARABLE]
+    one = cvae(*arguments[:-2], "--metric", "elbo")
+    assert one.stderr == ""
+
+
+def test_a_score_of_samples_says_how_many_there_are(cvae: Command, quick_model: Path) -> None:
+    arguments = ["evaluate", "--data-dir", FASHION, "--samples", "20", "--model", quick_model]
+    done = cvae(*arguments, "--metric", "fid-fashion", "--metric", "recall", "--metric", "mse", "--json")
+    (scored,) = json.loads(done.stdout)["models"]
+    assert (scored["fid-fashion samples"], scored["recall samples"]) == (20, 20)
+    assert "mse samples" not in scored
+    evaluation = evaluate(quick_model, metrics=["fid-fashion", "mse"], samples=20, data_dir=FASHION)
+    assert [row[0] for row in report.rows(evaluation)] == ["fid-fashion, 20 samples ↓", "mse, sum over pixels ↓"]
+    assert json.loads(done.stdout)["warnings"] == evaluation.warnings
+    assert find_metric("retrieval").heading(20) == "retrieval, R@1 of 20"
+    assert find_metric("retrieval").heading(2000) == "retrieval, R@1 of 100"
+
+
 # ---- tables ------------------------------------------------------------------------------------------------------
 
 
@@ -94,7 +126,9 @@ def test_missing_weights_suggest_a_metric_that_needs_none(monkeypatch: pytest.Mo
 def evaluation() -> Evaluation:
     one = ModelScores("one", "runs/one", "0", "gaussian", False, {"mse": 2.0, "elbo": 5.0, "ssim": 0.5, "rate": 1.0})
     other = replace(one, label="two", hybrid=True, scores={"mse": 3.0, "elbo": 4.0, "ssim": 0.75, "rate": 2.0})
-    protocol = {"real_images": 1000, "split": "test", "dataset": "fashion-mnist", "seed": 3}
+    protocol = {
+        "real_images": 1000, "generated_images": 1000, "split": "test", "dataset": "fashion-mnist", "seed": 3
+    }  # fmt: skip
     return Evaluation([one, other], ["mse", "elbo", "ssim", "rate"], protocol)
 
 
@@ -103,7 +137,7 @@ def test_the_best_value_is_marked(evaluation: Evaluation) -> None:
     assert report.rows(evaluation) == [
         ["mse, sum over pixels ↓", "2 *", "3  "],
         ["-ELBO, nats ↓", "5  ", "4 *"],
-        ["ssim ↑", "0.5  ", "0.75 *"],
+        ["ssim, border reflected ↑", "0.5  ", "0.75 *"],
         ["rate, nats", "1", "2"],
     ]
     assert report.footer(evaluation) == "1,000 test images of fashion-mnist · seed 3 · details: --json"
@@ -113,9 +147,9 @@ def test_nats_of_different_likelihoods_are_not_compared(evaluation: Evaluation) 
     one, other = evaluation.models
     mixed = replace(evaluation, models=[one, replace(other, likelihood="logistic")])
     assert report.rows(mixed)[1] == ["-ELBO, nats ↓", "5", "4"]
-    assert report.footer(mixed).splitlines()[1:] == [
-        "the models have different likelihoods: their -ELBOs and distortions cannot be compared"
-    ]
+    assert report.caveats(mixed.models, mixed.metrics) == [INCOMPARABLE]
+    assert report.caveats(evaluation.models, evaluation.metrics) == []
+    assert report.caveats(mixed.models, ["mse", "rate"]) == []
 
 
 def test_a_value_without_meaning_is_named(evaluation: Evaluation) -> None:
@@ -123,5 +157,6 @@ def test_a_value_without_meaning_is_named(evaluation: Evaluation) -> None:
     single = replace(evaluation, models=[one], metrics=["bits-per-dim"])
     assert report.rows(single) == [["bits/dim ↓", "not comparable"]]
     assert report.plain_rows(single) == [["bits-per-dim", "nan"]]
-    assert "only for likelihoods over 8-bit values" in report.footer(single)
+    (caveat,) = report.caveats(single.models, single.metrics)
+    assert "only for likelihoods over 8-bit values" in caveat
     assert report.plain_rows(evaluation)[:2] == [["mse", "2", "one"], ["mse", "3", "two"]]

@@ -47,9 +47,25 @@ def test_reading_the_catalog_imports_no_torch() -> None:
 
 
 def test_default_metrics_need_no_download() -> None:
-    everywhere = ["mse", "ssim", "psnr", "elbo", "rate", "distortion", "bits-per-dim", "active-units"]
-    assert catalog.default_names("coco") == everywhere
-    assert catalog.default_names("fashion-mnist") == [*everywhere, "accuracy", "fid-fashion", "recall", "coverage"]
+    everywhere = ["mse", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units"]
+    model = small_model()
+    assert catalog.default_names("coco", [model]) == everywhere
+    names = catalog.default_names("fashion-mnist", [model])
+    assert names == [*everywhere, "accuracy", "fid-fashion", "recall", "coverage"]
+
+
+def test_metrics_without_meaning_are_no_default() -> None:
+    """Bits need a likelihood over 8-bit values. One model that has it is enough: the others then have no value."""
+    over_bytes, other = small_model("map-add"), small_model("map-concat")
+    assert "bits-per-dim" not in catalog.default_names("coco", [other])
+    assert "bits-per-dim" in catalog.default_names("coco", [other, over_bytes])
+    small = over_bytes.config.image.model_copy(update={"size": 8})
+    over_bytes.config = over_bytes.config.model_copy(update={"image": small})
+    names = catalog.default_names("coco", [over_bytes])
+    assert "ssim" in names
+    assert "ssim-wang" not in names
+    with pytest.raises(UsageError, match="at least 11 pixels a side, not of 8"):
+        catalog.find_metric("ssim-wang").check(over_bytes, "coco")
 
 
 def test_unknown_extractor_gets_a_suggestion() -> None:
@@ -94,7 +110,7 @@ def test_a_new_metric_is_a_class_and_a_line_of_the_catalog(monkeypatch: pytest.M
     others = model.reconstruct(images, torch.from_numpy(data.conditions.values(data.rows)))
     assert scores["mae"] == pytest.approx((images - others).abs().mean().item(), rel=1e-5)
     assert catalog.listing().endswith(" or mae")
-    assert "mae" in catalog.default_names("coco")
+    assert "mae" in catalog.default_names("coco", [model])
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -1,6 +1,7 @@
 """Compare the metrics with independently computed values."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 from cvae_cli.evaluation.features import load_extractor
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.neighbours import Coverage, Recall
-from cvae_cli.evaluation.metrics.reconstruction import psnr, squared_error, ssim
-from cvae_cli.evaluation.streams import SampleBatch
+from cvae_cli.evaluation.metrics.reconstruction import closeness, psnr, published_ssim, squared_error, ssim
+from cvae_cli.evaluation.streams import ReconstructionBatch, SampleBatch
 from cvae_cli.pictures.pixels import to_float
 
 CPU = torch.device("cpu")
@@ -37,12 +38,45 @@ def test_squared_error_is_summed_and_psnr_is_its_logarithm(images: torch.Tensor)
 
 
 def test_ssim_is_one_for_the_same_and_each_image_stands_alone(images: torch.Tensor) -> None:
-    torch.testing.assert_close(ssim(images, images), torch.ones(40))
     noisy = (images + 0.2 * torch.randn_like(images)).clamp(0, 1)
-    together = ssim(images, noisy)
-    alone = torch.cat([ssim(a[None], b[None]) for a, b in zip(images, noisy, strict=True)])
-    torch.testing.assert_close(together, alone)
-    assert (together < 0.95).all()
+    for compute in (ssim, published_ssim):
+        torch.testing.assert_close(compute(ReconstructionBatch(images, images)), torch.ones(40))
+        together = compute(ReconstructionBatch(images, noisy))
+        pairs = zip(images, noisy, strict=True)
+        alone = torch.cat([compute(ReconstructionBatch(a[None], b[None])) for a, b in pairs])
+        torch.testing.assert_close(together, alone)
+        assert (together < 0.95).all()
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 16), (3, 11)])
+def test_published_ssim_is_that_of_scikit_image_and_the_other_has_the_border_too(channels: int, size: int) -> None:
+    from skimage.metrics import structural_similarity
+
+    random = torch.Generator().manual_seed(0)
+    images = torch.rand(5, channels, size, size, generator=random)
+    images = torch.nn.functional.avg_pool2d(images, 3, stride=1, padding=1)  # smooth, as pictures are
+    others = (images + 0.1 * torch.randn(images.shape, generator=random)).clamp(0, 1)
+    batch = ReconstructionBatch(images, others)
+
+    def similarity(a: torch.Tensor, b: torch.Tensor) -> tuple[float, np.ndarray]:
+        wang = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+        return structural_similarity(a.numpy(), b.numpy(), channel_axis=0, full=True, **wang)
+
+    pairs = [similarity(a, b) for a, b in zip(images, others, strict=True)]
+    np.testing.assert_allclose(published_ssim(batch), [value for value, _ in pairs], atol=1e-5)  # without the border
+    within = batch.ssim_map[..., 5 : size - 5, 5 : size - 5]
+    np.testing.assert_allclose(
+        within, np.stack([full for _, full in pairs])[..., 5 : size - 5, 5 : size - 5], atol=1e-4
+    )
+    torch.testing.assert_close(ssim(batch), batch.ssim_map.mean((1, 2, 3)))
+    assert batch.ssim_map.shape == images.shape
+    assert not torch.allclose(ssim(batch), published_ssim(batch), atol=1e-3)
+
+
+def test_pictures_without_a_whole_window_have_no_ssim() -> None:
+    for size, scores in {5: set(), 6: {"ssim"}, 10: {"ssim"}, 11: {"ssim", "ssim-wang"}}.items():
+        images = torch.rand(2, 3, size, size)
+        assert closeness(images, images.flip(0)).keys() == {"mse", "mse_per_pixel", *scores}
 
 
 def test_bound_is_the_models_and_does_not_depend_on_the_batch() -> None:
@@ -73,6 +107,17 @@ def test_frechet_distance_is_the_formula_on_the_features() -> None:
     assert scores.scores["fid-fashion"] == pytest.approx(expected, rel=1e-3)
 
 
+def test_a_distance_needs_twenty_pictures_a_feature() -> None:
+    model, data, context = small_model(), fashion("test", 1), Context(CPU)
+    said = {
+        n: list(catalog.find_metric("fid-fashion").warnings(model, replace(data, rows=np.zeros(n, int)), context))
+        for n in (128, 129, 2559, 2560)
+    }
+    assert [len(warnings) for warnings in said.values()] == [1, 1, 1, 0]
+    assert "fewer pictures (128) than features (128)" in said[128][0]
+    assert "of 2,559 pictures is higher than of more: its 128 features need 2,560" in said[2559][0]
+
+
 def test_real_pictures_are_nearer_to_each_other_than_an_untrained_models() -> None:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -85,8 +130,6 @@ def test_real_pictures_are_nearer_to_each_other_than_an_untrained_models() -> No
 
 
 def test_model_of_other_pictures_is_refused() -> None:
-    from dataclasses import replace
-
     data = fashion("test", 4)
     with pytest.raises(UsageError, match="draws 28x28 pictures"):
         evaluate_model(small_model(), replace(data, pixels=data.pixels[:, :14, :14]), ["mse"])

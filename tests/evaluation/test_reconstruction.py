@@ -19,10 +19,10 @@ def test_files_are_reconstructed_with_a_prompt(tmp_path: Path) -> None:
     result = reconstruct_files(model, paths, prompt="two sneakers", callback=listener)
     assert (result.model, result.names, result.prompts) == (model.config.name, [*map(str, paths)], ["sneaker"] * 2)
     assert listener.notices == [f"{path}: made grey, centre-cropped to 28x28" for path in paths]
-    assert listener.progress == [(1, 2), (2, 2)]
+    assert listener.progress == [(1, 2), (2, 2), (0, 2)]  # opened, and the start of the reconstructions
     assert same(model.reconstruct(result.originals, model.condition(["sneaker"] * 2)), result.pictures)
     assert result.sheet().size == (4 * 30 - 2, 28)
-    assert result.scores.keys() == {"mse", "mse_per_pixel", "ssim"}
+    assert result.scores.keys() == {"mse", "mse_per_pixel", "ssim", "ssim-wang"}
     assert result.mean["mse"] == pytest.approx(result.scores["mse"][0])
 
 

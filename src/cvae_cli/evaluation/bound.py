@@ -70,6 +70,7 @@ def bound_batches(model: CVAE, batches: Batches, *, seed: int = 0, callback: Cal
     """Yield this process's part of a data set in its order, each picture once, and report the progress."""
     part = get_world().rows(len(batches.dataset))
     first = part.start
+    callback(Progress("bound", 0, part.stop - part.start))
     for images, condition in batches.in_order(part):
         indices = range(first, first + len(images))
         yield BoundBatch(model, images, condition, indices, seed)

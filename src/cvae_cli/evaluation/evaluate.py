@@ -13,6 +13,7 @@ from cvae_cli.errors import MissingError, UsageError
 from cvae_cli.evaluation.context import Context, Reconstruction, Settings, feature_device
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.protocol import make_protocol
+from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import Evaluation, ModelScores
 from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
 from cvae_cli.events import Callback, Event, Notice, Progress, ignore
@@ -63,7 +64,8 @@ def evaluate(
             absent.
         data_dir: a folder with the data set's published files, instead of the cache.
         device: where to compute: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        callback: called with progress, and with notices, among them warnings about scores that may mislead.
+        callback: called with progress, and with notices, among them warnings about scores that may mislead, which the
+            result has too.
 
     Raises:
         UsageError: an argument cannot be used as given, or does not fit a model.
@@ -78,7 +80,7 @@ def evaluate(
     sources = [models] if isinstance(models, Source) else list(dict.fromkeys(models))
     loaded, chosen_device = _load_models(sources, device)
     dataset = dataset or loaded[0].config.dataset
-    names = names or catalog.default_names(dataset)
+    names = names or catalog.default_names(dataset, loaded)
     split = _check_data(loaded, dataset, split)
     _check_metrics(names, loaded, dataset, settings)
 
@@ -93,10 +95,8 @@ def evaluate(
         check(names, model, data)
     datasets = [with_model_conditions(data, model.config.condition, callback=callback) for model in loaded]
 
-    warnings = [
-        text for model in loaded for name in names for text in catalog.find_metric(name).warnings(model, data, context)
-    ]
-    for text in dict.fromkeys(warnings):
+    warnings = _warnings(names, loaded, data, context)
+    for text in warnings:
         callback(Notice(text, is_warning=True))
     labels = _labels(sources)
     with process_group(chosen_device):
@@ -109,6 +109,7 @@ def evaluate(
         models=[_with_source(each, source, label) for each, source, label in described],
         metrics=names,
         protocol=make_protocol(data, names, context, chosen_device),
+        warnings=[*warnings, *caveats(scores, names)],
     )
 
 
@@ -136,14 +137,21 @@ def evaluate_model(
             for batch in generate(model, batches, context):
                 for metric in updated:
                     metric.update(batch)
+    scores: dict[str, float | None] = {}
+    for metric in instances:
+        context.callback(Progress("scores", len(scores), len(instances)))
+        scores[metric.name] = metric.compute()
     return ModelScores(
         label=model.config.name,
         source=None,
         weights_sha256=None,
         likelihood=model.config.architecture.likelihood.kind,
         hybrid=model.config.hybrid,
-        scores={metric.name: metric.compute() for metric in instances},
-        details={name: value for metric in instances for name, value in metric.details().items()},
+        scores=scores,
+        details={
+            **{f"{metric.name} samples": len(dataset) for metric in instances if metric.depends_on_number},
+            **{name: value for metric in instances for name, value in metric.details().items()},
+        },
     )
 
 
@@ -185,6 +193,13 @@ def _check_metrics(metrics: Sequence[str], models: Sequence[CVAE], dataset: str,
         model.prior.check_guidance(settings.guidance)
         for metric in map(catalog.find_metric, metrics):
             metric.check(model, dataset)
+
+
+def _warnings(metrics: Sequence[str], models: Sequence[CVAE], data: Dataset, context: Context) -> list[str]:
+    """Return what metrics say before the models are measured, each sentence once."""
+    wanted = [catalog.find_metric(name) for name in metrics]
+    texts = (text for model in models for metric in wanted for text in metric.warnings(model, data, context))
+    return list(dict.fromkeys(texts))
 
 
 def _load_extractors(metrics: Sequence[str], dataset: str, context: Context) -> None:

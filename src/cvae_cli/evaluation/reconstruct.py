@@ -23,6 +23,7 @@ from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_mod
 from cvae_cli.text.labels import match_class
 
 _PAIRS_PER_ROW = 4
+_BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Reconstructions:
         prompts: what the model is told that each picture shows; `-` if it has no condition.
         originals: values in [0, 1].
         pictures: the reconstructions, values in [0, 1].
-        scores: one value per picture, by metric: `mse` (summed over pixels), `mse_per_pixel` and `ssim`.
+        scores: one value per picture, by metric; see `closeness`.
     """
 
     model: str
@@ -86,7 +87,7 @@ def reconstruct_files(
     else:
         prompts = [path.absolute().parent.name for path in files]
         conditions = _folder_conditions(files, prompts, model)
-    return _reconstruct(model, [str(path) for path in files], pixels, prompts, conditions)
+    return _reconstruct(model, [str(path) for path in files], pixels, prompts, conditions, callback)
 
 
 def reconstruct_dataset(
@@ -125,17 +126,28 @@ def reconstruct_dataset(
     names = [f"{short_name(dataset)} {split} {row + 1}" for row in rows]
     prompts = [data.conditions.text(row) for row in rows]
     conditions = torch.from_numpy(data.conditions.values(np.arange(len(data)))).to(model.device)
-    return _reconstruct(model, names, torch.from_numpy(data.images), prompts, conditions)
+    return _reconstruct(model, names, torch.from_numpy(data.images), prompts, conditions, callback)
 
 
 def _reconstruct(
-    model: CVAE, names: list[str], pixels: UInt8[Tensor, "n h w c"], prompts: list[str], conditions: Condition
+    model: CVAE,
+    names: list[str],
+    pixels: UInt8[Tensor, "n h w c"],
+    prompts: list[str],
+    conditions: Condition,
+    callback: Callback,
 ) -> Reconstructions:
     originals = to_float(pixels).to(model.device)
-    pictures = model.reconstruct(originals, conditions)
-    scores = {metric: values.tolist() for metric, values in closeness(originals, pictures).items()}
+    pictures: list[Tensor] = []
+    scores: dict[str, list[float]] = {}
+    for start in range(0, len(names), _BATCH_SIZE):
+        callback(Progress("reconstructions", start, len(names)))
+        rows = slice(start, start + _BATCH_SIZE)
+        pictures.append(model.reconstruct(originals[rows], conditions[rows]))
+        for metric, values in closeness(originals[rows], pictures[-1]).items():
+            scores.setdefault(metric, []).extend(values.tolist())
     shown = [_shown_prompt(prompt, model) for prompt in prompts]
-    return Reconstructions(model.config.name, names, shown, originals, pictures, scores)
+    return Reconstructions(model.config.name, names, shown, originals, torch.cat(pictures), scores)
 
 
 def _open_pictures(paths: Sequence[Path], model: CVAE, callback: Callback) -> UInt8[Tensor, "n h w c"]:

@@ -1,8 +1,10 @@
 """An evaluation as a table of strings, for people and for pipes."""
 
+from collections.abc import Sequence
+
 from cvae_cli.data.catalog import short_name
 from cvae_cli.evaluation.metrics import catalog
-from cvae_cli.evaluation.result import Evaluation
+from cvae_cli.evaluation.result import Evaluation, ModelScores
 
 _ARROWS = {"lower": "↓", "higher": "↑", None: ""}
 
@@ -28,14 +30,19 @@ def plain_rows(evaluation: Evaluation) -> list[list[str]]:
 
 
 def footer(evaluation: Evaluation) -> str:
-    """The lines below the table: the data and the seed, and which values cannot be compared."""
+    """The line below the table: the data and the seed."""
     protocol = evaluation.protocol
     data = f"{protocol['real_images']:,} {protocol['split']} images of {short_name(protocol['dataset'])}"
-    lines = [f"{data} · seed {protocol['seed']} · details: --json"]
-    if not all(_is_comparable(name, evaluation) for name in evaluation.metrics):
-        lines.append("the models have different likelihoods: their -ELBOs and distortions cannot be compared")
-    notes = (catalog.find_metric(name).note for name in evaluation.metrics)
-    return "\n".join([*lines, *dict.fromkeys(note for note in notes if note)])
+    return f"{data} · seed {protocol['seed']} · details: --json"
+
+
+def caveats(models: Sequence[ModelScores], metrics: Sequence[str]) -> list[str]:
+    """Sentences about scores of these models that have no meaning, or that cannot be compared with each other."""
+    texts = []
+    if not all(_is_comparable(name, models) for name in metrics):
+        texts.append("the models have different likelihoods: their -ELBOs and distortions cannot be compared")
+    undefined = [name for name in metrics if any(model.scores[name] is None for model in models)]
+    return [*texts, *(catalog.find_metric(name).note for name in undefined)]
 
 
 def _row(name: str, evaluation: Evaluation) -> list[str]:
@@ -43,15 +50,16 @@ def _row(name: str, evaluation: Evaluation) -> list[str]:
     values = [model.scores[name] for model in evaluation.models]
     known = [value for value in values if value is not None]
     best = None
-    if len(known) > 1 and metric.direction is not None and _is_comparable(name, evaluation):
+    if len(known) > 1 and metric.direction is not None and _is_comparable(name, evaluation.models):
         best = min(known) if metric.direction == "lower" else max(known)
     marks = ["" if best is None else " *" if value == best else "  " for value in values]
     cells = [_cell(value) + mark for value, mark in zip(values, marks, strict=True)]
-    return [f"{metric.label} {_ARROWS[metric.direction]}".rstrip(), *cells]
+    heading = metric.heading(evaluation.protocol["generated_images"])
+    return [f"{heading} {_ARROWS[metric.direction]}".rstrip(), *cells]
 
 
-def _is_comparable(name: str, evaluation: Evaluation) -> bool:
-    first, *others = evaluation.models
+def _is_comparable(name: str, models: Sequence[ModelScores]) -> bool:
+    first, *others = models
     return all(catalog.find_metric(name).is_comparable(first, other) for other in others)
 
 

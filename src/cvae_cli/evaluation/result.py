@@ -46,12 +46,15 @@ class Evaluation:
         models: the scores of each model, in the order in which the models were given.
         metrics: the names of the metrics, in the order in which they were asked for.
         protocol: everything that the scores depend on, apart from the models.
+        warnings: sentences about scores that may mislead, and about those that cannot be compared.
     """
 
     models: list[ModelScores]
     metrics: list[str]
     protocol: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of `cvae evaluate --json`."""
-        return {"models": [model.to_dict() for model in self.models], "protocol": self.protocol}
+        models = [model.to_dict() for model in self.models]
+        return {"models": models, "warnings": self.warnings, "protocol": self.protocol}

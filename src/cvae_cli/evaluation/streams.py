@@ -5,6 +5,7 @@ Each stream yields this process's part of the data set, in its order and each pi
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,26 @@ from cvae_cli.runtime.randomness import noise
 BATCH_SIZE = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReconstructionBatch:
     """Pictures of the data set and their reconstructions, both float `(b, c, h, w)` in [0, 1]."""
 
     images: Tensor
     reconstructions: Tensor
+
+    @cached_property
+    def ssim_map(self) -> Float[Tensor, "b c h w"]:
+        """The structural similarity (Wang et al. 2004) in the 11x11 Gaussian window around each pixel.
+
+        Windows that reach over the border see the picture reflected there. The map is computed once for all metrics.
+        """
+        from torchmetrics.functional.image import structural_similarity_index_measure
+
+        _, similarity = structural_similarity_index_measure(
+            self.reconstructions, self.images, data_range=1.0, reduction="none", return_full_image=True
+        )
+        assert isinstance(similarity, Tensor)
+        return similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +86,7 @@ def reconstructions(model: CVAE, batches: Batches, context: Context) -> Iterator
     """Encode pictures and decode them again; picture i has the noise of `(seed, i)`."""
     part = get_world().rows(len(batches.dataset))
     first = part.start
+    context.callback(Progress("reconstructions", 0, part.stop - part.start))
     for images, condition in batches.in_order(part):
         indices = range(first, first + len(images))
         epsilon = None
@@ -90,6 +106,7 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
     """Draw one sample for the condition of each picture; sample i has the noise of `(seed, i)`."""
     dataset, settings = batches.dataset, context.settings
     part = get_world().rows(len(dataset))
+    context.callback(Progress("samples", 0, part.stop - part.start))
     for start in range(part.start, part.stop, BATCH_SIZE):
         rows = np.arange(start, min(start + BATCH_SIZE, part.stop))
         generated = model.sample(

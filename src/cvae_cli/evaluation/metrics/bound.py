@@ -74,6 +74,10 @@ class BitsPerDimension(BoundMetric):
     def values(self, batch: BoundBatch) -> Float[Tensor, " b"]:
         return _negative_elbo(batch)
 
+    @classmethod
+    def is_meaningful(cls, model: CVAE) -> bool:
+        return super().is_meaningful(model) and model.likelihood.is_over_bytes
+
     def update(self, batch: BoundBatch) -> None:
         super().update(batch)
         self._dimensions = batch.images[0].numel() if batch.model.likelihood.is_over_bytes else None

@@ -94,7 +94,11 @@ class Retrieval(CLIPMetric):
     """The share of samples for which CLIP ranks their own caption first among 100 (R@1)."""
 
     name = "retrieval"
-    label = "retrieval, R@1 of 100"
+    label = f"retrieval, R@1 of {GROUP}"
+
+    @classmethod
+    def heading(cls, pictures: int) -> str:
+        return f"retrieval, R@1 of {min(GROUP, pictures)}"
 
     def compute(self) -> float | None:
         generated, _, texts = self._vectors.shuffled

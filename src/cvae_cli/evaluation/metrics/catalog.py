@@ -11,10 +11,12 @@ from cvae_cli.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from cvae_cli.evaluation.metrics.metric import Metric
+    from cvae_cli.models.cvae import CVAE
 
 METRICS = {
     "mse": "cvae_cli.evaluation.metrics.reconstruction:MeanSquaredError",
     "ssim": "cvae_cli.evaluation.metrics.reconstruction:StructuralSimilarity",
+    "ssim-wang": "cvae_cli.evaluation.metrics.reconstruction:PublishedStructuralSimilarity",
     "psnr": "cvae_cli.evaluation.metrics.reconstruction:PeakSignalToNoiseRatio",
     "elbo": "cvae_cli.evaluation.metrics.bound:NegativeELBO",
     "rate": "cvae_cli.evaluation.metrics.bound:Rate",
@@ -59,7 +61,11 @@ def find_metric(name: str) -> "type[Metric[Any]]":
     return metric
 
 
-def default_names(dataset: str) -> list[str]:
-    """Return the metrics that are computed on a data set by default: those that need no download."""
+def default_names(dataset: str, models: "Sequence[CVAE]") -> list[str]:
+    """Return the metrics of models on a data set that are computed by default.
+
+    They need no download, and have a meaning for at least one of the models.
+    """
     metrics = [find_metric(name) for name in METRICS]
-    return [metric.name for metric in metrics if metric.is_default and metric.dataset in {None, dataset}]
+    candidates = [metric for metric in metrics if metric.is_default and metric.dataset in {None, dataset}]
+    return [metric.name for metric in candidates if any(metric.is_meaningful(model) for model in models)]

@@ -12,6 +12,13 @@ from cvae_cli.evaluation.metrics.metric import SampleMetric
 from cvae_cli.evaluation.streams import SampleBatch
 from cvae_cli.models.cvae import CVAE
 
+PICTURES_PER_FEATURE = 20
+"""How many pictures a Fréchet distance needs for each feature, so that it is not much too high.
+
+A distance of few pictures is too high, because their covariances are uncertain: docs/results.md has measurements. With
+Inception's 2,048 features the number is 40,960, a little less than the 50,000 that publications use.
+"""
+
 
 class FID(SampleMetric):
     """The Fréchet distance between Gaussians fitted to Inception features (Heusel et al. 2017)."""
@@ -22,6 +29,7 @@ class FID(SampleMetric):
     is_default = False
     features = "inception"
     min_pictures = 2
+    depends_on_number = True
     alternative = "fid-fashion"
 
     def __init__(self, context: Context) -> None:
@@ -38,9 +46,18 @@ class FID(SampleMetric):
     @classmethod
     def warnings(cls, model: CVAE, dataset: Dataset, context: Context) -> Iterator[str]:
         assert cls.features is not None
-        width = context.extractor(cls.features).num_features
-        if len(dataset) <= width:
-            yield f"{cls.name}: fewer pictures ({len(dataset)}) than features ({width}): the distance means little"
+        n, width = len(dataset), context.extractor(cls.features).num_features
+        needed = PICTURES_PER_FEATURE * width
+        if n <= width:
+            yield (
+                f"{cls.name}: fewer pictures ({n:,}) than features ({width:,}): the distance means little; "
+                f"it needs {needed:,} pictures"
+            )
+        elif n < needed:
+            yield (
+                f"{cls.name} of {n:,} pictures is higher than of more: its {width:,} features need {needed:,}; "
+                f"compare it only with other distances of {n:,}"
+            )
 
 
 class FashionFID(FID):

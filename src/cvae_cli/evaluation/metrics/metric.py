@@ -34,8 +34,10 @@ class Metric(ABC, Generic[B]):
         is_default: whether it is computed unless other metrics are asked for. Metrics that need a download are not.
         features: the feature extractor that it needs, a name of `features.EXTRACTORS`.
         min_pictures: how many pictures it needs at least.
+        min_size: how many pixels a side the pictures must have at least.
         alternative: a metric that measures something similar and needs no download.
-        note: a sentence below a table with this metric.
+        depends_on_number: whether fewer pictures give another score on average, and not only a less certain one.
+        note: a sentence about models for which the score has no meaning.
     """
 
     name: ClassVar[str]
@@ -46,11 +48,18 @@ class Metric(ABC, Generic[B]):
     is_default: ClassVar[bool] = True
     features: ClassVar[str | None] = None
     min_pictures: ClassVar[int] = 1
+    min_size: ClassVar[int] = 1
     alternative: ClassVar[str | None] = None
+    depends_on_number: ClassVar[bool] = False
     note: ClassVar[str] = ""
 
     def __init__(self, context: Context) -> None:
         self.context = context
+
+    @classmethod
+    def heading(cls, pictures: int) -> str:
+        """Return the name in a table for scores of this many pictures."""
+        return f"{cls.label}, {pictures:,} samples" if cls.depends_on_number else cls.label
 
     @abstractmethod
     def update(self, batch: B) -> None:
@@ -72,6 +81,13 @@ class Metric(ABC, Generic[B]):
         """
         if cls.dataset not in {None, dataset}:
             raise UsageError(f'"{cls.name}" is defined for pictures of {cls.dataset} only, not of {dataset}')
+        if (size := model.config.image.size) < cls.min_size:
+            raise UsageError(f'"{cls.name}" needs pictures of at least {cls.min_size} pixels a side, not of {size}')
+
+    @classmethod
+    def is_meaningful(cls, model: CVAE) -> bool:
+        """Whether the metric says anything about a model. By default models are not measured by one that does not."""
+        return model.config.image.size >= cls.min_size
 
     @classmethod
     def warnings(cls, model: CVAE, dataset: Dataset, context: Context) -> Iterator[str]:

@@ -48,6 +48,7 @@ class Recall(SampleMetric):
     dataset = "fashion-mnist"
     features = "fashion"
     min_pictures = 2
+    depends_on_number = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
