@@ -41,7 +41,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 RUN_FILES = [
     *("last/README.md", "last/config.json", "last/model.safetensors", "metrics.jsonl"),
     *("model/README.md", "model/config.json", "model/model.safetensors", "recipe.toml"),
-    *("samples/epoch-001.png", "samples/epoch-002.png", "state/training.safetensors"),
+    *("run.json", "samples/epoch-001.png", "samples/epoch-002.png", "state/training.safetensors"),
 ]
 
 

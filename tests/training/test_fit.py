@@ -167,9 +167,9 @@ def test_a_run_is_not_overwritten_without_force(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
     with pytest.raises(UsageError, match="already holds a run"):
         run.create(run.recipe(), force=False)
-    (tmp_path / "run" / "left").touch()
+    run.write_metrics([{"epoch": 1}])
     run.create(run.recipe(), force=True)
-    assert not (tmp_path / "run" / "left").exists()
+    assert not run.metrics_file.exists()
 
 
 def test_force_does_not_remove_what_is_not_a_run(tmp_path: Path) -> None:

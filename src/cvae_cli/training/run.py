@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from cvae_cli.data.catalog import full_name
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import PRIOR_STAGE
 from cvae_cli.paths import check_writable, write_error, write_text
+from cvae_cli.training import contents
 from cvae_cli.training.state_file import older_state
 
 
@@ -40,6 +40,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 class Run:
     """The files of a run.
 
+    - `run.json`: the mark of a run
     - `recipe.toml`: all settings
     - `metrics.jsonl`: a line for each epoch
     - `samples/`: a picture for each epoch
@@ -93,28 +94,28 @@ class Run:
             UsageError: the folder cannot be written to, or holds a run (without `force`) or anything else.
         """
         check_writable(self.folder, folder=True)
-        if not self.folder.exists() or not any(self._visible_files()):
+        if not contents.is_used(self.folder):
             return
-        if not self.recipe_file.exists():
+        if not self.exists():
             raise UsageError(f"{self.folder} exists and is not a run", hint="choose another place with --out")
         if not force:
             raise UsageError(
                 f"{self.folder} already holds a run",
                 hint=f"resume it:  cvae train --resume {self.folder}\nor start over:  add --force",
             )
+        contents.check_nothing_else(self.folder)
 
     def create(self, recipe: Recipe, *, force: bool) -> None:
         """Create the run. With `force`, an earlier run in the folder is removed. The caller must hold the lock."""
         self.check_new(force=force)
-        if self.folder.exists():
-            # The recipe is removed last: without it, the rest would no longer be recognised as a run.
-            for path in sorted(self._visible_files(), key=lambda path: path == self.recipe_file):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        contents.write_mark(self.folder)  # first, so that what a crash leaves is known as a run
+        contents.remove_run(self.folder)
         self.write_recipe(recipe)
 
-    def _visible_files(self) -> Iterator[Path]:
-        """Yield what is in the folder, without the lock and temporary files."""
-        return (path for path in self.folder.iterdir() if not path.name.startswith("."))
+    def exists(self) -> bool:
+        """Whether the folder is a run. The folder of a second stage is one if the folder around it is."""
+        inside = self.folder.name == PRIOR_STAGE and contents.is_run(self.folder.parent)
+        return contents.is_run(self.folder) or inside
 
     def recipe(self, changes: dict[str, Any] | None = None) -> Recipe:
         """Read the recipe of the run.
@@ -125,11 +126,13 @@ class Run:
         Raises:
             UsageError: the folder is not a run, or a change does not fit the recipe.
         """
-        if not self.recipe_file.is_file():
+        if not self.recipe_file.is_file() or not self.exists():
             raise UsageError(f"{self.folder} is not a run", hint="a run is a folder that cvae train has made")
         return with_absolute_paths(read_recipe(self.recipe_file, changes))
 
     def write_recipe(self, recipe: Recipe) -> None:
+        """Write all settings, and mark the folder of a run of an earlier version."""
+        contents.write_mark(self.folder)
         write_text(self.recipe_file, recipe_to_toml(recipe))
 
     def write_metrics(self, history: list[dict[str, Any]]) -> None:
@@ -146,8 +149,7 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=0):
-                for temporary in self.folder.rglob(".*.tmp"):  # from a process that was killed while it was writing
-                    temporary.unlink()
+                contents.remove_drafts(self.folder)
                 yield
         except Timeout as error:
             raise UsageError(
