@@ -38,6 +38,7 @@ def test_named_output_is_written_in_silence(generate: Command, tmp_path: Path) -
         assert picture.mode == "L"
         assert picture.text == {
             "prompt": "a red summer dress",
+            "n": "4",
             "pictures": "4",
             "model": "fashion-concat",
             "seed": "0",

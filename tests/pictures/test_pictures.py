@@ -14,7 +14,7 @@ import torch
 from PIL import ExifTags, Image
 
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.pictures.files import FORMATS, png_bytes, save_png
+from cvae_cli.pictures.files import FORMATS, png_bytes, save_picture
 from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.terminal import preview
@@ -308,7 +308,7 @@ def test_every_format_keeps_pixels_and_text(suffix: str, mode: str) -> None:
 
 def test_the_same_picture_and_text_are_the_same_bytes(tmp_path: Path) -> None:
     picture = filled("RGB", RED)
-    save_png(picture, tmp_path / "new" / "red.png", {"seed": "0"})
+    save_picture(picture, tmp_path / "new" / "red.png", {"seed": "0"})
     assert (tmp_path / "new" / "red.png").read_bytes() == png_bytes(picture, {"seed": "0"})
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["red.png"]
 

@@ -63,6 +63,7 @@ def test_a_project_with_a_recipe_is_not_a_run(again: Callable[..., str], cvae: C
         ("notes.txt", "notes.txt"),
         ("model/notes.txt", "model/notes.txt"),
         ("prior/last/x.safetensors", "prior/last/x.safetensors"),
+        ("state/training-mine.safetensors", "state/training-mine.safetensors"),
         ("samples/epoch-1.jpg", "samples/epoch-1.jpg"),
         ("data/1.png", "data"),
         ("recipe.toml.orig", "recipe.toml.orig"),

@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -41,12 +42,12 @@ class Picture:
     name: str
     prompt: str
     sample: int
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
 
     @property
-    def text(self) -> dict[str, str]:
-        """The text that is stored with the picture."""
-        return {"prompt": self.prompt, "sample": str(self.sample), **self.metadata}
+    def text(self) -> dict[str, Any]:
+        """What is stored with the picture."""
+        return {"prompt": self.prompt, "sample": self.sample, **self.metadata}
 
 
 def write_file(picture: Picture, folder: Path, format: str) -> Entry:

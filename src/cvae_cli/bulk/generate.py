@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from cvae_cli.bulk import manifest
 from cvae_cli.bulk.chunks import Chunk, split_chunks
@@ -46,7 +47,7 @@ class GeneratedFiles:
     folder: Path
     total: int
     new: int
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
 
     def paths(self) -> Iterator[Path]:
         """Yield the path of each file, in the order of the pictures."""

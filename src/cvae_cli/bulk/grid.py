@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -29,11 +30,21 @@ class Grid:
     size: int
     prompts: list[str]
     n: int
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
+
+    @property
+    def pictures(self) -> int:
+        """The number of all pictures."""
+        return len(self.prompts) * self.n
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """What the sheet's file says: the prompts, one a line, and how the pictures were made."""
+        return {"prompt": "\n".join(self.prompts), "n": self.n, "pictures": self.pictures, **self.metadata}
 
     def png(self) -> bytes:
-        """The sheet as a PNG file that names the prompts and how the pictures were made."""
-        return png_bytes(self.sheet, {"prompt": "\n".join(self.prompts), "pictures": str(self.n), **self.metadata})
+        """The sheet as a PNG file, with its text inside."""
+        return png_bytes(self.sheet, self.text)
 
 
 def generate_grid(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -27,9 +28,9 @@ class Sampling:
     def __post_init__(self) -> None:
         check_sampling(seed=self.seed, temperature=self.temperature, guidance=self.guidance)
 
-    def metadata(self, model: CVAE) -> dict[str, str]:
-        """The text that a picture's file says about how the picture was made."""
-        values = {name: str(value) for name, value in asdict(self).items() if value is not None}
+    def metadata(self, model: CVAE) -> dict[str, Any]:
+        """What a picture's file says about how the picture was made."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
         return {"model": model.config.name, **values, "software": f"cvae-cli {__version__}"}
 
 

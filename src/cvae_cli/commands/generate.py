@@ -9,13 +9,15 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
+from cvae_cli.commands.output import OUTPUT, Output, check_folder
 from cvae_cli.errors import UsageError
-from cvae_cli.paths import DEFAULT_MODEL, check_writable, write_bytes
+from cvae_cli.paths import DEFAULT_MODEL
 from cvae_cli.runtime import launch
 from cvae_cli.text.prompts import Prompts, slug
 
 if TYPE_CHECKING:
     from cvae_cli.bulk.generate import GeneratedFiles
+    from cvae_cli.bulk.grid import Grid
 
 EPILOG = """\b
 Examples:
@@ -37,7 +39,7 @@ def generate(
     n: Annotated[int, typer.Option("-n", help="Pictures per prompt.", min=1, metavar="N")] = 1,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--out", help="PNG file, - for stdout, or a folder with --format.", metavar="PATH"),
+        typer.Option("-o", "--out", help=f"{OUTPUT} With --format, the folder of the pictures.", metavar="PATH"),
     ] = None,
     model: options.Model = DEFAULT_MODEL,
     seed: options.Seed = 0,
@@ -47,6 +49,7 @@ def generate(
     format_: options.Format = None,
     separate: Annotated[bool, typer.Option("--separate", help="The same as --format png.")] = False,
     from_: options.PromptFile = None,
+    force: options.ForceBytes = False,
     gpus: options.Gpus = None,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -63,14 +66,15 @@ def generate(
     wanted = Prompts(prompts or [], from_)
     if not wanted.count:
         raise UsageError("say what to draw", hint='for example:  cvae generate "two dogs on a beach"')
-    if format_ and output in {None, "-"}:
-        raise UsageError(f"{'--separate' if separate else '--format'} needs a folder:  -o DIR")
     if not format_ and wanted.count * n > _MAX_IN_GRID:
         raise UsageError(
             f"{wanted.count * n:,} pictures do not fit one grid", hint="write a file each:  --format png -o DIR"
         )
-    if output not in {None, "-"}:
-        check_writable(Path(str(output)), folder=bool(format_))
+    folder, place = Path(), Output(None)
+    if format_:
+        folder = check_folder(output, because="--separate" if separate else "--format")
+    else:
+        place = Output(output, force=force, json=json)
 
     settings: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "guidance": guidance}
     with console.events("drawing") as callback:
@@ -84,24 +88,14 @@ def generate(
             console.note(f"for clothes there is a model of their own:  --model {better}")
         settings |= {"device": device, "callback": callback}
         if format_:
-            files = generate_files(model, wanted, Path(str(output)), format=format_, **settings)
+            files = generate_files(model, wanted, folder, format=format_, **settings)
         else:
             grid = generate_grid(model, wanted, columns=columns, **settings)
-            png = grid.png()
+            path = place.write(grid.sheet, grid.text, stem=slug(grid.prompts[0]))
     if format_:
         return _show_files(files, wanted)
-    if output == "-":
-        return console.result_bytes(png)
-    path = Path(output) if output else options.free_name(slug(grid.prompts[0]))
-    write_bytes(path, png)
-    seconds = time.perf_counter() - started
-    caption = f"{path}   {grid.metadata['model']} · seed {seed} · {grid.size}x{grid.size} · {seconds:.1f} s"
-    if output is None and console.has_colour():
-        from cvae_cli.pictures.terminal import preview
-
-        console.result(None, preview(grid.sheet, width=console.width()))
-    text = (caption if console.is_terminal() else str(path)) if output is None else None
-    console.result({"file": str(path), "prompts": grid.prompts, "pictures": n, **grid.metadata}, text)
+    if path is not None:
+        _show_grid(grid, path, seconds=time.perf_counter() - started, is_named=place.has_name, preview=output is None)
     return None
 
 
@@ -110,6 +104,19 @@ def _check_can_be_shared(format: str | None, file: str | None) -> None:
         raise UsageError("several processes draw into a folder", hint="say where to:  --format png -o DIR")
     if file == "-":
         raise UsageError("several processes cannot read one stdin", hint="write the prompts to a file for --from")
+
+
+def _show_grid(grid: "Grid", path: Path, *, seconds: float, is_named: bool, preview: bool) -> None:
+    """Show where the sheet is, unless the user has named it, and on a terminal also what it shows."""
+    if preview and console.has_colour():
+        from cvae_cli.pictures.terminal import preview as picture_to_text
+
+        console.result(None, picture_to_text(grid.sheet, width=console.width()))
+    made = grid.metadata
+    caption = f"{path}   {made['model']} · seed {made['seed']} · {grid.size}x{grid.size} · {seconds:.1f} s"
+    text = None if is_named else caption if console.is_terminal() else str(path)
+    facts = {"file": str(path), "prompts": grid.prompts, "n": grid.n, "pictures": grid.pictures, **made}
+    console.result(facts, text)
 
 
 def _show_files(files: "GeneratedFiles", prompts: Prompts) -> None:

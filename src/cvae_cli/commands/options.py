@@ -62,6 +62,7 @@ DataDir = Annotated[
     typer.Option(help="Folder with the published files of the data set, used instead of the cache.", metavar="DIR"),
 ]
 Gpus = Annotated[int | None, typer.Option(help="Share the work among N processes, one GPU each.", min=1, metavar="N")]
+ForceBytes = Annotated[bool, typer.Option("--force", help="With -o -, write bytes to a terminal too.")]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results, warnings and errors.")]
@@ -76,13 +77,3 @@ def share_work(gpus: int | None, device: str) -> None:
     if gpus is not None and gpus > 1 and launch.rank_and_size() == (0, 1):
         launch.check_gpus(gpus, device)
         raise typer.Exit(launch.launch(gpus, sys.argv[1:]))
-
-
-def free_name(stem: str) -> Path:
-    """`stem.png`, or the first of `stem-2.png`, `stem-3.png`, ... that does not exist, so that nothing is lost."""
-    path = Path(f"{stem}.png")
-    number = 2
-    while path.exists():
-        path = Path(f"{stem}-{number}.png")
-        number += 1
-    return path

@@ -7,9 +7,10 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
+from cvae_cli.commands.output import OUTPUT, Output
 from cvae_cli.data.catalog import names
 from cvae_cli.errors import UsageError
-from cvae_cli.paths import DEFAULT_MODEL, check_writable
+from cvae_cli.paths import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from cvae_cli.evaluation.reconstruct import Reconstructions
@@ -27,12 +28,12 @@ def reconstruct(
         list[Path] | None, typer.Argument(help="Pictures of any format and size.", metavar="IMAGE")
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "-o",
             "--out",
-            help="PNG file to write: each picture with its reconstruction to the right.  [default: pairs.png]",
-            metavar="FILE",
+            help=f"Where each picture goes with its reconstruction to the right. {OUTPUT}  [default: pairs.png]",
+            metavar="PATH",
         ),
     ] = None,
     dataset: Annotated[
@@ -48,6 +49,7 @@ def reconstruct(
     ] = None,
     seed: options.Seed = 0,
     data_dir: options.DataDir = None,
+    force: options.ForceBytes = False,
     device: options.Device = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -65,12 +67,10 @@ def reconstruct(
         )
     if prompt and dataset:
         raise UsageError("--prompt is for pictures of your own; a data set says what its pictures show")
-    output = out or options.free_name("pairs")
-    check_writable(output)
+    output = Output(out, force=force, json=json)
 
     with console.events("reconstructing") as callback:
         from cvae_cli.evaluation.reconstruct import reconstruct_dataset, reconstruct_files
-        from cvae_cli.pictures.files import save_png
 
         if images:
             result = reconstruct_files(model, images, prompt=prompt, device=device, callback=callback)
@@ -85,16 +85,18 @@ def reconstruct(
                 device=device,
                 callback=callback,
             )
-        save_png(result.sheet(), output, {"model": result.model})
-    if out is None and not console.is_terminal():
-        console.note(f"pairs in {output}")
-    _show(result, output)
+        path = output.write(result.sheet(), {"model": result.model}, stem="pairs")
+    if path is None:  # stdout has the picture
+        return console.note("mean: " + ", ".join(f"{name} {value:.4g}" for name, value in result.mean.items()))
+    if not output.has_name and not console.is_terminal():
+        console.note(f"pairs in {path}")
+    return _show(result, path)
 
 
 _HEADINGS = {"mse": "mse, sum ↓", "mse_per_pixel": "mse, pixel ↓", "ssim": "ssim ↑", "ssim-wang": "ssim-wang ↑"}
 
 
-def _show(result: "Reconstructions", output: Path) -> None:
+def _show(result: "Reconstructions", path: Path) -> None:
     scores = [dict(zip(result.scores, values, strict=True)) for values in zip(*result.scores.values(), strict=True)]
     images = [
         {"image": name, "prompt": prompt, **each}
@@ -102,10 +104,10 @@ def _show(result: "Reconstructions", output: Path) -> None:
     ]
     mean = {"image": "mean", "prompt": "", **result.mean}
     console.table(
-        {"file": str(output), "model": result.model, "images": images, "mean": result.mean},
+        {"file": str(path), "model": result.model, "images": images, "mean": result.mean},
         columns=["image", "prompt", *(_HEADINGS[score] for score in result.scores)],
         rows=[
             [value if isinstance(value, str) else f"{value:.4g}" for value in row.values()] for row in [*images, mean]
         ],
-        footer=f"{output}   {result.model} · through the mean of the posterior",
+        footer=f"{path}   {result.model} · through the mean of the posterior",
     )

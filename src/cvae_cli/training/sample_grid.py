@@ -9,7 +9,7 @@ from torch import Tensor
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.pictures.files import save_png
+from cvae_cli.pictures.files import save_picture
 from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.pixels import to_float
 
@@ -27,7 +27,7 @@ def save_sample_grid(model: CVAE, validation: Dataset, path: Path) -> None:
     condition = torch.from_numpy(shown.conditions.values(np.arange(len(shown)))).to(model.device)
     samples = model.sample(_sample_conditions(shown, condition))
     rows = torch.cat([images, model.reconstruct(images, condition), samples])
-    save_png(grid(to_pil(rows), columns=len(shown)), path)
+    save_picture(grid(to_pil(rows), columns=len(shown)), path)
 
 
 def _sample_conditions(shown: Dataset, condition: Tensor) -> Tensor:
