@@ -26,14 +26,37 @@ class Cut:
     reset: bool = False
 
 
+@dataclass(frozen=True)
+class Drip:
+    """A response of which, after `after` bytes, only a byte comes now and then; or none, without `pause`."""
+
+    after: int
+    pause: float | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error status with headers."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+SILENCE = Drip(-1)
+"""No answer, not even a status line."""
+
+
 @dataclass(kw_only=True)
 class Page:
     """The response at an address.
 
     Attributes:
         ranges: whether `Range` requests are supported.
-        sized: whether `Content-Length` is sent; without it the body is sent in chunks.
-        troubles: faults of the first GET requests, one each: an error status, or a cut.
+        sized: whether `Content-Length` is sent; without it the body is sent in chunks, or until the connection ends.
+        length: what `Content-Length` says instead of the truth.
+        chunked: whether a body without a length is sent in chunks.
+        troubles: faults of the first GET requests, one each.
+        always: a fault of every request, HEAD too.
         gate: if given, the second half of the body is sent after this event is set.
     """
 
@@ -41,7 +64,10 @@ class Page:
     headers: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
     sized: bool = True
-    troubles: list[int | Cut] = field(default_factory=list)
+    length: str | None = None
+    chunked: bool = True
+    troubles: list[int | Cut | Drip | Refusal] = field(default_factory=list)
+    always: Drip | None = None
     gate: threading.Event | None = None
 
 
@@ -61,6 +87,7 @@ class Loopback(ThreadingHTTPServer):
         self.pages: dict[str, Page] = {}
         self.repositories: set[str] = set()
         self.requests: list[Request] = []
+        self.ended = threading.Event()
 
     def serve(self, path: str, page: Page) -> str:
         """Serve a page at a path, and return its address."""
@@ -100,6 +127,7 @@ def loopback() -> Iterator[Loopback]:
             for page in server.pages.values():
                 if page.gate:
                     page.gate.set()
+            server.ended.set()
             server.shutdown()
             thread.join()
 
@@ -123,9 +151,14 @@ class _Handler(BaseHTTPRequestHandler):
             known = any(f"/{name}/" in path for name in self.server.repositories)
             missing = "Revision" if path.startswith("/api/") else "Entry"
             return self._begin(404, {"X-Error-Code": f"{missing}NotFound" if known else "RepoNotFound"}, 0)
-        trouble = page.troubles.pop(0) if page.troubles and self.command == "GET" else None
+        trouble = page.troubles.pop(0) if page.troubles and self.command == "GET" else page.always
         if isinstance(trouble, int):
             return self._begin(trouble, {}, 0)
+        if isinstance(trouble, Refusal):
+            return self._begin(trouble.status, trouble.headers, 0)
+        if trouble == SILENCE:
+            self.server.ended.wait(60)
+            return None
         body = page.body
         headers = page.headers | ({"Accept-Ranges": "bytes"} if page.ranges else {})
         partial = re.fullmatch(r"bytes=(\d+)-", wanted or "") if page.ranges else None
@@ -135,25 +168,27 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._begin(416, {"Content-Range": f"bytes */{len(body)}"}, 0)
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
             body = body[start:]
-        self._begin(206 if partial else 200, headers, len(body) if page.sized else None)
+        length = page.length or (len(body) if page.sized else None)
+        self._begin(206 if partial else 200, headers, length, chunked=page.chunked)
         if self.command == "GET":
             self._send(body, page, trouble)
         return None
 
-    def _begin(self, status: int, headers: dict[str, str], length: int | None) -> None:
+    def _begin(self, status: int, headers: dict[str, str], length: int | str | None, *, chunked: bool = True) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         if length is None:
-            self.send_header("Transfer-Encoding", "chunked")
+            if chunked:
+                self.send_header("Transfer-Encoding", "chunked")
         else:
             self.send_header("Content-Length", str(length))
         self.send_header("Connection", "close")
         self.end_headers()
 
-    def _send(self, body: bytes, page: Page, cut: Cut | None) -> None:
+    def _send(self, body: bytes, page: Page, cut: Cut | Drip | None) -> None:
         sent = body[: cut.after] if cut else body
-        if not page.sized:
+        if not page.sized and page.chunked:
             whole = f"{len(body):x}\r\n".encode() + sent
             sent = whole if cut else whole + b"\r\n0\r\n\r\n"
         middle = len(sent) // 2 if page.gate else 0
@@ -162,10 +197,19 @@ class _Handler(BaseHTTPRequestHandler):
             if page.gate:
                 page.gate.wait(60)
             self.wfile.write(sent[middle:])
+            if isinstance(cut, Drip):
+                self._drip(body[cut.after :], cut.pause)
         except ConnectionError:  # the client has closed the connection
             return
-        if cut and cut.reset:
+        if isinstance(cut, Cut) and cut.reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def _drip(self, rest: bytes, pause: float | None) -> None:
+        """Send the rest a byte at a time, or wait until the client or the server ends."""
+        for index in range(len(rest)):
+            if self.server.ended.wait(pause or 60):
+                return
+            self.wfile.write(rest[index : index + 1])
 
     def log_message(self, *arguments: object) -> None:
         pass

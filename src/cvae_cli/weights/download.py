@@ -1,23 +1,21 @@
 """Downloads over HTTP: resumed, verified, atomic, and by one process at a time."""
 
+import contextlib
 import hashlib
 import os
-import time
-import urllib.error
-import urllib.request
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cvae_cli.errors import CorruptError, MissingError
-from cvae_cli.events import Callback, Progress, ignore
+from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.paths import write_error
+from cvae_cli.weights.transfer import Transfer
 
-_CHUNK = 1 << 18  # bytes
-_TIMEOUT = 30  # seconds without a byte
-_ATTEMPTS = 4  # connections
+_CACHE_HINT = "CVAE_HOME puts the cache elsewhere"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +54,21 @@ def download_file(
     *,
     digest: Digest | None = None,
     size: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    name: str | None = None,
+    hint: str = _CACHE_HINT,
     callback: Callback = ignore,
 ) -> Path:
     """Download `url` to `path` unless the file exists, and return `path`.
 
-    When the connection breaks, the bytes received so far stay in `path.part`, and the next call continues from
-    there. The file gets its name only when it is complete and verified.
+    When the connection breaks, or brings next to nothing for `patience.time_out()`, the bytes received so far stay in
+    `path.part`, and the next call continues from there. The file gets its name only when it is complete and verified.
 
     Args:
-        size: bytes.
+        size: bytes. Of a larger file no more is read.
+        headers: of the request to this server, such as an authorization; a redirect to another one does not get them.
+        name: the name of the file for people; by default that of `path`.
+        hint: what to do when `path` cannot be written.
 
     Raises:
         MissingError: offline, no such file, or the server cannot be reached.
@@ -72,95 +76,60 @@ def download_file(
     """
     if path.exists():
         return path
+    name = name or path.name
     if is_offline():
-        raise MissingError(
-            f"{path.name} is not here and HF_HUB_OFFLINE forbids fetching it", hint=f"it comes from {url}"
-        )
+        raise MissingError(f"{name} is not here and HF_HUB_OFFLINE forbids fetching it", hint=f"it comes from {url}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + ".lock")):
+        with _lock(path, name, callback):
             if not path.exists():  # another process may have downloaded it in the meantime
-                _download_verified(url, path, digest, size, callback)
+                part = path.with_name(path.name + ".part")
+                transfer = Transfer(url, part, name=name, size=size, headers=dict(headers or {}), callback=callback)
+                _download_verified(transfer, digest)
+                os.replace(part, path)
     except OSError as error:
-        raise write_error(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
+        raise write_error(path, error, hint=hint) from error
     return path
 
 
-def _download_verified(url: str, path: Path, digest: Digest | None, size: int | None, callback: Callback) -> None:
-    part = path.with_name(path.name + ".part")
-    is_resumed = part.exists()
-    _receive(url, part, callback)
-    problem = _problem(part, digest, size)
-    if problem and is_resumed:  # the old part may belong to another version of the file: start again, once
-        part.unlink()
-        _receive(url, part, callback)
-        problem = _problem(part, digest, size)
+@contextlib.contextmanager
+def _lock(path: Path, name: str, callback: Callback) -> Iterator[None]:
+    """Hold the lock of a download; say so if another process has it."""
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        callback(Notice(f"another process is downloading {name}: waiting for it"))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _download_verified(transfer: Transfer, digest: Digest | None) -> None:
+    """Receive a file and verify it."""
+    part = transfer.part
+    has_old = part.exists()
+    problem = _receive(transfer, digest)
+    if problem and has_old:  # the old part may belong to another version of the file: start again, once
+        part.unlink(missing_ok=True)
+        problem = _receive(transfer, digest)
     if problem:
-        part.unlink()
-        raise CorruptError(f"{path.name} from {url} {problem}; it was not kept", hint="try again later")
-    os.replace(part, path)
+        part.unlink(missing_ok=True)
+        host = urlsplit(transfer.url).netloc
+        raise CorruptError(f"{transfer.name} from {host} {problem}; it was not kept", hint="try again later")
 
 
-def _problem(part: Path, digest: Digest | None, size: int | None) -> str | None:
-    """Say what is wrong with a downloaded file; None if nothing is."""
-    received = part.stat().st_size
-    if size is not None and received != size:
-        return f"has {received:,} bytes instead of {size:,}"
-    if digest and not digest.matches(part):
-        return f"does not have its {digest.algorithm} digest"
-    return None
-
-
-def _receive(url: str, part: Path, callback: Callback) -> None:
-    """Append to `part` until it is complete, over at most `_ATTEMPTS` connections."""
-    reason = ""
-    hint: str | None = "is there a network?"
-    for attempt in range(_ATTEMPTS):
-        if attempt:
-            time.sleep(0.5 * 2**attempt)
-        try:
-            with _open(url, part) as response:
-                if _append(response, part, callback):
-                    return
-            reason = "the connection broke off"
-        except urllib.error.HTTPError as error:
-            if error.code == 416:  # no bytes after those of `part`: it is complete or wrong, which verification decides
-                return
-            reason, hint = f"the server answers {error.code} {error.reason}", None
-            if error.code < 500:
-                break
-        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-            reason = str(getattr(error, "reason", "") or error or "no connection").lower()
-            if not attempt and isinstance(error, urllib.error.URLError):  # there is no network: do not retry
-                break
-    received = part.stat().st_size if part.exists() else 0
-    kept = f"; {received:,} bytes are kept, run the command again to continue from there" if received else ""
-    raise MissingError(f"cannot fetch {url}: {reason}{kept}", hint=hint)
-
-
-def _open(url: str, part: Path) -> HTTPResponse:
-    """Request the bytes of `url` that `part` does not have yet."""
-    headers = {"User-Agent": "cvae-cli"}
-    if part.exists() and part.stat().st_size:
-        headers["Range"] = f"bytes={part.stat().st_size}-"
-    response: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
-    return response
-
-
-def _append(response: HTTPResponse, part: Path, callback: Callback) -> bool:
-    """Append the response's body to `part` and return whether the file is complete."""
-    is_partial = response.status == 206  # otherwise the server sends the whole file
-    received = part.stat().st_size if is_partial else 0
-    total = received + int(response.headers["Content-Length"]) if response.headers["Content-Length"] else None
-    with part.open("ab" if is_partial else "wb") as file:
-        while True:
-            try:
-                chunk = response.read(_CHUNK)
-            except (HTTPException, OSError):  # of the network; errors of the disk, from `write`, pass
-                return False
-            if not chunk:
-                break
-            file.write(chunk)
-            received += len(chunk)
-            callback(Progress(part.stem, received, total, unit="B"))
-    return total is None or received == total
+def _receive(transfer: Transfer, digest: Digest | None) -> str | None:
+    """Receive the rest of a file. Return what is wrong with it; None if nothing is."""
+    problem = None
+    for _ in range(3):
+        problem = transfer.run()
+        if problem or digest is None or digest.matches(transfer.part):
+            return problem
+        problem = f"does not have its {digest.algorithm} digest"
+        if transfer.has_known_end:
+            break
+        # a cut of a body without a length looks like its end: ask for more
+    return problem
