@@ -90,8 +90,8 @@ def generate_files(
     check_format(format)
     check_sampling(n=n)
     wanted = make_prompts(prompts)
-    weights = _digest(model)
-    model = load_model(model, device=local_device(device))
+    weights = _digest(model, callback)
+    model = load_model(model, device=local_device(device), callback=callback)
     model.prior.check_guidance(guidance)
     job = Job(Path(folder), format, n, wanted.count * n, Sampling(seed, temperature, guidance), weights)
     with process_group(model.device) as world:
@@ -102,9 +102,11 @@ def generate_files(
     return GeneratedFiles(job.folder, job.total, job.total - state.pictures, job.sampling.metadata(model))
 
 
-def _digest(model: Source) -> str:
+def _digest(model: Source, callback: Callback) -> str:
     """The SHA-256 of a model's weights, by which a folder of pictures knows its model."""
-    return tensors_sha256(named_tensors(model)) if isinstance(model, CVAE) else weights_sha256(find_model(model))
+    if isinstance(model, CVAE):
+        return tensors_sha256(named_tensors(model))
+    return weights_sha256(find_model(model, callback=callback))
 
 
 def _generate_rest(model: CVAE, prompts: Prompts, job: Job, state: State, world: World, callback: Callback) -> None:

@@ -74,7 +74,7 @@ def generate_grid(
     """
     check_sampling(n=n)
     wanted = list(make_prompts(prompts))
-    model = load_model(model, device=device)
+    model = load_model(model, device=device, callback=callback)
     model.prior.check_guidance(guidance)
     sampling = Sampling(seed, temperature, guidance)
     total = len(wanted) * n

@@ -3,6 +3,7 @@
 A network, likelihood, prior or text encoder has a settings class here, which is a member of the union of its kind.
 """
 
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -84,7 +85,7 @@ class ClipCondition(Settings):
 
     kind: Literal["clip"] = "clip"
     model: str
-    """The CLIP model: `ARCHITECTURE/TAG` as open_clip names it, or a folder."""
+    """The CLIP model: `ARCHITECTURE/TAG` as open_clip names it, or a folder: its path, or in a saved model its name."""
     width: Width
     sha256: str
     """Digest of the weights file."""
@@ -242,13 +243,22 @@ class ModelConfig(Settings):
     format: Literal[1] = 1
     name: str
     dataset: str
-    """The name of the data set that the model was trained on, which `cvae evaluate` uses by default."""
+    """The data set that the model was trained on, which `cvae evaluate` uses by default; `folder:NAME` for a folder
+    elsewhere."""
     image: ImageShape
     condition: Annotated[Condition, Field(discriminator="kind")]
     architecture: Architecture
     hybrid: bool = False
     """Whether the loss had perceptual or adversarial terms besides the bound, so that this is not a pure CVAE."""
 
+    def published(self) -> "ModelConfig":
+        """Return the settings as others may see them: with the names of folders instead of their paths."""
+        kind, colon, place = self.dataset.partition(":")
+        changes: dict[str, Any] = {"dataset": f"{kind}:{PurePath(place).name}"} if colon else {}
+        if isinstance(self.condition, ClipCondition) and PurePath(self.condition.model).is_absolute():
+            changes["condition"] = self.condition.model_copy(update={"model": PurePath(self.condition.model).name})
+        return self.model_copy(update=changes)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as they are written to JSON."""
-        return self.model_dump(mode="json")
+        return self.published().model_dump(mode="json")

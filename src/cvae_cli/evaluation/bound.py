@@ -13,7 +13,8 @@ from torch.distributions import Independent
 from cvae_cli.data.batches import Batches
 from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, Progress, ignore
-from cvae_cli.models.cvae import CVAE, Bound
+from cvae_cli.models.bound import Bound
+from cvae_cli.models.cvae import CVAE
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import noise
 

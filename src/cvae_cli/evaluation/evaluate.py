@@ -18,7 +18,7 @@ from cvae_cli.evaluation.result import Evaluation, ModelScores
 from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
 from cvae_cli.events import Callback, Event, Notice, Progress, ignore
 from cvae_cli.models.cvae import CVAE, Source, load_model
-from cvae_cli.models.pretrained import find_model, weights_sha256
+from cvae_cli.models.pretrained import find_model, training_data, weights_sha256
 from cvae_cli.paths import DEFAULT_MODEL
 from cvae_cli.runtime.device import pick_device
 from cvae_cli.runtime.distributed import get_world, local_device, process_group
@@ -78,8 +78,8 @@ def evaluate(
     if samples is not None and samples < 1:
         raise UsageError(f"samples must be at least 1, not {samples}")
     sources = [models] if isinstance(models, Source) else list(dict.fromkeys(models))
-    loaded, chosen_device = _load_models(sources, device)
-    dataset = dataset or loaded[0].config.dataset
+    loaded, chosen_device = _load_models(sources, device, callback)
+    dataset = dataset or training_data(loaded[0].config, option="--dataset")
     names = names or catalog.default_names(dataset, loaded)
     split = _check_data(loaded, dataset, split)
     _check_metrics(names, loaded, dataset, settings)
@@ -169,13 +169,13 @@ def check(metrics: Sequence[str], model: CVAE, dataset: Dataset) -> None:
             raise UsageError(f'"{metric.name}" needs at least {metric.min_pictures} pictures, and many to be reliable')
 
 
-def _load_models(sources: Sequence[Source], device: str) -> tuple[list[CVAE], torch.device]:
+def _load_models(sources: Sequence[Source], device: str, callback: Callback) -> tuple[list[CVAE], torch.device]:
     """Load the models, and return them with the device to compute on."""
     if not sources:
         raise UsageError("there is no model to evaluate")
     in_memory = [source for source in sources if isinstance(source, CVAE)]
     chosen = in_memory[0].device if in_memory else pick_device(local_device(device))
-    return [load_model(source, device=chosen) for source in sources], chosen
+    return [load_model(source, device=chosen, callback=callback) for source in sources], chosen
 
 
 def _check_data(models: Sequence[CVAE], dataset: str, split: str | None) -> str:

@@ -45,8 +45,8 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
 
 def load_fashion_cnn(device: torch.device) -> FashionCNN:
     """Load the classifier that ships with the package."""
-    from cvae_cli.models.tensors import named_tensors, read_tensors
+    from cvae_cli.models.tensors import load_weights
 
     network = FashionCNN()
-    read_tensors(WEIGHTS, into=named_tensors(network))
+    load_weights(network, WEIGHTS)
     return network.eval().requires_grad_(False).to(device)

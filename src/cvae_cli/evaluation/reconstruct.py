@@ -79,7 +79,7 @@ def reconstruct_files(
     """
     if not (files := [Path(path) for path in paths]):
         raise UsageError("there is no picture to reconstruct")
-    model = load_model(model, device=device)
+    model = load_model(model, device=device, callback=callback)
     pixels = _open_pictures(files, model, callback)
     if prompt is not None:
         prompts = [prompt] * len(files)
@@ -116,7 +116,7 @@ def reconstruct_dataset(
         MissingError, CorruptError: a file of the data set is missing or damaged.
     """
     check_sampling(seed=seed, n=n)
-    model = load_model(model, device=device)
+    model = load_model(model, device=device, callback=callback)
     check_image_shape(model.config, dataset)
     split = split or evaluation_split(dataset)
     prepare_encoder(model.config.condition, device=model.device, callback=callback)

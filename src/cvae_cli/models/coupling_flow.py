@@ -29,9 +29,12 @@ class CouplingFlow(Prior):
         self.code = embedding(condition, settings.condition_width) if condition else None
         code_width = settings.condition_width if condition else 0
         self.kept = latent_dim // 2
-        generator = torch.Generator().manual_seed(0)
-        orders = [torch.randperm(latent_dim, generator=generator) for _ in range(settings.layers)]
-        self.register_buffer("order", torch.stack(orders))  # (layers, d)
+        order = torch.empty(settings.layers, latent_dim, dtype=torch.int64)  # (layers, d)
+        if not order.is_meta:
+            generator = torch.Generator().manual_seed(0)
+            for row in order:
+                torch.randperm(latent_dim, generator=generator, out=row)
+        self.register_buffer("order", order)
         self.couplings = nn.ModuleList(
             _coupling_network(self.kept + code_width, settings.width, 2 * (latent_dim - self.kept))
             for _ in range(settings.layers)

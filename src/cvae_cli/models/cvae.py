@@ -1,7 +1,6 @@
 """The conditional variational autoencoder: a class in which training and sampling can be compared line by line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,14 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from cvae_cli.config.model import ModelConfig
-from cvae_cli.errors import CorruptError, CvaeError, UsageError
+from cvae_cli.errors import CorruptError, UsageError
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models import pretrained
+from cvae_cli.models.bound import Bound
 from cvae_cli.models.build import build_likelihood, build_network, build_prior
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
-from cvae_cli.models.tensors import named_tensors, read_tensors, write_tensors
+from cvae_cli.models.tensors import load_weights, named_tensors, tensors_bytes, without_memory
 from cvae_cli.runtime import randomness
 from cvae_cli.runtime.device import pick_device
 
@@ -29,28 +29,6 @@ Images = Float[Tensor, "b c h w"]
 _CHUNK = 16
 """Pictures per chunk when sampling. The last chunk is padded: with another batch size the arithmetic rounds
 differently, and the same seed would give another picture."""
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The two parts of the negative ELBO, and what they were computed from.
-
-    Attributes:
-        rate: the divergence of the posterior from the prior, `(b,)`, in nats.
-        distortion: the negative log-likelihood, `(b,)`, in nats.
-        posterior: q(z | x, c).
-        output: the decoder's output for one sample of the posterior, `(b, c, h, w)`.
-    """
-
-    rate: Tensor
-    distortion: Tensor
-    posterior: Independent | None = None
-    output: Tensor | None = None
-
-    @property
-    def negative_elbo(self) -> Tensor:
-        """The sum of rate and distortion, `(b,)`, in nats."""
-        return self.rate + self.distortion
 
 
 class CVAE(nn.Module):
@@ -157,32 +135,52 @@ class CVAE(nn.Module):
     # ---- files and prompts -----------------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, *, device: str | torch.device = "cpu") -> "CVAE":
+    def from_pretrained(
+        cls, model: str | Path, *, device: str | torch.device = "cpu", callback: Callback = ignore
+    ) -> "CVAE":
         """Load a model by the name of a bundled one, a folder, a run, or a Hub repository `org/name[@revision]`.
+
+        Args:
+            callback: receives the progress of a download, and is told what is waited for.
 
         Raises:
             UsageError: no such model.
             MissingError: the folder lacks a file, or the Hub cannot be reached.
             CorruptError: a file is damaged, of the wrong kind, or belongs to another model.
         """
-        folder = pretrained.find_model(model)
-        config = pretrained.read_config(folder)
+        folder = pretrained.find_model(model, callback=callback)
         try:
-            loaded = cls(config)
-        except CvaeError as error:  # each setting is valid, but they do not fit each other
-            raise CorruptError(f"{folder / pretrained.CONFIG}: {error.message}") from error
-        read_tensors(folder / pretrained.WEIGHTS, into=named_tensors(loaded))
+            loaded = cls._load(folder)
+        except CorruptError:
+            if not pretrained.is_of_hub(folder):
+                raise
+            loaded = cls._load(pretrained.find_model(model, callback=callback, anew=True))
         return loaded.eval().to(device)
+
+    @classmethod
+    def _load(cls, folder: Path) -> "CVAE":
+        """Load a model folder. Nothing is allocated before the header of the weights agrees with the configuration."""
+        config, weights = pretrained.read_config(folder), folder / pretrained.WEIGHTS
+        try:
+            with without_memory(weights):
+                loaded = cls(config)
+        except UsageError as error:  # each setting is valid, but they do not fit each other
+            raise CorruptError(f"{folder / pretrained.CONFIG}: {error.message}") from error
+        load_weights(loaded, weights)
+        pretrained.check_weights(folder)
+        return loaded
 
     def save_pretrained(self, folder: str | Path, *, card: str = "", tensors: dict[str, Tensor] | None = None) -> None:
         """Write `config.json`, `model.safetensors` and the model card into `folder`, each file atomically.
+
+        The configuration holds the digest of the weights, and no path of this machine.
 
         Args:
             card: the model card, in Markdown.
             tensors: weights to write instead of the model's own, for example rounded ones.
         """
-        pretrained.write_config(Path(folder), self.config, card=card)
-        write_tensors(Path(folder) / pretrained.WEIGHTS, named_tensors(self) if tensors is None else tensors)
+        weights = tensors_bytes(named_tensors(self) if tensors is None else tensors)
+        pretrained.write_model(Path(folder), self.config, weights, card=card)
 
     def condition(self, prompts: Sequence[str], *, callback: Callback = ignore) -> Condition:
         """Turn prompts into conditions, one row for each prompt.
@@ -248,11 +246,12 @@ Source = str | Path | CVAE
 """A model: a bundled name, a folder, `org/name` on the Hub, or a model in memory, which stays on its device."""
 
 
-def load_model(source: Source, *, device: str | torch.device) -> CVAE:
+def load_model(source: Source, *, device: str | torch.device, callback: Callback = ignore) -> CVAE:
     """Load a model onto a device (see `CVAE.from_pretrained`); a model in memory is returned as it is."""
     if isinstance(source, CVAE):
         return source
-    return CVAE.from_pretrained(source, device=pick_device(device) if isinstance(device, str) else device)
+    chosen = pick_device(device) if isinstance(device, str) else device
+    return CVAE.from_pretrained(source, device=chosen, callback=callback)
 
 
 def check_sampling(*, seed: int = 0, temperature: float = 1.0, guidance: float | None = None, n: int = 1) -> None:

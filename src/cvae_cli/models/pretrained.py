@@ -1,20 +1,26 @@
 """Model folders: `config.json`, `model.safetensors` and `README.md`. Nothing is ever unpickled."""
 
+import hashlib
 import json
 import os
 import re
+import reprlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cvae_cli.config.base import SettingsError, build
 from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean, quoted
-from cvae_cli.paths import bundled_dir, write_text
+from cvae_cli.events import Callback, ignore
+from cvae_cli.paths import bundled_dir, write_bytes, write_text
 from cvae_cli.weights import hub
 from cvae_cli.weights.download import file_sha256
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 PRIOR_STAGE = "prior"
 """The folder inside a run in which a second training, of the prior, keeps its files."""
+_DIGEST = "weights_sha256"  # the key in config.json
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".pyc"}
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
@@ -24,8 +30,13 @@ def bundled_models() -> list[str]:
     return sorted(path.parent.name for path in bundled_dir().glob(f"*/{CONFIG}"))
 
 
-def find_model(model: str | Path) -> Path:
-    """Return the folder of a model, given its name, path or Hub repository. For errors see `CVAE.from_pretrained`."""
+def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = False) -> Path:
+    """Return the folder of a model, given its name, path or Hub repository. For errors see `CVAE.from_pretrained`.
+
+    Args:
+        callback: is told what is waited for.
+        anew: download a model of the Hub again, because its files in the Hub's cache cannot be used.
+    """
     path = Path(model)
     if str(model) in bundled_models():
         return bundled_dir() / str(model)
@@ -42,13 +53,21 @@ def find_model(model: str | Path) -> Path:
         return _check_complete(next((folder for folder in folders if (folder / CONFIG).exists()), path))
     if match := _HUB_NAME.fullmatch(str(model)):
         try:
-            return _check_complete(hub.download_snapshot(match["repo"], match["revision"], [CONFIG, WEIGHTS, CARD]))
+            names = [CONFIG, WEIGHTS, CARD]
+            return _check_complete(
+                hub.download_files(match["repo"], match["revision"], names, callback=callback, anew=anew)
+            )
         except CvaeError as error:
             raise type(error)(f'no folder "{model}" here, and {error.message}', hint=error.hint) from error
     raise UsageError(
         f"no model {quoted(str(model))}.{did_you_mean(str(model), bundled_models())}",
         hint=f"a model is a bundled name ({', '.join(bundled_models())}), a folder, or org/name on the Hub",
     )
+
+
+def is_of_hub(folder: Path) -> bool:
+    """Whether a folder that `find_model` has found is in the Hub's cache."""
+    return hub.is_snapshot(folder)
 
 
 def _check_complete(folder: Path) -> Path:
@@ -61,31 +80,124 @@ def _check_complete(folder: Path) -> Path:
 def read_config(folder: Path) -> ModelConfig:
     """Read the configuration in a model folder.
 
+    A model names a folder of pictures, or of a CLIP model, without its path. If the model lies in a run, the recipe of
+    the run knows the path.
+
     Raises:
         CorruptError: the file is not JSON, or not a configuration of this program.
     """
+    path = folder / CONFIG
+    values = _read_json(folder)
+    if "architecture" not in values or "format" not in values:
+        raise CorruptError(f"{path} is not the configuration of a cvae model")
+    if values["format"] != 1:
+        raise CorruptError(
+            f"{path} has format {reprlib.repr(values['format'])}, this version reads format 1",
+            hint="is there a newer cvae-cli?",
+        )
+    values.pop(_DIGEST, None)
+    try:
+        config = build(ModelConfig, values).published()
+    except SettingsError as error:
+        raise CorruptError(f"{path}: {error}") from error
+    return _with_paths_of_run(config, folder)
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not JSON") from error
-    if not isinstance(values, dict) or "architecture" not in values or "format" not in values:
+    if not isinstance(values, dict):
         raise CorruptError(f"{path} is not the configuration of a cvae model")
-    if values["format"] != 1:
-        raise CorruptError(
-            f"{path} has format {values['format']!r}, this version reads format 1",
-            hint="is there a newer cvae-cli?",
-        )
+    return values
+
+
+def _with_paths_of_run(config: ModelConfig, folder: Path) -> ModelConfig:
+    """Put the paths of folders back, if the model is one that a run has saved."""
+    recipe_file = folder.parent / "recipe.toml"
+    if folder.name not in {"model", "last"} or not recipe_file.is_file():
+        return config
+    from cvae_cli.config.recipe_files import read_recipe
+
     try:
-        return build(ModelConfig, values)
-    except SettingsError as error:
-        raise CorruptError(f"{path}: {error}") from error
+        data = read_recipe(recipe_file).data
+    except CvaeError:
+        return config
+    kind, _, clip = (data.condition or "").partition(":")
+    condition = config.condition.model_copy(update={"model": clip} if kind == "clip" and clip else {})
+    full = config.model_copy(update={"dataset": data.name, "condition": condition})
+    return full if full.published() == config else config
 
 
-def write_config(folder: Path, config: ModelConfig, *, card: str) -> None:
-    """Write the configuration and the model card into a model folder, each file atomically."""
-    write_text(folder / CONFIG, json.dumps(config.to_dict(), indent=2) + "\n")
+def training_data(config: ModelConfig, *, option: str) -> str:
+    """Return the name of the data set that a model was trained on.
+
+    Raises:
+        UsageError: it is a folder, and only its name is known. What lies under that name here may be anything, so
+            `option` must name it.
+    """
+    kind, colon, place = config.dataset.partition(":")
+    if colon and not Path(place).is_absolute():
+        raise UsageError(
+            f"{config.name} was trained on a folder, {quoted(place)}: say where it is",
+            hint=f"{option} {kind}:PATH, or {option} with another data set",
+        )
+    return config.dataset
+
+
+def write_config(folder: Path, config: ModelConfig, *, card: str, digests: Sequence[str]) -> None:
+    """Write the configuration and the model card into a model folder, each file atomically.
+
+    Args:
+        digests: the SHA-256 of the weights; or of those that are about to be written, and of those that are there.
+    """
+    values = config.to_dict() | {_DIGEST: digests[0] if len(digests) == 1 else list(digests)}
+    write_text(folder / CONFIG, json.dumps(values, indent=2) + "\n")
     write_text(folder / CARD, card)
+
+
+def write_model(folder: Path, config: ModelConfig, weights: bytes, *, card: str) -> None:
+    """Write a model folder. Its files fit each other at any moment, also when this replaces another model."""
+    digest = hashlib.sha256(weights).hexdigest()
+    write_config(folder, config, card=card, digests=list(dict.fromkeys([digest, *_digests_before(folder)])))
+    write_bytes(folder / WEIGHTS, weights)
+    write_config(folder, config, card=card, digests=[digest])
+
+
+def _digests_before(folder: Path) -> list[str]:
+    if not (folder / WEIGHTS).is_file():
+        return []
+    try:
+        return read_digests(folder) or [weights_sha256(folder)]
+    except (CorruptError, OSError):
+        return [weights_sha256(folder)]
+
+
+def read_digests(folder: Path) -> list[str]:
+    """Return the SHA-256 that the weights in a model folder may have; none if its configuration does not say.
+
+    There are two for the moment between the writing of the configuration and that of the weights.
+
+    Raises:
+        CorruptError: the configuration is damaged.
+    """
+    given = _read_json(folder).get(_DIGEST, [])
+    digests = [given] if isinstance(given, str) else given
+    if not isinstance(digests, list) or not all(isinstance(each, str) for each in digests):
+        raise CorruptError(f'{folder / CONFIG}: "{_DIGEST}" is not a digest')
+    return digests
+
+
+def check_weights(folder: Path) -> None:
+    """Raise a CorruptError if the weights in a model folder are not those that its configuration was saved with."""
+    digests = read_digests(folder)
+    if digests and weights_sha256(folder) not in digests:
+        raise CorruptError(
+            f"{folder / WEIGHTS} is damaged: it does not have the digest in {CONFIG}",
+            hint=f'copy or download the model again; if you changed the weights yourself, delete "{_DIGEST}" there',
+        )
 
 
 def weights_sha256(folder: Path) -> str:

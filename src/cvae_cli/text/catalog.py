@@ -1,11 +1,12 @@
 """Which text encoders there are. Reading this list imports neither torch nor an encoder."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from cvae_cli.errors import CorruptError, UsageError, did_you_mean
+from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean, quoted
 from cvae_cli.events import Callback, ignore
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ def load_matching_encoder(
         MissingError: its weights are not on this machine and cannot be downloaded.
         CorruptError: the encoder of this name on this machine is another one.
     """
+    if settings.kind == "clip" and "/" not in settings.model and not os.path.isdir(settings.model):
+        raise MissingError(
+            f"the model learned with the CLIP model in a folder {quoted(settings.model)}, which is not here",
+            hint="put that folder, or a link to it, where you run this",
+        )
     encoder = load_encoder(settings.option, callback, device)
     if encoder.settings.sha256 != settings.sha256:
         raise CorruptError(

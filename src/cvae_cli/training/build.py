@@ -61,7 +61,7 @@ def load_all_but_prior(model: CVAE, start: str) -> None:
         UsageError: the two models differ in more than the prior.
     """
     finished = CVAE.from_pretrained(start)
-    ours, theirs = model.config, finished.config
+    ours, theirs = model.config.published(), finished.config.published()
     architecture = theirs.architecture.model_copy(update={"prior": ours.architecture.prior})
     if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):
         raise UsageError(

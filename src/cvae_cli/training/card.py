@@ -21,7 +21,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, state: TrainerState)
     parameters = sum(p.numel() for p in model.parameters())
     validation = state.history[-1]["valid"]
     training = "training" if recipe.start is None else "training of the prior alone"
-    condition = f"{architecture.conditioning}; {model.config.condition.description}"
+    condition = f"{architecture.conditioning}; {model.config.published().condition.description}"
     facts = {
         "data": f"{train.name.rsplit('/', 1)[-1]}, {len(train):,} training pictures of {size}x{size}",
         "licence of the data": train.licence,

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.events import Callback, Notice, ignore
-from cvae_cli.models.cvae import CVAE, Bound
+from cvae_cli.models.bound import Bound
+from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.tensors import copy_tensors, named_tensors
 from cvae_cli.training.ema import EMA
 from cvae_cli.training.state_file import older_state, read_state, write_state

@@ -9,7 +9,7 @@ from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior
 from cvae_cli.data.catalog import short_name
 from cvae_cli.errors import UsageError
-from cvae_cli.models.pretrained import find_model, read_config
+from cvae_cli.models.pretrained import find_model, read_config, training_data
 from cvae_cli.runtime.distributed import environment_world, was_restarted
 from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
@@ -82,7 +82,10 @@ def _plan_prior(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
             "--model takes a finished model, to fit a prior to", hint="cvae train --prior score --model MODEL"
         )
     start = find_model(model).resolve()
-    chosen = recipe_for_prior(str(start), read_config(start), prior, _recipe_changes(options))
+    config, changes = read_config(start), _recipe_changes(options)
+    if "data.name" not in changes:
+        training_data(config, option="--data")
+    chosen = recipe_for_prior(str(start), config, prior, changes)
     folder = _folder(chosen, options)
     if start.is_relative_to(folder.resolve()):
         raise UsageError(f"{folder} holds the model to start from", hint="choose another place with --out")

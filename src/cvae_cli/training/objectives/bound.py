@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cvae_cli.errors import UsageError
+from cvae_cli.models.bound import Bound
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.cvae import CVAE, Bound
+from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.standard_normal import StandardNormal
 from cvae_cli.training.objectives.objective import MAX_LOSS_PER_NUMBER, Objective
 
