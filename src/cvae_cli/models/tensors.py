@@ -1,8 +1,6 @@
 """Read and write named tensors as safetensors files."""
 
 import hashlib
-import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +8,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cvae_cli.errors import CorruptError, quoted
-from cvae_cli.paths import atomic_path
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -31,17 +28,6 @@ def tensors_bytes(tensors: dict[str, Tensor]) -> bytes:
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
     """Return the digest of a weights file with these tensors."""
     return hashlib.sha256(tensors_bytes(tensors)).hexdigest()
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file atomically."""
-    try:
-        with atomic_path(path) as draft:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, draft, metadata)
-    except SafetensorError as error:
-        if code := re.search(r"os error (\d+)", str(error)):  # such as a full disk
-            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
-        raise
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
