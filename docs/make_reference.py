@@ -5,6 +5,7 @@
 A test checks that the page is up to date.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ def reference() -> str:
         "# Reference",
         "`docs/make_reference.py` makes this page from the help of the commands and from the catalogs.",
     ]
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
-        parts += [f"## cvae {name}", command.help, _table(command.params), _examples(command.epilog)]
+    for name, command in _commands("cvae", typer.main.get_command(app)):
+        parts += [f"## {name}", command.help, _table(command.params), _examples(command.epilog)]
     recipes = [[f"`{name}`", description] for name, description in recipe_descriptions().items()]
     parts += ["## Recipes", _rows(["recipe", "what it trains"], recipes)]
     sources = [[f"`{source.name}`", source.description, _splits(source)] for source in all_sources()]
@@ -49,6 +50,15 @@ def reference() -> str:
     codes = [[f"{code:d}", code.describe()] for code in ExitCode]
     parts += ["## Exit codes", _rows(["code", "meaning"], codes)]
     return "\n\n".join(parts) + "\n"
+
+
+def _commands(name: str, group: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the command of each command in a group and its groups."""
+    for part, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(f"{name} {part}", command)
+        else:
+            yield f"{name} {part}", command
 
 
 def _rows(header: list[str], rows: list[list[str]]) -> str:

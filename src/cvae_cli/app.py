@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from cvae_cli import console
-from cvae_cli.commands import download_weights, evaluate, generate, reconstruct, train
+from cvae_cli.commands import cache, download_weights, evaluate, generate, reconstruct, train
 from cvae_cli.errors import CvaeError, ExitCode, OutOfMemoryError, UsageError
 from cvae_cli.runtime import launch
 from cvae_cli.version import __version__
@@ -21,6 +21,7 @@ cvae trains, samples and measures conditional variational autoencoders.
   cvae reconstruct photo.jpg --prompt "..."  encode a picture and decode it again
   cvae evaluate                              measure a model
   cvae download-weights --list               list the weights that can be downloaded
+  cvae cache verify                          check the prepared pictures in the cache
 
 To see the options of a command:  cvae COMMAND --help"""
 
@@ -47,6 +48,8 @@ app.command("reconstruct", cls=Command, epilog=reconstruct.EPILOG)(reconstruct.r
 app.command("generate", cls=Command, epilog=generate.EPILOG)(generate.generate)
 app.command("evaluate", cls=Command, epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("download-weights", cls=Command, epilog=download_weights.EPILOG)(download_weights.download_weights)
+
+app.add_typer(cache.app, name="cache")
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,16 +17,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from conftest import Command
 from helpers import Listener
 from PIL import Image
 from small import captioned, many, save, save_noise
 
 from cvae_cli.config.model import ImageShape
-from cvae_cli.data import cache, decode
+from cvae_cli.data import cache, decode, prepared
+from cvae_cli.data.batches import Batches
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import make_captions
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.data.folder import Folder
 from cvae_cli.data.listing import Listing
 from cvae_cli.errors import CorruptError, CvaeError, UsageError
 from cvae_cli.events import Event, Progress
@@ -108,7 +111,6 @@ def test_pictures_are_prepared_once(pictures: Path, home: Path) -> None:
     assert data.pixels.shape == (5, 8, 8, 3)
     assert not data.pixels.flags.writeable
     assert isinstance(data.pixels.base, np.memmap)
-    assert data.cache == cache.prepared_dir(Folder(f"folder:{pictures}").list_pictures("test"), 8)
     assert data.cache is not None
     assert data.cache.parent == home / "prepared"
     assert sorted(each.name for each in data.cache.iterdir()) == ["index.json", "pixels.bin"]
@@ -397,3 +399,149 @@ def test_large_noise_is_decoded_in_bounded_chunks(tmp_path: Path) -> None:
     save_noise(tmp_path / "a.jpg", 32)
     chunks = list(decode.decode_all(tmp_path, ["a.jpg"] * 21, 1024))
     assert [len(content) // (3 * 1024 * 1024) for content, _ in chunks] == [10, 10, 1]
+
+
+# ---- digests -----------------------------------------------------------------------------------------------------
+
+
+def flip(path: Path, at: int) -> None:
+    """Flip a bit of a file, and leave its size and times as they were."""
+    about = path.stat()
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    with path.open("rb+") as file:
+        file.write(content)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def forget() -> None:
+    """Forget what this process has compared, as a new process has."""
+    prepared._checked.clear()
+
+
+def test_a_flipped_bit_is_noticed_and_mended(pictures: Path) -> None:
+    captioned(pictures / "test", 30)
+    heard = Heard()
+    data = heard.load(pictures)
+    assert data.cache is not None
+    before = data.images
+    flip(data.cache / "pixels.bin", 2000)
+    forget()
+    again = heard.load(pictures)
+    assert heard.notices == [f"the prepared pictures in {data.cache} are damaged, and are prepared again"]
+    assert (again.pixels == before).all()
+    forget()
+    heard.load(pictures)
+    assert heard.notices == []
+
+
+def test_pixels_are_compared_once_in_a_process(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captioned(pictures / "test", 25)
+    heard = Heard()
+    heard.load(pictures, size=1024)  # chunks of 10 pictures
+    forget()
+    compared: list[int] = []
+    digest = prepared.pixels_digest
+    monkeypatch.setattr(prepared, "pixels_digest", lambda content: (compared.append(len(content)), digest(content))[1])
+    monkeypatch.setattr(cache, "_CHECKED_AT_ONCE", 0)
+    data = heard.load(pictures, size=1024)
+    assert compared == []
+    data.read(np.array([0, 9, 24]))
+    assert compared == [10, 5]
+    data.take(np.array([3, 11])).images  # noqa: B018
+    assert compared == [10, 5, 10]
+    heard.load(pictures, size=1024).images  # noqa: B018
+    assert compared == [10, 5, 10]
+
+
+def test_damage_among_many_pictures_is_said_when_they_are_read(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captioned(pictures / "test", 25)
+    heard = Heard()
+    before = heard.load(pictures, size=1024)
+    assert before.cache is not None
+    flip(before.cache / "pixels.bin", 15 * 3 * 1024 * 1024)
+    forget()
+    monkeypatch.setattr(cache, "_CHECKED_AT_ONCE", 0)
+    data = heard.load(pictures, size=1024)
+    assert heard.notices == []
+    batches = Batches(data, batch_size=5, device=torch.device("cpu"))
+    monkeypatch.setattr(type(data.conditions), "values", lambda self, rows, uniform: rows)
+    seen = batches.in_order()
+    for _ in range(2):
+        next(seen)
+    with pytest.raises(CorruptError, match=r"are damaged \(among pictures 11 to 20\)"):
+        next(seen)
+    again = heard.load(pictures, size=1024)
+    assert "damaged, and are prepared again" in heard.notices[0]
+    assert again.pixels[15, 500, 500, 0] == 15
+
+
+def test_a_picture_replaced_by_one_of_equal_size_and_time_is_noticed(pictures: Path) -> None:
+    folder = pictures / "test"
+    for number in range(3):
+        save(folder / f"{number}.bmp", colour=(number, 0, 0))
+        (folder / f"{number}.txt").write_text("a shade")
+    heard = Heard()
+    place = heard.load(pictures).cache
+    for name, replace in (("1.bmp", False), ("2.bmp", True)):
+        path = folder / name
+        about = path.stat()
+        save(path.with_suffix(".new.bmp"), colour=(200, 0, 0))
+        path.with_suffix(".new.bmp").replace(path) if replace else shutil.copyfile(path.with_suffix(".new.bmp"), path)
+        path.with_suffix(".new.bmp").unlink(missing_ok=True)
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (about.st_size, about.st_mtime_ns)
+        data = heard.load(pictures)
+        assert heard.notices == [
+            f"the prepared pictures in {place} are of files that have been replaced since, and are prepared again"
+        ]
+        assert data.images[int(name[0]), 4, 4].tolist() == [200, 0, 0]
+    heard.load(pictures)
+    assert heard.notices == []
+
+
+def test_a_cache_of_an_earlier_version_is_believed_unless_pictures_are_newer(pictures: Path) -> None:
+    captioned(pictures / "test", 3)
+    heard = Heard()
+    data = heard.load(pictures)
+    assert data.cache is not None
+    index = json.loads((data.cache / "index.json").read_text())
+    old = {"format": 1, "size": 8, "broken": {}, "files": index["files"]}
+    (data.cache / "index.json").write_text(json.dumps(old))
+    heard.load(pictures)
+    assert heard.notices == heard.progress == []
+    time.sleep(0.05)  # clocks of files tick slowly
+    (pictures / "test" / "00.png").chmod(0o640)  # a time of change after that of the cache
+    assert len(heard.load(pictures)) == 3
+    assert "of an earlier version, and older than the pictures, and are prepared again" in heard.notices[0]
+
+
+def test_cvae_cache_verify_says_what_is_damaged(cvae: Command, pictures: Path, home: Path, tmp_path: Path) -> None:
+    where = {"CVAE_HOME": str(home)}
+    assert cvae("cache", "path", env=where).stdout == f"{home}\n"
+    done = cvae("cache", "verify", env=where)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"nothing is prepared in {home}\n")
+    captioned(pictures / "test", 30)
+    heard = Heard()
+    small, large = heard.load(pictures), heard.load(pictures, size=16)
+    assert small.cache is not None
+    assert large.cache is not None
+    done = cvae("cache", "verify", env=where)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[:5] for row in rows] == [
+        ["sound", f"folder:{pictures}", "test", f"{size}x{size}", "30"] for size in (16, 8)
+    ]
+    before = large.images
+    flip(large.cache / "pixels.bin", 100)
+    (home / "prepared" / "x.part").mkdir()
+    done = cvae("cache", "verify", "--json", env=where)
+    assert done.returncode == 4
+    assert [(each["state"], each["size"]) for each in json.loads(done.stdout)] == [
+        ("damaged", 16), ("sound", 8), ("unfinished", None)
+    ]  # fmt: skip
+    assert f"damaged: 1 of 3 folders of prepared pictures, the first {large.cache}\n" in done.stderr
+    forget()
+    assert (heard.load(pictures, size=16).pixels == before).all()
+    assert "damaged, and are prepared again" in heard.notices[0]
+    assert cvae("cache", "verify", env=where).returncode == 0

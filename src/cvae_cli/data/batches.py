@@ -98,7 +98,7 @@ class Batches:
         if self._on_device is not None:
             pixels = self._on_device[torch.from_numpy(chosen).to(self.device)]  # (b, h, w, c) uint8
         else:
-            pixels = torch.from_numpy(self.dataset.pixels[self.dataset.rows[chosen]]).to(self.device)
+            pixels = torch.from_numpy(self.dataset.read(chosen)).to(self.device)
         images = to_float(pixels)
         if not mirrored.any():
             return images
@@ -110,7 +110,8 @@ def _copy_pixels(dataset: Dataset, device: torch.device) -> UInt8[Tensor, "n h w
     """Copy all pictures to the device."""
     pixels = torch.empty(len(dataset), *dataset.pixels.shape[1:], dtype=torch.uint8, device=device)
     for start in range(0, len(dataset), _TRANSFER):
-        pixels[start : start + _TRANSFER] = torch.from_numpy(dataset.pixels[dataset.rows[start : start + _TRANSFER]])
+        chosen = np.arange(start, min(start + _TRANSFER, len(dataset)))
+        pixels[start : start + _TRANSFER] = torch.from_numpy(dataset.read(chosen))
     return pixels
 
 

@@ -1,9 +1,8 @@
 """Decode and resize pictures once, and keep them as plain bytes that are mapped into memory.
 
-The prepared pictures of a data set are a folder with `pixels.bin`, the bytes of all pictures one after another, and
-`index.json`, which says what they are. The folder is built under the name `FOLDER.part`, chunk by chunk: pixels are
-appended first, then a line is appended to a journal to confirm them. A build that was killed resumes after the last
-line of the journal.
+The prepared pictures of a data set are a folder that `prepared` describes. It is built under the name `FOLDER.part`,
+chunk by chunk: pixels are appended first, then a line is appended to a journal to confirm them. A build that was killed
+resumes after the last line of the journal.
 """
 
 import hashlib
@@ -11,28 +10,51 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
+from cvae_cli.data.building import append, exclusive, require_space
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.decode import decode_all
 from cvae_cli.data.listing import MAX_LOST, Listing
-from cvae_cli.errors import CorruptError, UsageError
+from cvae_cli.data.prepared import (
+    INDEX,
+    PIXELS,
+    Broken,
+    Chunk,
+    Prepared,
+    UnusableError,
+    pixels_digest,
+    read_prepared,
+    write_index,
+)
+from cvae_cli.errors import CorruptError
 from cvae_cli.events import Callback, Notice, Progress
-from cvae_cli.paths import cache_dir, write_error
+from cvae_cli.paths import cache_dir
 
-_FORMAT = 1
-_MOVE_HINT = "CVAE_HOME puts the cache elsewhere"
-_PIXELS, _INDEX, _JOURNAL = "pixels.bin", "index.json", "journal.jsonl"
-_RESERVE = 20_000_000  # bytes that must remain free on the disk
+_KEY = 1  # a part of each folder's name; another number would make all prepared pictures anew
+_JOURNAL = "journal.jsonl"
 _MAX_NAMED = 3  # damaged pictures that a message names
+_CHECKED_AT_ONCE = 1 << 30  # bytes of pixels; more are compared with their digests chunk by chunk, when they are read
 
-Broken = dict[str, str]
-"""The pictures that cannot be read, and why."""
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the prepared pictures of a listing are, and the state of the picture files.
+
+    Attributes:
+        folder: named by a digest of the names, sizes and times of the files.
+        vouched: a digest of their inodes and times of change: a file that is replaced by one of the same size and time
+            has others.
+        changed_ns: the newest time of change.
+    """
+
+    folder: Path
+    vouched: str
+    changed_ns: int
 
 
 def prepare(listing: Listing, size: int, *, callback: Callback) -> Dataset:
@@ -46,105 +68,82 @@ def prepare(listing: Listing, size: int, *, callback: Callback) -> Dataset:
         UsageError: the cache cannot be written or has too little space.
         OSError: the disk is full or fails. The unfinished folder is removed.
     """
-    folder = prepared_dir(listing, size)
-    broken = _read_index(folder, listing, size)
-    if broken is None:
+    place = _find_place(listing, size)
+    folder = place.folder
+    try:
+        prepared = _open(place, listing, size)
+    except UnusableError:
         with exclusive(folder, f"preparing {listing.name}", callback):
-            broken = _read_index(folder, listing, size)  # another process may have built it in the meantime
-            if broken is None:
+            try:
+                prepared = _open(place, listing, size)  # another process may have built it in the meantime
+            except UnusableError as reason:
                 if folder.exists():
-                    callback(Notice(f"the prepared pictures in {folder} are damaged, and are prepared again"))
+                    callback(Notice(f"the prepared pictures in {folder} are {reason}, and are prepared again"))
                     shutil.rmtree(folder)
-                broken = _build(listing, size, folder, callback)
+                _build(listing, size, place, callback)
+                prepared = read_prepared(folder)
+                prepared.checked.fill(True)
+    broken = prepared.broken
     if broken:
         count = f"{len(broken):,} of {len(listing.files):,} pictures"
         callback(Notice(f"{count} cannot be read and are left out: {_first_names(broken)}"))
     rows = np.array([row for row, file in enumerate(listing.files) if file not in broken], np.int64)
-    shape = (len(listing.files), size, size, 3)
     return Dataset(
         name=listing.name,
         split=listing.split,
-        pixels=np.asarray(np.memmap(folder / _PIXELS, np.uint8, mode="r", shape=shape)),
+        pixels=prepared.map(),
         rows=rows,
         conditions=listing.conditions.take(rows),
         licence=listing.licence,
         cache=folder,
+        prepared=prepared,
     )
 
 
-def prepared_dir(listing: Listing, size: int) -> Path:
-    """Return the folder of a listing's prepared pictures. It is another one when a picture file has changed."""
-    digest = hashlib.sha256(f"{_FORMAT} {size} ".encode() + os.fsencode(listing.root))
+def _open(place: _Place, listing: Listing, size: int) -> Prepared:
+    """Return the prepared pictures of a listing, compared with their digests unless they are many.
+
+    Raises:
+        UnusableError: there are none, or they are damaged or out of date.
+    """
+    prepared = read_prepared(place.folder)
+    if prepared.size != size or prepared.files != listing.files:
+        raise UnusableError("damaged")
+    if prepared.vouched is None and place.changed_ns > prepared.made_ns:
+        raise UnusableError("of an earlier version, and older than the pictures")
+    if prepared.vouched not in {None, place.vouched}:
+        raise UnusableError("of files that have been replaced since")
+    pixels = prepared.map()
+    if pixels.nbytes <= _CHECKED_AT_ONCE:
+        try:
+            prepared.check(pixels)
+        except CorruptError as error:
+            raise UnusableError("damaged") from error
+    return prepared
+
+
+def _find_place(listing: Listing, size: int) -> _Place:
+    """Return where the prepared pictures of a listing are. It is another folder when a file's size or time differs."""
+    digest = hashlib.sha256(f"{_KEY} {size} ".encode() + os.fsencode(listing.root))
+    vouched = hashlib.sha256()
+    changed_ns = 0
     for file in listing.files:
         path = os.path.join(listing.root, file)
         state = "none"  # so that a file that becomes readable counts as changed
         if os.access(path, os.R_OK):
             about = os.stat(path)
             state = f"{about.st_size} {about.st_mtime_ns}"
+            vouched.update(f"{about.st_ino} {about.st_ctime_ns}\0".encode())
+            changed_ns = max(changed_ns, about.st_ctime_ns)
         digest.update(b"\0" + os.fsencode(file) + b"\0" + state.encode())
     slug = re.sub(r"[^A-Za-z0-9]+", "-", listing.name)[-40:].strip("-")
-    return cache_dir() / "prepared" / f"{slug}-{listing.split}-{size}-{digest.hexdigest()[:16]}"
+    folder = prepared_home() / f"{slug}-{listing.split}-{size}-{digest.hexdigest()[:16]}"
+    return _Place(folder, vouched.hexdigest(), changed_ns)
 
 
-@contextmanager
-def exclusive(path: Path, task: str, callback: Callback) -> Iterator[None]:
-    """Hold the lock of a path that is to be created, so that one process creates it and the others wait.
-
-    Args:
-        task: what the process does, such as "preparing coco", for the notice that another process waits.
-
-    Raises:
-        UsageError: the lock, or what the block creates, cannot be written.
-    """
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            callback(Notice(f"another process is {task}; waiting for it"))
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-    except OSError as error:
-        raise write_error(path, error, hint=_MOVE_HINT) from error
-
-
-def require_space(folder: Path, needed: int, task: str) -> None:
-    """Raise a UsageError when the disk of a folder has too little space for a task.
-
-    Args:
-        folder: need not exist yet.
-        needed: bytes. Slightly more must be free.
-    """
-    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
-    free = shutil.disk_usage(existing).free
-    needed += needed // 50 + _RESERVE
-    if needed > free:
-        raise UsageError(
-            f"{task} needs {_format_bytes(needed)} in {folder}, where {_format_bytes(free)} are free", hint=_MOVE_HINT
-        )
-
-
-def append(path: Path, content: bytes, *, at: int) -> None:
-    """Truncate a file to `at` bytes, append `content`, and flush it to the disk.
-
-    The file is written, not mapped: on a full disk, writing raises an OSError, but a mapping would kill the process.
-    """
-    try:
-        with path.open("ab") as file:
-            file.truncate(at)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # errors of `write` do not name the file
-
-
-def _format_bytes(n: int) -> str:
-    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.0f} MB"
+def prepared_home() -> Path:
+    """Return the folder of all prepared pictures."""
+    return cache_dir() / "prepared"
 
 
 def _first_names(broken: Broken) -> str:
@@ -152,53 +151,48 @@ def _first_names(broken: Broken) -> str:
     return ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
 
 
-def _read_index(folder: Path, listing: Listing, size: int) -> Broken | None:
-    """Return the broken pictures of a prepared folder, or None when the folder is missing or incomplete."""
-    try:
-        index = json.loads((folder / _INDEX).read_bytes())
-        is_complete = (
-            index["format"] == _FORMAT
-            and index["size"] == size
-            and index["files"] == list(listing.files)
-            and (folder / _PIXELS).stat().st_size == len(listing.files) * 3 * size * size
-        )
-        return dict(index["broken"]) if is_complete else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def _build(listing: Listing, size: int, folder: Path, callback: Callback) -> Broken:
-    """Build the folder, or resume a build that was killed, and return the broken pictures.
+def _build(listing: Listing, size: int, place: _Place, callback: Callback) -> None:
+    """Build the folder, or resume a build that was killed.
 
     An interrupt (Ctrl-C) keeps the finished part for the next call; an error removes it.
     """
-    part = folder.with_name(folder.name + ".part")
+    part = place.folder.with_name(place.folder.name + ".part")
     try:
         part.mkdir(exist_ok=True)
-        broken = _append_pixels(listing, size, part, callback)
-        index = {"format": _FORMAT, "size": size, "broken": broken, "files": listing.files}
-        append(part / _INDEX, json.dumps(index).encode(), at=0)
-        os.replace(part, folder)
-        (folder / _JOURNAL).unlink()
+        broken, chunks = _append_pixels(listing, size, part, callback)
+        index = write_index(
+            name=listing.name,
+            split=listing.split,
+            size=size,
+            files=listing.files,
+            broken=broken,
+            vouched=place.vouched,
+            chunks=chunks,
+        )
+        append(part / INDEX, index, at=0)
+        os.replace(part, place.folder)
+        (place.folder / _JOURNAL).unlink()
     except Exception:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    return broken
 
 
-def _append_pixels(listing: Listing, size: int, part: Path, callback: Callback) -> Broken:
-    """Append the pixels that are missing in an unfinished folder, and return the broken pictures."""
-    pixels, journal = part / _PIXELS, part / _JOURNAL
+def _append_pixels(listing: Listing, size: int, part: Path, callback: Callback) -> tuple[Broken, list[Chunk]]:
+    """Append the pixels that are missing in an unfinished folder, and return the broken pictures and all chunks."""
+    pixels, journal = part / PIXELS, part / _JOURNAL
     row, total = 3 * size * size, len(listing.files)  # `row` is the number of bytes of a picture
-    done, broken, journal_length = _read_journal(journal, pixels, row)
+    chunks, broken, journal_length = _read_journal(journal, pixels, row)
+    done = chunks[-1][0] if chunks else 0
     task = f"preparing {listing.name}"
     require_space(part, (total - done) * row, task)
     callback(Progress(task, done, total))
-    with closing(decode_all(listing.root, listing.files[done:], size)) as chunks:
-        for content, more_broken in chunks:
+    with closing(decode_all(listing.root, listing.files[done:], size)) as decoded:
+        for content, more_broken in decoded:
             append(pixels, content, at=done * row)
             done += len(content) // row
-            line = json.dumps({"done": done, "broken": more_broken}).encode() + b"\n"
+            chunks.append((done, pixels_digest(content)))
+            entry = {"done": done, "digest": chunks[-1][1], "broken": more_broken}
+            line = json.dumps(entry).encode() + b"\n"
             append(journal, line, at=journal_length)
             journal_length += len(line)
             broken |= more_broken
@@ -208,21 +202,25 @@ def _append_pixels(listing: Listing, size: int, part: Path, callback: Callback) 
                     hint=f"the first: {next(iter(broken.values()))}",
                 )
             callback(Progress(task, done, total))
-    return broken
+    return broken, chunks
 
 
-def _read_journal(journal: Path, pixels: Path, row: int) -> tuple[int, Broken, int]:
-    """Return the number of finished pictures, the broken ones among them, and the length of the journal in bytes."""
+def _read_journal(journal: Path, pixels: Path, row: int) -> tuple[list[Chunk], Broken, int]:
+    """Return the finished chunks, the broken pictures in them, and the length of the journal in bytes."""
     broken: Broken = {}
-    done = length = 0
+    chunks: list[Chunk] = []
+    length = 0
     written = pixels.stat().st_size if pixels.exists() else 0
     for line in journal.read_bytes().splitlines(keepends=True) if journal.exists() else []:
         try:
             entry = json.loads(line)
-        except ValueError:  # the process was killed while it wrote this line
+            chunk = int(entry["done"]), str(entry["digest"])
+            more_broken = dict(entry["broken"])
+        except (ValueError, KeyError, TypeError):  # the process was killed while it wrote this line
             break
-        if not line.endswith(b"\n") or entry["done"] * row > written:
+        if not line.endswith(b"\n") or chunk[0] * row > written:
             break
-        done, length = entry["done"], length + len(line)
-        broken |= entry["broken"]
-    return done, broken, length
+        chunks.append(chunk)
+        length += len(line)
+        broken |= more_broken
+    return chunks, broken, length

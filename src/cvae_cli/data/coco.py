@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cvae_cli.data.cache import exclusive, require_space
+from cvae_cli.data.building import exclusive, require_space
 from cvae_cli.data.conditions import make_captions
 from cvae_cli.data.listing import Listing, check_file_name, clean_caption, note_left_out, note_missing
 from cvae_cli.data.published import unpack_zip

@@ -1,6 +1,6 @@
 """What a data set is: pictures as an array, and a class or captions for each."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Int64, UInt8
 from cvae_cli.config.model import ImageShape
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.parts import spare_first
+from cvae_cli.data.prepared import Prepared
 from cvae_cli.errors import UsageError
 
 
@@ -24,6 +25,7 @@ class Dataset:
         conditions: the class or the captions of each of the `n` pictures.
         licence: of the pictures.
         cache: the folder of the prepared pictures, which may also keep what is computed from them.
+        prepared: knows the digests of prepared pictures.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Dataset:
     conditions: Labels | Captions
     licence: str
     cache: Path | None = None
+    prepared: Prepared | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,7 +43,18 @@ class Dataset:
     @property
     def images(self) -> UInt8[np.ndarray, "n h w c"]:
         """All pictures, read into memory."""
-        return self.pixels[self.rows]
+        return self.read(np.arange(len(self)))
+
+    def read(self, indices: Int64[np.ndarray, " b"]) -> UInt8[np.ndarray, "b h w c"]:
+        """Read the pictures at `indices` into memory.
+
+        Raises:
+            CorruptError: prepared pictures have changed since they were written.
+        """
+        rows = self.rows[indices]
+        if self.prepared is not None:
+            self.prepared.check(self.pixels, rows)
+        return self.pixels[rows]
 
     @property
     def image_shape(self) -> ImageShape:

@@ -10,7 +10,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from cvae_cli.data.cache import append, require_space
+from cvae_cli.data.building import append, require_space
 from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError, quoted

@@ -1,0 +1,148 @@
+"""A folder of prepared pictures: what it holds, and whether its pixels are still those that were written.
+
+`pixels.bin` has the bytes of all pictures one after another, and `index.json` says what they are: the names of the
+files, which of them are broken, what vouches for the files (their inodes and times of change), and a digest of each
+chunk of pixels. Version 1 of the index has neither.
+"""
+
+import contextlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from jaxtyping import Bool, Int64, UInt8
+
+from cvae_cli.errors import CorruptError
+
+PIXELS, INDEX = "pixels.bin", "index.json"
+FORMAT = 2
+
+Broken = dict[str, str]
+"""The pictures that cannot be read, and why."""
+Chunk = tuple[int, str]
+"""The number of pictures up to the end of a chunk of pixels, and the digest of the chunk."""
+
+_checked: dict[tuple[str, int, int], Bool[np.ndarray, " c"]] = {}
+"""Which chunks this process has compared with their digests, by the folder and the identity of its index."""
+
+
+class UnusableError(Exception):
+    """A folder that holds no complete prepared pictures; the message says why, as a part of a sentence."""
+
+
+def pixels_digest(content: Any) -> str:
+    """Return the digest of some bytes. It finds damage; it is no protection against forgery."""
+    return xxhash.xxh3_128_hexdigest(content)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A complete folder of prepared pictures.
+
+    Attributes:
+        folder: where it is.
+        name, split: of the data set; empty in version 1.
+        size: pixels a side.
+        files: the names of the pictures.
+        broken: those that cannot be read.
+        vouched: a digest of the inodes and times of change of the picture files; None in version 1.
+        chunks: the digests of the pixels; none in version 1.
+        made_ns: when the index was written.
+        checked: for each chunk whether this process has compared it with its digest.
+    """
+
+    folder: Path
+    name: str
+    split: str
+    size: int
+    files: tuple[str, ...]
+    broken: Broken
+    vouched: str | None
+    chunks: tuple[Chunk, ...]
+    made_ns: int
+    checked: Bool[np.ndarray, " c"] = field(compare=False)
+
+    @property
+    def ends(self) -> Int64[np.ndarray, " c"]:
+        """The number of pictures up to the end of each chunk."""
+        return np.array([end for end, _ in self.chunks], np.int64)
+
+    def map(self) -> UInt8[np.ndarray, "m h w c"]:
+        """Map the pixels into memory, read-only."""
+        shape = (len(self.files), self.size, self.size, 3)
+        return np.asarray(np.memmap(self.folder / PIXELS, np.uint8, mode="r", shape=shape))
+
+    def check(self, pixels: UInt8[np.ndarray, "m h w c"], rows: Int64[np.ndarray, " b"] | None = None) -> None:
+        """Compare the chunks that hold `rows`, or all, with their digests; each only once in a process.
+
+        Raises:
+            CorruptError: a chunk has changed. The folder is marked, so that it is prepared anew when it is next used.
+        """
+        if self.checked.all():
+            return
+        chosen = np.arange(len(self.chunks)) if rows is None else np.unique(self.ends.searchsorted(rows, "right"))
+        for chunk in chosen[~self.checked[chosen]].tolist():
+            start = self.chunks[chunk - 1][0] if chunk else 0
+            end, digest = self.chunks[chunk]
+            if pixels_digest(pixels[start:end]) != digest:
+                mark_damaged(self.folder)
+                raise CorruptError(
+                    f"the prepared pictures in {self.folder} are damaged (among pictures {start + 1:,} to {end:,})",
+                    hint="run the same command again: they are prepared again",
+                )
+            self.checked[chunk] = True
+
+
+def read_prepared(folder: Path) -> Prepared:
+    """Read the index of a folder.
+
+    Raises:
+        UnusableError: the folder is missing, or its index or its pixels are missing or damaged.
+    """
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+        about = (folder / INDEX).stat()
+        chunks = tuple((int(end), str(digest)) for end, digest in index.get("chunks", ()))
+        prepared = Prepared(
+            folder=folder,
+            name=index.get("name", ""),
+            split=index.get("split", ""),
+            size=int(index["size"]),
+            files=tuple(index["files"]),
+            broken=dict(index["broken"]),
+            vouched=index.get("vouched"),
+            chunks=chunks,
+            made_ns=about.st_ctime_ns,
+            checked=_checked.setdefault((str(folder), about.st_ino, about.st_mtime_ns), np.zeros(len(chunks), bool)),
+        )
+        length = (folder / PIXELS).stat().st_size
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise UnusableError("damaged") from error
+    n = len(prepared.files)
+    is_whole = index["format"] == 1 or (index["format"] == FORMAT and _cover(chunks, n))
+    if not is_whole or length != n * 3 * prepared.size**2:
+        raise UnusableError("damaged")
+    return prepared
+
+
+def _cover(chunks: tuple[Chunk, ...], n: int) -> bool:
+    """Whether the chunks are in order and hold `n` pictures."""
+    ends = [0, *(end for end, _ in chunks)]
+    return ends == sorted(ends) and ends[-1] == n
+
+
+def write_index(
+    *, name: str, split: str, size: int, files: tuple[str, ...], broken: Broken, vouched: str, chunks: list[Chunk]
+) -> bytes:
+    """Return the content of `index.json`; see `Prepared`."""
+    index = {"format": FORMAT, "name": name, "split": split, "size": size, "vouched": vouched, "chunks": chunks}
+    return json.dumps({**index, "broken": broken, "files": files}).encode()
+
+
+def mark_damaged(folder: Path) -> None:
+    """Remove the index of a folder, so that its pictures are prepared anew when they are next used."""
+    with contextlib.suppress(OSError):
+        (folder / INDEX).unlink(missing_ok=True)
