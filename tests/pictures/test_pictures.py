@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from pillow_heif import register_heif_opener
 
 from cvae_cli.errors import CorruptError, MissingError, UsageError
+from cvae_cli.pictures import kinds
 from cvae_cli.pictures.files import FORMATS, png_bytes, save_picture
 from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.opening import open_picture
@@ -224,11 +227,87 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str, error: type[Excep
         open_picture(tmp_path / name, size=8, channels=1)
 
 
-@pytest.mark.parametrize("side", [8_200, 9_800, 14_000])
-def test_too_many_pixels_are_refused_without_a_python_warning(tmp_path: Path, side: int) -> None:
-    path = saved(tmp_path, Image.new("1", (side, side)), "huge.png")
-    with pytest.raises(UsageError, match="more"):
-        open_picture(path, size=8, channels=1)
+def test_the_memory_of_a_picture_is_bounded_not_the_number_of_its_pixels(tmp_path: Path) -> None:
+    flat = Image.new("1", (14_000, 14_000))
+    with pytest.raises(UsageError, match=r"14,000 x 14,000 pixels and would take 1\.0 GB of memory"):
+        open_picture(saved(tmp_path, flat, "bomb.png"), size=8, channels=1)
+    path = saved(tmp_path, flat.crop((0, 0, 8_200, 8_000)), "large.png")
+    assert opened(path, channels=1)[1] == ["made grey", "centre-cropped to 8000x8000", "resized from 8000x8000"]
+    assert Image.MAX_IMAGE_PIXELS  # the protection of the user's own code is as it was
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("size", [(12_000, 9_000), (16_320, 12_240)], ids=["108 megapixels", "200 megapixels"])
+def test_pictures_of_telephones_take_little_memory(tmp_path: Path, size: tuple[int, int]) -> None:
+    photo = Image.new("L", size, 10)
+    photo.paste(200, (0, 0, size[0], size[1] // 2))
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    path = saved(tmp_path, photo, "photo.jpg", exif=exif)
+    code = """
+import sys
+from cvae_cli.data.decode import decode
+pixels, broken = decode(sys.argv[1], ["photo.jpg"], 64)
+peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(int(peak) // 1024, pixels[0], pixels[-1], broken)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    megabytes, first, last, broken = done.stdout.split()
+    assert broken == "{}"
+    assert int(first) == pytest.approx(10, abs=2)
+    assert int(last) == pytest.approx(200, abs=2)
+    assert int(megabytes) < 150
+    _, changes = open_picture(path, size=8, channels=1)  # as `reconstruct` does, also where the whole is too large
+    assert changes[0] == "turned upright"
+
+
+def test_the_endings_are_those_that_pillow_reads() -> None:
+    Image.init()
+    readable = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    by_others = {".bufr", ".emf", ".eps", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".ps", ".wmf"}
+    readable |= {".mpo"}  # a JPEG of several pictures
+    assert readable - by_others - kinds.HEIF == kinds.PILLOW | kinds.AVIF
+    assert kinds.is_picture("deep/IMG.1.JPG")
+    assert not kinds.is_picture("jpg")
+    assert set(kinds.COMMON) <= kinds.PILLOW | kinds.HEIF
+
+
+@pytest.mark.parametrize("suffix", sorted({*kinds.PILLOW, *kinds.AVIF, *kinds.HEIF}))
+def test_every_kind_that_pillow_writes_is_read(tmp_path: Path, suffix: str) -> None:
+    register_heif_opener()
+    Image.init()
+    kind = Image.registered_extensions()[suffix]
+    if kind not in Image.SAVE:
+        pytest.skip("Pillow only reads it")
+    mode = {"XBM": "1", "MSP": "1", "PALM": "1", "PFM": "F"}.get(kind, "P" if kind == "BLP" else "RGB")
+    picture = Image.new("RGB", (64, 64), "white").convert(mode)
+    path = tmp_path / f"picture{suffix}"
+    with warnings.catch_warnings(action="ignore"):  # Pillow gives up some kinds
+        picture.save(path)
+    white = np.asarray(open_picture(path, size=8, channels=3)[0])
+    assert white.min() > 250
+
+
+def test_a_heic_picture_is_known_by_its_content_and_the_way_to_read_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_heif_opener()
+    saved(tmp_path, Image.new("RGB", (64, 64), RED), "photo.heic").rename(tmp_path / "photo.jpg")
+    unregistered = {name: opener for name, opener in Image.OPEN.items() if name not in {"HEIF", "AVIF"}}
+    monkeypatch.setattr(Image, "OPEN", unregistered)
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name in unregistered])
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UsageError, match="is a HEIC picture") as caught:
+        open_picture(tmp_path / "photo.jpg", size=8, channels=3)
+    assert caught.value.hint == 'pip install "cvae-cli[heif]" reads them'
+    monkeypatch.undo()
+    assert opened(tmp_path / "photo.jpg", channels=3)[0] == pytest.approx(RED, abs=4)
+
+
+def test_postscript_is_not_given_to_ghostscript(tmp_path: Path) -> None:
+    saved(tmp_path, filled("RGB", RED), "drawing.eps").rename(tmp_path / "drawing.png")
+    with pytest.raises(UsageError, match="PostScript"):
+        open_picture(tmp_path / "drawing.png", size=8, channels=3)
 
 
 def pictures(n: int, mode: str = "L") -> list[Image.Image]:

@@ -1,20 +1,46 @@
 """Open pictures of any format, mode, size and orientation that Pillow reads."""
 
+import os
+import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError
 
-_MAX_PIXELS = 64_000_000  # 8,000 x 8,000
+_MAX_MEMORY = 1 << 30  # bytes that one picture may take while it is opened: 200 megapixels in colour
+_MAX_OF_SMALL_FILE = 1 << 29  # the same for a file of hardly any bytes, which may claim any number of pixels,
+_MAX_PER_BYTE = 64  # and more by this for each byte of the file
+
+# Bytes that a pixel takes in Pillow, with the copies that its conversion makes
+_BYTES_PER_PIXEL = {"1": 5, "L": 5, "P": 5, "RGB": 5}
+_BYTES_WITH_COPIES = 12
+_BYTES_OF_DEEP_PIXEL = 24
+_BYTES_OF_COEFFICIENTS = 6  # that a progressive JPEG keeps for a pixel until it is complete
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by the orientation that its Exif data states."""
+
+_one_at_a_time = threading.Lock()
 
 
 def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -> tuple[Image.Image, list[str]]:
     """Open a picture, crop it to its central square, and convert it to the given size and channels.
+
+    Any number of pixels is welcome as long as the memory that they need is bounded. A JPEG may have several hundred
+    million: it is decoded at a fraction of its size.
 
     Args:
         size: pixels a side of the result.
@@ -27,25 +53,31 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
 
     Raises:
         MissingError: there is no such file.
-        UsageError: the path is a folder, or the picture has more than 64 million pixels.
+        UsageError: the path is a folder, or the picture would need more than 1 GiB of memory.
         CorruptError: the file is not a picture, or is damaged.
     """
-    done = []
+    done: list[str] = []
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
-            if opened.width * opened.height > _MAX_PIXELS:
-                raise UsageError(
-                    f"{path} has {opened.width:,} x {opened.height:,} pixels, more than can be opened safely",
-                    hint="make it smaller first",
-                )
+        with warnings.catch_warnings(action="ignore"), _open(path) as opened:
+            if opened.format == "EPS":  # which Pillow would give to Ghostscript
+                raise UsageError(f"{path} is PostScript, not a picture of pixels")
             if getattr(opened, "n_frames", 1) > 1:
                 done.append(f"first of {opened.n_frames} frames")  # type: ignore[attr-defined]
             if opened.getexif().get(Base.Orientation, 1) != 1:
                 done.append("turned upright")
-            if draft:
+            width, height = opened.size
+            if draft or _needed_memory(opened, width * height) > _allowed_memory(path):
                 opened.draft(None, (2 * size, 2 * size))
-            picture = ImageOps.exif_transpose(opened)
-            picture.load()
+            if (needed := _needed_memory(opened, width * height)) > _allowed_memory(path):
+                raise UsageError(
+                    f"{path} has {width:,} x {height:,} pixels and would take {needed / 1e9:.1f} GB of memory, "
+                    "more than one picture may",
+                    hint="make it smaller first",
+                )
+            opened.load()
+            upright = _UPRIGHT.get(opened.getexif().get(Base.Orientation, 1))  # reading a TIFF has turned it already
+            picture = _fit(_to_eight_bits(opened, channels, done), size, done)
+            return picture if upright is None else picture.transpose(upright), done
     except (CvaeError, MemoryError):
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -54,18 +86,82 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
         raise UsageError(f"{path} is a folder, not a picture") from error
     except PermissionError as error:
         raise UsageError(f"cannot read {path}: permission denied") from error
-    except Image.DecompressionBombError as error:
-        raise UsageError(f"{path} has more pixels than can be opened safely", hint="make it smaller first") from error
     except Exception as error:  # a damaged file can make Pillow's readers raise anything
         raise CorruptError(f"{path} is not a picture that can be read, or a damaged one") from error
 
-    picture = _to_eight_bits(picture, channels, done)
+
+def _open(path: Path) -> Image.Image:
+    """Open a picture of any kind and any number of pixels; its pixels are not decoded yet.
+
+    Raises:
+        UsageError: the picture is of a kind that needs pillow-heif, which is not installed.
+    """
+    with _one_at_a_time:  # Pillow's own limit, on the number of pixels, is a variable of its module
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        except UnidentifiedImageError:
+            if not _is_heif(path):
+                raise
+            return _open_heif(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _is_heif(path: Path) -> bool:
+    """Return whether a file's content is that of a HEIC picture; telephones also name them .jpg."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    return start[4:8] == b"ftyp" and start[8:] in {
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"hevx",
+        b"mif1",
+        b"msf1",
+    }
+
+
+def _open_heif(path: Path) -> Image.Image:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise UsageError(f"{path} is a HEIC picture", hint='pip install "cvae-cli[heif]" reads them') from error
+    register_heif_opener()
+    return Image.open(path)
+
+
+def _needed_memory(opened: Image.Image, pixels: int) -> int:
+    """Return about how many bytes it takes to decode and convert a picture.
+
+    Args:
+        pixels: the number in the file; a draft has fewer.
+    """
+    if opened.mode.startswith(("I", "F")):
+        bytes_per_pixel = _BYTES_OF_DEEP_PIXEL
+    elif "transparency" in opened.info:
+        bytes_per_pixel = _BYTES_WITH_COPIES
+    else:
+        bytes_per_pixel = _BYTES_PER_PIXEL.get(opened.mode, _BYTES_WITH_COPIES)
+    coefficients = _BYTES_OF_COEFFICIENTS * pixels if opened.info.get("progressive") else 0
+    return opened.width * opened.height * bytes_per_pixel + coefficients
+
+
+def _allowed_memory(path: Path) -> int:
+    """Return how many bytes of memory a picture may take. A tiny file gets less: no camera has made it."""
+    return min(_MAX_MEMORY, _MAX_OF_SMALL_FILE + _MAX_PER_BYTE * os.path.getsize(path))
+
+
+def _fit(picture: Image.Image, size: int, done: list[str]) -> Image.Image:
+    """Crop a picture to its central square and resize it, and append what was done to `done`."""
     side = min(picture.size)
     if picture.width != picture.height:
         done.append(f"centre-cropped to {side}x{side}")
     if side != size:
         done.append(f"resized from {side}x{side}")
-    return ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS), done
+    return ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
 
 
 def _to_eight_bits(picture: Image.Image, channels: int, done: list[str]) -> Image.Image:
@@ -83,7 +179,7 @@ def _to_eight_bits(picture: Image.Image, channels: int, done: list[str]) -> Imag
         done.append("laid on black" if mode == "L" else "laid on white")
     if before not in {mode, mode + "A"}:
         done.append("made grey" if mode == "L" else "made RGB")
-    return picture.convert(mode)
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _reduce_depth(picture: Image.Image) -> Image.Image:
