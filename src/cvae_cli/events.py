@@ -35,6 +35,16 @@ class Notice(Event):
 
 
 @dataclass(frozen=True)
+class Summary(Event):
+    """A line on what was found, before it is used: the pictures of a folder, for example."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Progress(Event):
     """How far a task has come.
 

@@ -267,7 +267,8 @@ def test_captions_missing_and_astray_are_said_and_the_rest_is_learned(own: Comma
     (folder / "005.jpg").unlink()
     done = own("train", "folder:some", *SMALL)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[:2] == [
+    assert done.stderr.splitlines()[:3] == [
+        f"folder:{folder}: 10 pictures with captions from .txt files beside them · 1 of them for tests",
         f"folder:{folder}: 1 text without a picture is left out: 005.txt",
         f"folder:{folder}: 1 picture without a caption is left out: 003.jpg",
     ]
@@ -276,13 +277,15 @@ def test_captions_missing_and_astray_are_said_and_the_rest_is_learned(own: Comma
 
 def test_one_class_however_deep_is_learned_and_said_to_decide_nothing(own: Command, tmp_path: Path) -> None:
     folder = tmp_path / "some"
-    classes(folder / "cat", 8, ("black", "white"))
-    shutil.copy(folder / "cat" / "black" / "000.jpg", folder / "stray.jpg")
+    classes(folder, 16, ("cat",))
+    classes(folder / "cat", 8, ("black",))
+    shutil.copy(folder / "cat" / "000.jpg", folder / "stray.jpg")
     done = own("train", "folder:some", *SMALL)
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
-    assert lines[0] == f"folder:{folder}: 1 picture beside the folders of classes is left out: stray.jpg"
-    assert "cat is the only class, so a prompt decides nothing" in lines[1]
+    assert lines[0] == f"folder:{folder}: 24 pictures in 1 class (cat: 24) · 2 of them for tests"
+    assert lines[1] == f"folder:{folder}: 1 picture beside the folders of classes is left out: stray.jpg"
+    assert "cat is the only class, so a prompt decides nothing" in lines[2]
     config = json.loads((tmp_path / "runs" / "some" / "model" / "config.json").read_text())
     assert config["condition"]["classes"] == [{"name": "cat", "words": ["cat"]}]
 

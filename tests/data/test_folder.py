@@ -221,10 +221,11 @@ METADATA = {
     "deep": (["[" * 100_000], "line 1: not JSON"),
     "second line": ([entry("a.jpg"), "", "x"], "line 3: not JSON"),
     "list": (["[1]"], "line 1: not an object"),
-    "no name": ([{"text": "x"}], 'line 1: no "file_name"'),
-    "no text": ([{"file_name": "a.jpg"}], 'line 1: no "text"'),
-    "number": ([entry("a.jpg", 3)], 'line 1: no "text"'),
-    "mixed": ([entry("a.jpg", ["x", 3])], 'line 1: no "text"'),
+    "no name": ([{"text": "x"}], 'metadata.jsonl has no column "file_name"'),
+    "no name in a line": ([entry("a.jpg"), {"text": "x"}], 'line 2: no "file_name"'),
+    "no text": ([{"file_name": "a.jpg"}], 'metadata.jsonl has no column "text"'),
+    "number": ([entry("a.jpg", 3)], 'line 1: "text" is not a caption'),
+    "mixed": ([entry("a.jpg", ["x", 3])], 'line 1: "text" is not a caption'),
     "up": ([entry("../a.jpg")], 'line 1: file_name "../a.jpg" is not a file inside'),
     "up within": ([entry("x/../../a.jpg")], "not a file inside"),
     "up on Windows": ([entry("x\\..\\..\\a.jpg")], "not a file inside"),
@@ -246,8 +247,11 @@ def test_malformed_metadata(pictures: Path, lines: list[object], message: str) -
 CSV = {
     "no text": (b"file_name\na.jpg\n", 'metadata.csv has no column "text"'),
     "no name": (b"name,text\na.jpg,x\n", 'no column "file_name"'),
-    "empty": (b"", 'no column "file_name"'),
-    "short line": (b"file_name,text\na.jpg,x\na.jpg\n", 'line 3: no "text"'),
+    "empty": (b"", "names no pictures"),
+    "no name in a line": (b"file_name,text\na.jpg,x\n,y\n", 'line 3: no "file_name"'),
+    "comma": (b"file_name,text\na.jpg,no hat, but a shoe\n", "line 2: 3 fields, where the first line has 2"),
+    "comma at the end": (b"file_name,text\na.jpg,x\na.jpg,x,\n", "line 3: 3 fields"),
+    "semicolons": (b"file_name;text\na.jpg;x\n", 'no column "file_name"'),
     "open quote": (b'file_name,text\na.jpg,"x\n', "not CSV"),
     "huge field": (b"file_name,text\na.jpg," + b"x" * 200_000, "not CSV"),
     "latin-1": (b"file_name,text\na.jpg,caf\xe9\n", r"metadata.csv is not UTF-8 text \(byte 24\)"),
@@ -326,8 +330,9 @@ def test_folders_that_tell_nothing(pictures: Path) -> None:
 def test_two_folders_of_one_split(pictures: Path) -> None:
     for split in ("val", "validation"):
         captioned(pictures / split, 1)
-    with pytest.raises(UsageError, match="both val and validation"):
-        check_name(f"folder:{pictures}", "val")
+    found = read(pictures, "val")
+    assert found.files == ("val/00.png", "validation/00.png")
+    assert found.notes == ("the split val is made of val, validation",)
 
 
 def test_a_class_that_no_prompt_can_name(pictures: Path) -> None:

@@ -9,17 +9,22 @@ The folder, or each of its folders train, val and test, has one of the layouts t
 
 import hashlib
 import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cvae_cli.data.conditions import Labels
-from cvae_cli.data.folder_layouts import Found, has_picture, is_picture, read_layout, subfolders
+from cvae_cli.data.folder_layouts import Found, read_layout
+from cvae_cli.data.folder_splits import Division, find_division
+from cvae_cli.data.folder_tree import walk
 from cvae_cli.data.listing import Listing, note_left_out
 from cvae_cli.data.parts import hold_out_tenth
 from cvae_cli.data.source import SPLIT_NAMES, ListingSource
 from cvae_cli.errors import MissingError, UsageError, quoted
 from cvae_cli.events import Callback, ignore
+from cvae_cli.pictures.kinds import is_picture
 
 _PREFIX = "folder:"
 _TEST_FRACTION = 0.1  # of the pictures of a folder without splits
@@ -55,11 +60,12 @@ class Folder(ListingSource):
         """Return the splits that exist.
 
         Raises:
-            UsageError: the path is empty or not a folder, or two folders mean the same split.
+            UsageError: the path is empty or not a folder.
             MissingError: the folder does not exist.
         """
-        folders, _ = _split_folders(self._root())
-        return ("train", "test") if _must_be_divided(folders) else tuple(folders)
+        files = list(walk(self._root()))
+        splits = tuple(_count(files, find_division(files)))
+        return ("train", "test") if _must_be_divided(splits) else splits
 
     def validation_split(self) -> str | None:
         return "val" if "val" in self.find_splits() else None
@@ -78,12 +84,21 @@ class Folder(ListingSource):
         if data_dir is not None:
             raise UsageError("a folder's path is in its name", hint=f"without --data-dir: {self.full_name}")
         root = self._root()
-        folders, others = _split_folders(root)
-        is_divided = _must_be_divided(folders)
-        folder = folders.get("train", root) if is_divided else folders[split]
-        found = read_layout(root, folder, [other for other in folders.values() if other != folder])
-        files = _divide(found, split, folder) if is_divided else found.files
-        notes = note_left_out(others, "folder of pictures that is no split", "folders of pictures that are no split")
+        all_files = list(walk(root))
+        division = find_division(all_files)
+        counts = _count(all_files, division)
+        if _must_be_divided(counts):
+            found = read_layout(root, all_files, division, "train" if counts else None)
+            files = _divide(found, split, root)
+            rest = len(found.files) - len(files)
+            summary = [found.describe(), f"{len(files) if split == 'test' else rest:,} of them for tests"]
+        else:
+            found = read_layout(root, all_files, division, split)
+            files = found.files
+            others = [f"{each}: {n:,} pictures" for each, n in counts.items() if each != split]
+            summary = [f"{split}: {found.describe()}", *others]
+        if found.unread:
+            summary.append(f"not read: {found.unread}")
         return Listing(
             name=self.full_name,
             split=split,
@@ -91,7 +106,8 @@ class Folder(ListingSource):
             files=tuple(files),
             conditions=found.conditions(files),
             licence="not stated",
-            notes=notes + found.notes,
+            summary=" · ".join(summary),
+            notes=_note_outside(all_files, division) + division.notes + found.notes,
         )
 
     def _root(self) -> Path:
@@ -106,36 +122,29 @@ class Folder(ListingSource):
         raise MissingError(f"no folder {root}")
 
 
-def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
-    """Return the folder of each split, by the split's name, and the names of other folders with pictures.
-
-    A single folder with a split's name is a class if it looks like the other folders: a train is also a vehicle.
-    """
-    found: dict[str, Path] = {}
-    others = []
-    for folder in subfolders(root):
-        split = SPLIT_NAMES.get(folder.name.casefold())
-        if split is None:
-            others.append(folder)
-        elif split in found:
-            raise UsageError(f"{root} has both {found[split].name} and {folder.name}", hint="they mean the same split")
-        else:
-            found[split] = folder
-    with_pictures = [folder.name for folder in others if found and has_picture(folder)]
-    if len(found) == 1 and with_pictures and all(map(_looks_like_class, found.values())):
-        return {}, []
-    return {split: found[split] for split in dict.fromkeys(SPLIT_NAMES.values()) if split in found}, with_pictures
+def _count(files: Sequence[str], division: Division) -> dict[str, int]:
+    """Return the number of pictures of each split that there is."""
+    if not division.has_splits:
+        return {}
+    counts = Counter(division.locate(file)[0] for file in files if is_picture(file))
+    return {split: counts[split] for split in dict.fromkeys(SPLIT_NAMES.values()) if counts[split]}
 
 
-def _looks_like_class(folder: Path) -> bool:
-    """Return whether a folder has pictures, and no file that could contain captions."""
-    names = [each.name for each in folder.iterdir() if each.is_file()]
-    return any(map(is_picture, names)) and not any(name.endswith((".txt", ".jsonl", ".csv")) for name in names)
-
-
-def _must_be_divided(folders: dict[str, Path]) -> bool:
+def _must_be_divided(splits: Iterable[str]) -> bool:
     """Return whether there is no split besides `train`."""
-    return not folders.keys() - {"train"}
+    return not set(splits) - {"train"}
+
+
+def _note_outside(files: Sequence[str], division: Division) -> tuple[str, ...]:
+    """Return notes on the pictures outside of the folders of splits, if there are any."""
+    if not division.has_splits:
+        return ()
+    outside = [file for file in files if is_picture(file) and division.locate(file)[0] is None]
+    folders = list(dict.fromkeys(file.partition("/")[0] for file in outside if "/" in file))
+    loose = [file for file in outside if "/" not in file]
+    return note_left_out(
+        folders, "folder of pictures that is no split", "folders of pictures that are no split"
+    ) + note_left_out(loose, "picture beside the folders of splits", "pictures beside the folders of splits")
 
 
 def _divide(found: Found, split: str, folder: Path) -> list[str]:
@@ -145,7 +154,10 @@ def _divide(found: Found, split: str, folder: Path) -> list[str]:
     """
     files = found.files
     if len(files) < 2:
-        raise UsageError(f"{folder} has a single picture: too few to learn from and to measure on")
+        raise UsageError(
+            f"{folder} has a single picture that can be used: too few to learn from and to measure on",
+            hint="\n".join(found.notes) or None,
+        )
     ranked = sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file)).digest())
     if found.labels:
         rows = hold_out_tenth(np.array([found.labels[file] for file in ranked]))

@@ -3,20 +3,32 @@
 File names are relative to the root of the data set, with `/` between the parts.
 """
 
-import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from cvae_cli.config.model import LabelClass
 from cvae_cli.data.conditions import Captions, Labels, make_captions, name_classes
-from cvae_cli.data.listing import clean_caption, note_left_out, note_missing
-from cvae_cli.data.metadata import find_metadata, read_metadata, read_text
+from cvae_cli.data.folder_captions import (
+    TEXT_ENDINGS,
+    CaptionsFound,
+    clean,
+    from_metadata,
+    from_texts,
+    note_stray_texts,
+    texts_beside,
+)
+from cvae_cli.data.folder_splits import Division, find_wrapper
+from cvae_cli.data.folder_tree import describe_unread
+from cvae_cli.data.listing import note_left_out
+from cvae_cli.data.metadata import is_metadata
 from cvae_cli.errors import UsageError
+from cvae_cli.pictures.kinds import COMMON, is_picture
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_MAX_SHOWN = 10  # classes that the summary names
 _LAYOUTS = """\
 one of these says what each picture shows:
   metadata.jsonl or metadata.csv with file_name and text
@@ -26,17 +38,21 @@ one of these says what each picture shows:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The pictures of a folder, each with its captions or its class.
+    """The pictures of a split, each with its captions or its class.
 
     Attributes:
         captions: of each picture; empty when the pictures have classes.
         labels: index in `classes` of each picture; empty when the pictures have captions.
+        source: where captions come from, in a few words.
+        unread: how many files of which kinds are not read, in a few words.
         notes: sentences for the user.
     """
 
     captions: dict[str, list[str]] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
     classes: tuple[LabelClass, ...] = ()
+    source: str = ""
+    unread: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -44,130 +60,104 @@ class Found:
         """The names of the pictures, sorted."""
         return sorted(self.labels or self.captions)
 
-    def conditions(self, files: list[str]) -> Labels | Captions:
+    def conditions(self, files: Sequence[str]) -> Labels | Captions:
         """Return the classes or the captions of the given pictures."""
         if self.labels:
             return Labels(np.array([self.labels[file] for file in files], np.int64), self.classes)
         return make_captions([self.captions[file] for file in files])
 
+    def describe(self) -> str:
+        """Return how many pictures of what there are, in a few words."""
+        pictures = f"{len(self.files):,} pictures" if len(self.files) != 1 else "1 picture"
+        if not self.labels:
+            return f"{pictures} with captions from {self.source}"
+        counts = Counter(self.labels.values())
+        shown = ", ".join(f"{each.name}: {counts[i]:,}" for i, each in enumerate(self.classes[:_MAX_SHOWN]))
+        if len(self.classes) > _MAX_SHOWN:
+            fewest, most = min(counts.values()), max(counts.values())
+            shown += f", ...; {fewest:,} to {most:,} pictures in each"
+        return f"{pictures} in {len(self.classes):,} class{'es' if len(self.classes) > 1 else ''} ({shown})"
 
-def read_layout(root: Path, folder: Path, siblings: list[Path]) -> Found:
+
+def read_layout(root: Path, files: Sequence[str], division: Division, split: str | None) -> Found:
     """Return the pictures of one split.
 
     Args:
         root: of the data set.
-        folder: of the split; the root itself when the data set has no folders for splits.
-        siblings: the folders of the other splits.
+        files: all its files.
+        split: one that `division` says; None for all pictures, where it says none.
 
     Raises:
         UsageError: there are no pictures, or nothing says what they show.
         MissingError: more than 1% of the pictures that the metadata names do not exist.
         CorruptError: captions cannot be read.
     """
-    prefix = "" if folder == root else f"{folder.name}/"
-    files = list(_walk(folder, prefix))
-    pictures = [file for file in files if is_picture(file)]
+
+    def belongs(file: str) -> bool:
+        return split is None or division.locate(file)[0] == split
+
+    own = [file for file in files if belongs(file)]
+    pictures = [file for file in own if is_picture(file)]
+    where = f"{root}" if split is None else f"the split {split} of {root}"
     if not pictures:
-        raise UsageError(f"{folder} has no pictures", hint=f"they end in {', '.join(_SUFFIXES)}")
-    metadata = find_metadata(folder) or find_metadata(root)
-    if metadata is not None:
-        return _with_metadata(metadata, root, folder, pictures)
-    texts = {file for file in files if file.endswith(".txt")}
-    captioned = [file for file in pictures if _text_file(file) in texts]
-    nested = [file for file in pictures if "/" in file.removeprefix(prefix)]
+        unread = describe_unread(own)
+        raise UsageError(
+            f"{where} has no pictures",
+            hint=f"pictures end in {', '.join(COMMON)} and others" + (f"; there are {unread}" if unread else ""),
+        )
+    outside = [file for file in files if division.locate(file)[0] is None]
+    metadata = [file for file in own if is_metadata(file)] or [file for file in outside if is_metadata(file)]
+    if metadata:
+        found = from_metadata(root, files, metadata, belongs)
+        return _with_captions(where, found, pictures, own)
+    texts = texts_beside(pictures, own)
+    inner = {file: division.locate(file)[1] for file in pictures}
     # a few stray text files in folders of classes are not captions
-    if len(captioned) * 2 > len(pictures) or set(captioned) - set(nested):
-        return _with_texts(root, folder, pictures, texts)
-    if not nested:
-        raise UsageError(f"{folder} has pictures, but neither captions nor classes", hint=_LAYOUTS)
-    notes = note_left_out(
-        [file for file in pictures if "/" not in file.removeprefix(prefix)],
-        "picture beside the folders of classes",
-        "pictures beside the folders of classes",
-    )
-    return _with_classes(prefix, folder, nested, siblings, notes)
+    if len(texts) * 2 > len(pictures) or any("/" not in inner[file] for file in texts):
+        found = from_texts(root, pictures, texts)
+        return _with_captions(where, found, pictures, own)
+    if not any("/" in name for name in inner.values()):
+        raise UsageError(f"{where} has pictures, but neither captions nor classes", hint=_LAYOUTS)
+    everywhere = [division.locate(file) for file in files if is_picture(file)]
+    names = [name for its_split, name in everywhere if split is None or its_split is not None]
+    return _with_classes(where, inner, names, [file for file in own if file not in inner])
 
 
-def _with_metadata(metadata: Path, root: Path, folder: Path, pictures: list[str]) -> Found:
-    """Take captions from a metadata file, in the folder of the split or in the root for all splits."""
-    prefix = "" if metadata.parent == root else f"{folder.name}/"
-    named = {prefix + file: captions for file, captions in read_metadata(metadata).items()}
-    if folder != root:
-        named = {file: captions for file, captions in named.items() if file.startswith(f"{folder.name}/")}
-    known = set(pictures)
-    missing = {file for file in named if file not in known and not os.path.isfile(root / file)}
-    notes = note_missing(sorted(missing), len(named), metadata)
-    existing = {file: captions for file, captions in named.items() if file not in missing}
-    return _with_captions(folder, {file: [] for file in pictures} | existing, notes)
+def _with_captions(where: str, found: CaptionsFound, pictures: list[str], own: list[str]) -> Found:
+    """Leave out pictures that have no captions, and say which files are not read."""
+    captions = clean(found.captions)
+    uncaptioned = sorted({*found.captions, *pictures} - captions.keys())
+    if not captions:
+        raise UsageError(f"{where}: not one of {len(uncaptioned):,} pictures has a caption", hint=_LAYOUTS)
+    notes = found.notes + note_left_out(uncaptioned, "picture without a caption", "pictures without a caption")
+    known = {*pictures, *found.captions, *found.read}
+    strays: tuple[str, ...] = ()
+    if not any(map(is_metadata, found.read)):
+        strays = note_stray_texts(own, found.read)
+        known |= {file for file in own if file.lower().endswith(TEXT_ENDINGS)}
+    unread = [file for file in own if file not in known]
+    return Found(captions=captions, source=found.source, unread=describe_unread(unread), notes=strays + notes)
 
 
-def _with_texts(root: Path, folder: Path, pictures: list[str], texts: set[str]) -> Found:
-    """Take captions from the text file beside each picture."""
-    needed = {_text_file(file) for file in pictures}
-    notes = note_left_out(sorted(texts - needed), "text without a picture", "texts without a picture")
-    lines = {text: read_text(root / text).splitlines() for text in texts & needed}
-    return _with_captions(folder, {file: lines.get(_text_file(file), []) for file in pictures}, notes)
+def _with_classes(where: str, inner: dict[str, str], all_names: list[str], others: list[str]) -> Found:
+    """Take classes from the names of folders. Those of all splits count, so that indices agree between splits.
 
-
-def _with_captions(folder: Path, captions: dict[str, list[str]], notes: tuple[str, ...]) -> Found:
-    """Clean the captions, and leave out pictures that have none."""
-    cleaned = {file: [each for each in map(clean_caption, texts) if each] for file, texts in captions.items()}
-    uncaptioned = sorted(file for file, texts in cleaned.items() if not texts)
-    if len(uncaptioned) == len(cleaned):
-        raise UsageError(f"{folder}: not one of {len(cleaned):,} pictures has a caption", hint=_LAYOUTS)
-    notes += note_left_out(uncaptioned, "picture without a caption", "pictures without a caption")
-    return Found(captions={file: texts for file, texts in cleaned.items() if texts}, notes=notes)
-
-
-def _with_classes(
-    prefix: str, folder: Path, pictures: list[str], siblings: list[Path], notes: tuple[str, ...]
-) -> Found:
-    """Take classes from the names of folders. Those of all splits count, so that indices agree between splits."""
-    class_of = {file: file.removeprefix(prefix).split("/", 1)[0] for file in pictures}
-    elsewhere = [each.name for sibling in siblings for each in subfolders(sibling) if has_picture(each)]
-    names = sorted({*class_of.values(), *elsewhere})
-    classes = name_classes(names, str(folder))
+    Args:
+        inner: the name of each picture in its split.
+        all_names: the same for the pictures of all splits.
+        others: the other files of the split.
+    """
+    n = len(find_wrapper(tuple(name.split("/")[:-1]) for name in all_names))
+    class_of = {file: parts[n] for file, name in inner.items() if len(parts := name.split("/")) > n + 1}
+    loose = sorted(inner.keys() - class_of.keys())
+    notes = note_left_out(loose, "picture beside the folders of classes", "pictures beside the folders of classes")
+    names = sorted({parts[n] for name in all_names if len(parts := name.split("/")) > n + 1})
+    classes = name_classes(names, where)
     if len(classes) == 1:
         notes += (
             f"{names[0]} is the only class, so a prompt decides nothing: give captions, "
             "or train with --set architecture.conditioning=none",
         )
     index = {name: number for number, name in enumerate(names)}
-    return Found(labels={file: index[name] for file, name in class_of.items()}, classes=classes, notes=notes)
-
-
-def _walk(folder: Path, prefix: str, parents: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Yield every file in a folder and its subfolders, sorted, except hidden ones.
-
-    Links are followed, except to a parent folder, which would never end.
-    """
-    real = os.path.realpath(folder)
-    if real in parents:
-        return
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", parents | {real})
-            else:
-                yield prefix + entry.name
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted, except hidden ones."""
-    return sorted(each for each in folder.iterdir() if not each.name.startswith(".") and each.is_dir())
-
-
-def has_picture(folder: Path) -> bool:
-    """Return whether there is a picture in a folder or its subfolders."""
-    return any(map(is_picture, _walk(folder, "")))
-
-
-def is_picture(file: str) -> bool:
-    """Return whether a file has the suffix of a picture."""
-    return file.lower().endswith(_SUFFIXES)
-
-
-def _text_file(picture: str) -> str:
-    return PurePosixPath(picture).with_suffix(".txt").as_posix()
+    labels = {file: index[name] for file, name in class_of.items()}
+    return Found(labels=labels, classes=classes, unread=describe_unread(others), notes=notes)

@@ -1,8 +1,9 @@
 """What is known of picture files before any of them is opened: their names, and what they show."""
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class Listing:
         files: paths of the `n` pictures, relative to `root`, with `/` between the parts.
         conditions: the class or the captions of each picture, in the same order.
         licence: of the pictures.
+        summary: what was found, in one line.
         notes: sentences for the user on how the pictures were found.
     """
 
@@ -34,6 +36,7 @@ class Listing:
     files: tuple[str, ...]
     conditions: Labels | Captions
     licence: str
+    summary: str = ""
     notes: tuple[str, ...] = ()
 
     def limit(self, n: int | None) -> "Listing":
@@ -59,10 +62,11 @@ def check_file_name(name: str, where: str) -> str:
         CorruptError: the name is absolute or leaves the folder, on any system. Data must not choose which files of
             the user's are opened.
     """
-    windows = PureWindowsPath(name)
-    if windows.anchor or windows.drive or ".." in windows.parts or PurePosixPath(name).parts in {(), ("/",)}:
+    windows = PureWindowsPath(name)  # knows both kinds of slashes
+    inside = posixpath.normpath(windows.as_posix())
+    if windows.anchor or inside == "." or inside.split("/")[0] == "..":
         raise CorruptError(f'{where}: file_name "{name}" is not a file inside the folder')
-    return PurePosixPath(name).as_posix()
+    return posixpath.normpath(name)
 
 
 def clean_caption(caption: str) -> str:
@@ -86,11 +90,12 @@ def note_left_out(files: Sequence[str], one: str, many: str) -> tuple[str, ...]:
             return (f"{n:,} {many} are left out, the first {files[0]}",)
 
 
-def note_missing(files: Sequence[str], n_named: int, source: Path) -> tuple[str, ...]:
+def note_missing(files: Sequence[str], n_named: int, source: Path, *, hint: str = "") -> tuple[str, ...]:
     """Return a note that `files` do not exist, or none when there are none.
 
     Args:
         n_named: the number of files that `source` names.
+        hint: what may help, besides a complete copy.
 
     Raises:
         MissingError: more than `MAX_LOST` of the named files do not exist.
@@ -98,7 +103,7 @@ def note_missing(files: Sequence[str], n_named: int, source: Path) -> tuple[str,
     if len(files) > n_named * MAX_LOST:
         raise MissingError(
             f"{source} names {n_named:,} pictures, and {len(files):,} of them are not there, the first {files[0]}",
-            hint="is the copy complete?",
+            hint=hint or "is the copy complete?",
         )
     return note_left_out(
         files,

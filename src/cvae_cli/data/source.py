@@ -16,7 +16,7 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.listing import Listing
 from cvae_cli.data.parts import first_of_each
 from cvae_cli.errors import UsageError, did_you_mean
-from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.events import Callback, Notice, Summary, ignore
 
 DEFAULT_SIZE = 64
 """Pixels a side of pictures that are available in any size."""
@@ -24,17 +24,21 @@ _SIZES = range(8, 1025)
 
 SPLIT_NAMES = {
     "train": "train",
+    "training": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
     "dev": "val",
     "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
 }
 """The canonical name of each split, by every name that means it."""
 
 
 def canonical_split(split: str) -> str:
-    """Return the canonical name of a split: `val` for validation, valid and dev."""
+    """Return the canonical name of a split: `val` for validation, `test` for testing."""
     return SPLIT_NAMES.get(split.casefold(), split)
 
 
@@ -205,6 +209,8 @@ class ListingSource(Source):
     ) -> Dataset:
         shape = self.image_shape(size)
         listing = self.list_pictures(split, data_dir=data_dir, callback=callback)
+        if listing.summary:
+            callback(Summary(f"{self.name}: {listing.summary}"))
         for note in listing.notes:
             callback(Notice(f"{self.name}: {note}"))
         return prepare(listing.limit(limit), shape.size, callback=callback)
