@@ -22,7 +22,7 @@ _STAGE_FOLDERS = ("samples", "state", "model", "last")
 _FOLDERS = {PRIOR_STAGE, *_STAGE_FOLDERS, *(f"{PRIOR_STAGE}/{name}" for name in _STAGE_FOLDERS)}
 _MODEL_FILE = "|".join(map(re.escape, (CONFIG, WEIGHTS, CARD)))
 _FILE = re.compile(
-    rf"({PRIOR_STAGE}/)?({re.escape(_MARK)}|recipe\.toml|metrics\.jsonl|samples/epoch-\d+\.png"
+    rf"({PRIOR_STAGE}/)?({re.escape(_MARK)}|recipe\.toml|data\.json|metrics\.jsonl|samples/epoch-\d+\.png"
     rf"|state/(previous-)?training\.safetensors|(model|last)/({_MODEL_FILE}))"
 )
 """The files that a run consists of, by their place in its folder."""

@@ -42,6 +42,7 @@ class Run:
 
     - `run.json`: the mark of a run
     - `recipe.toml`: all settings
+    - `data.json`: what it learns from
     - `metrics.jsonl`: a line for each epoch
     - `samples/`: a picture for each epoch
     - `state/`: the checkpoint, for resuming, and the one before it
@@ -63,6 +64,11 @@ class Run:
     @property
     def state_file(self) -> Path:
         return self.folder / "state" / "training.safetensors"
+
+    @property
+    def data_file(self) -> Path:
+        """What the run learns from; see `data_record`."""
+        return self.folder / "data.json"
 
     @property
     def kept_model(self) -> Path:

@@ -20,6 +20,7 @@ from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 from cvae_cli.training.checkpoint import TrainerState
 from cvae_cli.training.data import load_training_data, passes_per_epoch, steps_per_epoch
+from cvae_cli.training.data_record import check_data, record_data
 from cvae_cli.training.events import TrainingStart
 from cvae_cli.training.fit import fit
 from cvae_cli.training.plan import TrainingPlan, plan_training
@@ -157,6 +158,8 @@ def execute_plan(
     run, resume = Run(plan.folder), plan.resume
     local = pick_device(local_device(str(device)))
     train, validation = load_training_data(plan.recipe, local, callback=callback)
+    if resume:
+        check_data(run, train, validation, callback)
     with process_group(local) as world, run.lock() if world.is_first else contextlib.nullcontext():
         # First stage: the model. One process decides the precision for all, and a resumed run keeps it.
         recipe = _with_precision(plan.recipe, train, local, callback) if world.is_first else plan.recipe
@@ -165,6 +168,8 @@ def execute_plan(
             recipe = plan_for(plan.minutes, recipe, train, validation, local, callback)
         if not resume:
             _create_run(run, recipe, world, force=plan.force)
+        if world.is_first:
+            record_data(run, train, validation)
         state = _run_stage(run, recipe, train, validation, local, resume=resume, callback=callback)
 
         # Second stage, if the recipe has one: a prior for that model.
