@@ -1,5 +1,6 @@
 """Conditions of a data set from its captions and classes."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,12 +107,21 @@ def test_vectors_are_kept_beside_the_pictures(tmp_path: Path, monkeypatch: pytes
     seen: list[int] = []
     told = with_vectors(data, encoder, callback=lambda event: seen.append(event.done))
     assert encoder.encoded == 9 - 4  # it continues after the encoded texts
-    assert seen == [6, 8, 9]
+    assert seen == [4, 6, 8, 9]
     again = with_vectors(data, Counting(fail_after=0))
     expected = encoder.inner.encode(data.conditions.sentences).numpy().astype(np.float16)
     for each in (told, again):
         assert isinstance(each.conditions.vectors, np.memmap)
         assert np.array_equal(each.conditions.vectors, expected)
+    (kept,) = tmp_path.glob("captions-*.f16")
+    content = bytearray(kept.read_bytes())
+    content[1000] ^= 1
+    kept.write_bytes(content)
+    os.utime(kept, ns=(1, 1))
+    listener = Listener()
+    mended = with_vectors(data, Counting(), callback=listener)
+    assert listener.notices == [f"the vectors of captions in {kept} are damaged, and are encoded again"]
+    assert np.array_equal(mended.conditions.vectors, expected)
     other = replace(data, conditions=make_captions([["something else"]] * 9))
     with pytest.raises(RuntimeError):
         with_vectors(other, Counting(fail_after=0))

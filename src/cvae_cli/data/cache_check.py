@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from cvae_cli.data.cache import prepared_home
-from cvae_cli.data.prepared import Prepared, UnusableError, read_prepared
+from cvae_cli.data.prepared import Prepared, UnusableError, is_as_written, read_prepared
 from cvae_cli.errors import CorruptError
 from cvae_cli.events import Callback, Progress, ignore
 
@@ -57,6 +57,8 @@ def _check(folder: Path, callback: Callback) -> CheckedFolder:
     state: State = "sound" if prepared.chunks else "without digests"
     try:
         _compare(prepared, callback)
+        if not all(is_as_written(path) for path in folder.glob("captions-*.f16")):
+            state = "damaged"
     except CorruptError:
         state = "damaged"
     return CheckedFolder(folder, state, prepared.name, prepared.split, prepared.size, len(prepared.files), length)

@@ -26,7 +26,9 @@ Chunk = tuple[int, str]
 """The number of pictures up to the end of a chunk of pixels, and the digest of the chunk."""
 
 _checked: dict[tuple[str, int, int], Bool[np.ndarray, " c"]] = {}
-"""Which chunks this process has compared with their digests, by the folder and the identity of its index."""
+"""Which chunks this process has compared with their digests, by a path and the identity of its file.
+
+For pixels the path is that of the folder and the file is the index."""
 
 
 class UnusableError(Exception):
@@ -94,6 +96,28 @@ class Prepared:
                     hint="run the same command again: they are prepared again",
                 )
             self.checked[chunk] = True
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a file beside the pixels is as `write_digest` found it; one of an earlier version has no digest.
+
+    It is compared once in a process.
+    """
+    about = path.stat()
+    key = str(path), about.st_ino, about.st_mtime_ns
+    digest = _digest_file(path)
+    if key not in _checked and digest.exists():
+        _checked[key] = np.array([pixels_digest(np.memmap(path, np.uint8, "r")) == digest.read_text()])
+    return bool(_checked.get(key, np.ones(1, bool)).all())
+
+
+def write_digest(content: Path, path: Path) -> None:
+    """Write the digest of the file `content`, which is about to be renamed to `path`."""
+    _digest_file(path).write_text(pixels_digest(np.memmap(content, np.uint8, "r")))
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_name(path.name + ".digest")
 
 
 def read_prepared(folder: Path) -> Prepared:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cvae_cli.data.building import append, require_space
 from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.prepared import is_as_written, write_digest
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.paths import write_error
@@ -50,7 +51,7 @@ def with_vectors(
         path = dataset.cache / f"captions-{_key(captions, encoder)}.f16"
         try:
             with FileLock(f"{path}.lock"):
-                if not _is_complete(path, captions, encoder):
+                if not _is_complete(path, captions, encoder, callback):
                     _write(path, captions, encoder, callback)
         except OSError as error:
             raise write_error(path, error, hint="CVAE_HOME puts the cache elsewhere") from error
@@ -75,6 +76,7 @@ def _write(path: Path, captions: Captions, encoder: TextEncoder, callback: Callb
         part.unlink(missing_ok=True)
         raise
     _notify(unknown, callback)
+    write_digest(part, path)
     os.replace(part, path)
 
 
@@ -126,8 +128,13 @@ def _notify(unknown: list[str], callback: Callback) -> None:
             )
 
 
-def _is_complete(path: Path, captions: Captions, encoder: TextEncoder) -> bool:
-    return path.exists() and path.stat().st_size == 2 * encoder.settings.width * len(captions.sentences)
+def _is_complete(path: Path, captions: Captions, encoder: TextEncoder, callback: Callback) -> bool:
+    """Whether the vectors are there, and as they were written."""
+    if not path.exists() or path.stat().st_size != 2 * encoder.settings.width * len(captions.sentences):
+        return False
+    if not (is_sound := is_as_written(path)):
+        callback(Notice(f"the vectors of captions in {path} are damaged, and are encoded again"))
+    return is_sound
 
 
 def _key(captions: Captions, encoder: TextEncoder) -> str:
