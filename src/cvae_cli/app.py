@@ -1,16 +1,18 @@
 """The Typer application, and how every exception becomes a message and an exit code."""
 
 import errno
+import os
 import sys
+from collections.abc import Iterable
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from cvae_cli import console
 from cvae_cli.commands import cache, download_weights, evaluate, generate, reconstruct, train
-from cvae_cli.errors import CvaeError, ExitCode, OutOfMemoryError, UsageError
-from cvae_cli.runtime import launch
+from cvae_cli.errors import CvaeError, ExitCode, OutOfMemoryError, ReaderLeftError, UsageError
+from cvae_cli.runtime import launch, streams
 from cvae_cli.version import __version__
 
 OVERVIEW = """\
@@ -26,7 +28,35 @@ cvae trains, samples and measures conditional variational autoencoders.
 To see the options of a command:  cvae COMMAND --help"""
 
 
-class Command(TyperCommand):
+_MIN_COLUMNS_OF_HELP = 72  # for options and their texts side by side
+_UNBROKEN_HYPHEN = "\u2011"  # names have hyphens, at which lines must not end
+
+
+class _FittingHelp:
+    """A command whose help fits the terminal: on a narrow one, texts are below their options."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help."""
+        formatter = ctx.make_formatter()
+        is_narrow = sys.stdout.isatty() and console.width() < _MIN_COLUMNS_OF_HELP
+        if is_narrow:
+            formatter.width = console.width() - 2
+        write = formatter.write_dl
+
+        def write_dl(rows: Iterable[tuple[str, str]]) -> None:
+            unbroken = [(first, text.replace("-", _UNBROKEN_HYPHEN)) for first, text in rows]
+            write(unbroken, col_max=4 if is_narrow else 30)
+
+        formatter.write_dl = write_dl
+        self.format_help(ctx, formatter)  # type: ignore[attr-defined]
+        return console.fit(formatter.getvalue().rstrip("\n").replace(_UNBROKEN_HYPHEN, "-"))
+
+
+class Group(_FittingHelp, TyperGroup):
+    """All commands."""
+
+
+class Command(_FittingHelp, TyperCommand):
     """A command whose help names an argument by its metavar only: PROMPT, not "PROMPT <list[str]>"."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -35,9 +65,18 @@ class Command(TyperCommand):
             if parameter.param_type_name == "argument":
                 parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, which needs a folder to run in."""
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise UsageError("the working folder has been deleted", hint="go to another one:  cd") from None
+        return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="cvae",
+    cls=Group,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -70,27 +109,34 @@ def cvae(
 ) -> None:
     """Train, sample and measure conditional variational autoencoders."""
     if context.invoked_subcommand is None:
-        console.result(None, OVERVIEW)
+        console.result(None, console.fit(OVERVIEW).split("\n"))
 
 
 def main() -> NoReturn:
     """Run `cvae` and exit. This is the only place that exits."""
+    streams.make_usable()
     if (recorded := launch.recorded_exit_code()) is not None:
         sys.exit(recorded)
     try:
-        code = app(standalone_mode=False)
+        code = _run()
+    except ReaderLeftError as error:
+        code = error.exit_code
+    launch.record_exit_code(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run `cvae`, say what went wrong, and return the exit code."""
+    try:
+        return app(standalone_mode=False) or ExitCode.OK
     except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except Exception as error:
         if console.debug:
-            import traceback
-
-            traceback.print_exc()
+            console.traceback()
         known = _as_cvae_error(error)
         console.error(known)
-        code = known.exit_code
-    launch.record_exit_code(code or ExitCode.OK)
-    sys.exit(code or ExitCode.OK)
+        return known.exit_code
 
 
 def _as_cvae_error(error: Exception) -> CvaeError:

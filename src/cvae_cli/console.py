@@ -3,21 +3,24 @@
 There are three modes: for people (tables and progress bars), `--json` (one JSON document on stdout), and `--quiet`
 (results, warnings and errors). Rich is used on a terminal only. In a pipe values are plain text, and paths and JSON
 never pass through Rich, which would wrap them.
+
+Names and texts come from files, models, servers and arguments. So everything that is written here is spelled out
+first (see `errors.spelled_out`), and nothing in it is taken for markup.
 """
 
-import io
-import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from cvae_cli.errors import CvaeError, ExitCode
+from cvae_cli.errors import CvaeError, ExitCode, ReaderLeftError, UsageError, spelled_out
 from cvae_cli.events import Callback, Event, Notice, Progress
-from cvae_cli.runtime import launch
+from cvae_cli.runtime import launch, streams, terminal
 from cvae_cli.runtime.progress import Bar, Lines, beating
+
+_MAX_LINE, _MAX_LINES = 1000, 60  # of a message: characters in a line, and lines of a hint
+_MAX_CELL, _MAX_TASK = 300, 100  # characters in a cell of a table on a terminal, and in the name of a task
 
 _json = False
 _quiet = False
@@ -32,14 +35,11 @@ def configure(*, json: bool = False, quiet: bool = False, debug: bool = False) -
     global _json, _quiet
     _json, _quiet = json, quiet
     globals()["debug"] = debug
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # a file name may contain bytes that are not text: they are escaped, in JSON too
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def is_terminal() -> bool:
     """Whether a person reads the results: stdout is a terminal that can show colours, and there is no `--json`."""
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not _json
+    return terminal.is_screen(sys.stdout) and not _json
 
 
 def has_colour() -> bool:
@@ -49,7 +49,14 @@ def has_colour() -> bool:
 
 def width() -> int:
     """The width of the terminal in characters."""
-    return shutil.get_terminal_size().columns
+    return terminal.columns(sys.stdout)
+
+
+def fit(text: str) -> str:
+    """Return a text for stdout, whose lines are broken between words if stdout is a terminal."""
+    if not sys.stdout.isatty():
+        return text
+    return "\n".join(part for line in text.split("\n") for part in terminal.wrap(line, width()))
 
 
 # ---- stderr --------------------------------------------------------------------------------------------------------
@@ -74,20 +81,33 @@ def warn(text: str) -> None:
 
 
 def error(error: CvaeError) -> None:
-    """Write what is wrong in one line, and the hint below it."""
-    lines = [f"cvae: {error.message}"]
-    if error.hint:
-        lines += ["      " + line for line in error.hint.splitlines()]
-    if _is_first or error.exit_code == ExitCode.OUT_OF_MEMORY:
-        _write_line("\n".join(lines))
+    """Write what is wrong in one line, and the hint below it; with `--debug` also where it was raised."""
+    if isinstance(error, ReaderLeftError) or not (_is_first or error.exit_code == ExitCode.OUT_OF_MEMORY):
+        return
+    hint = error.hint.split("\n") if error.hint else []
+    if len(hint) > _MAX_LINES:
+        hint[_MAX_LINES:] = [f"... and {len(hint) - _MAX_LINES:,} more lines"]
+    for line in [f"cvae: {error.message}", *("      " + line for line in hint)]:
+        _write_line(line)
+
+
+def traceback() -> None:
+    """Write where the exception that is being handled came from."""
+    from traceback import format_exc
+
+    for line in format_exc().rstrip("\n").split("\n"):
+        print(spelled_out(line), file=sys.stderr, flush=True)
 
 
 def _write_line(text: str) -> None:
     """Write to stderr; above the progress bar, if there is one."""
+    line = terminal.shorten(spelled_out(text), _MAX_LINE)
+    if sys.stderr.isatty():
+        line = "\n".join(terminal.wrap(line, terminal.columns(sys.stderr)))
     if _display is None:
-        print(text, file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
     else:
-        _display.write(text)
+        _display.write(line)
 
 
 @contextmanager
@@ -99,13 +119,13 @@ def events(name: str) -> Iterator[Callback]:
     """
     global _display
     is_shown = not _quiet and _is_first
-    can_erase = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    display = (Bar if can_erase else Lines)(name, sys.stderr) if is_shown else None
+    display = (Bar if terminal.is_screen(sys.stderr) else Lines)(name, sys.stderr) if is_shown else None
 
     def show(event: Event) -> None:
         if isinstance(event, Progress):
             if display is not None:
-                display.update(event)
+                task = terminal.shorten(spelled_out(event.task), _MAX_TASK)
+                display.update(task, spelled_out(event.detail), event.done, event.total)
         elif isinstance(event, Notice) and event.is_warning:
             warn(event.text)
         else:
@@ -122,20 +142,44 @@ def events(name: str) -> Iterator[Callback]:
 # ---- stdout --------------------------------------------------------------------------------------------------------
 
 
-def result(data: Any, text: str | None) -> None:
-    """Write the result of a command: `data` with `--json`, otherwise `text`, if there is one."""
+def result(data: Any, text: str | Sequence[str] | None) -> None:
+    """Write the result of a command: `data` with `--json`, otherwise `text`, a line or several, if there is one."""
     if not _is_first:
         return
     if _json:
-        print(json.dumps(data, indent=2, ensure_ascii=False), flush=True)
+        print(terminal.json_text(data, ascii_only="utf" not in sys.stdout.encoding.lower()), flush=True)
     elif text is not None:
-        print(text, flush=True)
+        print("\n".join(map(spelled_out, [text] if isinstance(text, str) else text)), flush=True)
+
+
+def result_rows(data: Any, rows: Sequence[Sequence[str]]) -> None:
+    """Write the result of a command: `data` with `--json`, otherwise lines of values that are separated by tabs."""
+    if _json or not _is_first:
+        return result(data, None)
+    return print("\n".join("\t".join(map(spelled_out, row)) for row in rows), flush=True)
 
 
 def result_bytes(content: bytes) -> None:
-    """Write the result of a command that is not text."""
+    """Write the result of a command that is not text.
+
+    Raises:
+        UsageError: stdout is closed.
+    """
+    check_stdout()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
+
+
+def check_stdout() -> None:
+    """Raise a UsageError if stdout is closed, for a command whose only result goes there."""
+    if streams.is_closed("stdout"):
+        raise UsageError("stdout is closed", hint="name a file with -o/--out")
+
+
+def drawing(text: str) -> None:
+    """Write a picture that is made of a terminal's own codes."""
+    if _is_first and not _json:
+        print(text, flush=True)
 
 
 def table(
@@ -158,22 +202,15 @@ def table(
     is_drawn = sys.stdout.isatty() and not _json
     for text in warnings if not is_drawn else ():
         warn(text)
-    if _json or not _is_first:
-        return result(data, None)
-    if not is_drawn:
-        return print("\n".join("\t".join(row) for row in (rows if plain is None else plain)), flush=True)
-    from rich import box
+    if not is_drawn or not _is_first:
+        return result_rows(data, rows if plain is None else plain)
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, *cells in zip(columns, *rows, strict=True):
-        are_numbers = all(cell[:1].isdecimal() or cell[:1] in "-" for cell in cells)
-        table.add_column(column, justify="right" if are_numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    for text in filter(None, [footer, *warnings]):
-        console.print(text, style="dim", soft_wrap=True)
+    from cvae_cli.runtime import tables
+
+    screen = Console(highlight=False, markup=False, emoji=False, width=width())
+    cells = [[terminal.shorten(spelled_out(cell), _MAX_CELL) for cell in row] for row in rows]
+    screen.print(tables.draw([spelled_out(name) for name in columns], cells, width()), soft_wrap=True)
+    for text in filter(None, [*footer.split("\n"), *warnings]):
+        screen.print(fit(spelled_out(text)), style="dim", soft_wrap=True)
     return None

@@ -1,10 +1,15 @@
 """The errors that a user may see: each has a sentence, a hint and an exit code."""
 
+import unicodedata
 from collections.abc import Sequence
 from enum import IntEnum
 
 _MIN_SIMILARITY = 0.6  # from 0 to 1; a known word that is less similar is not suggested
 _MAX_WORDS, _MAX_LENGTH = 100, 60  # bounds on the given words that are compared, and on their characters
+
+
+_DISTURBING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories: control, format, surrogate, line and paragraph separator
+_JOINERS = "\u200c\u200d"  # of the category Cf, but part of words in some languages, and of emoji
 
 
 class ExitCode(IntEnum):
@@ -18,6 +23,7 @@ class ExitCode(IntEnum):
     OUT_OF_MEMORY = 5
     DIVERGED = 6
     INTERRUPTED = 130
+    READER_LEFT = 141
 
     def describe(self) -> str:
         """Return the description that `cvae --help` and the documentation show."""
@@ -32,7 +38,8 @@ _DESCRIPTIONS = {
     ExitCode.CORRUPT: "corrupt: a file that is damaged, of the wrong kind, or fails its checksum",
     ExitCode.OUT_OF_MEMORY: "out of memory",
     ExitCode.DIVERGED: "training diverged: the loss has exploded, or is no longer a finite number",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or a terminal that was closed)",
+    ExitCode.READER_LEFT: "the reader of the output has left, as `| head` does",
 }
 
 
@@ -88,6 +95,12 @@ class InterruptedRunError(CvaeError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class ReaderLeftError(CvaeError):
+    """Nobody reads stdout or stderr any more: an orderly end, and nothing to talk about."""
+
+    exit_code = ExitCode.READER_LEFT
+
+
 def did_you_mean(given: str | Sequence[str], known: Sequence[str]) -> str:
     """Return ` Did you mean "sneaker"?` with the known word most similar to a given one, or "" if none is similar."""
     from difflib import SequenceMatcher
@@ -105,5 +118,20 @@ def did_you_mean(given: str | Sequence[str], known: Sequence[str]) -> str:
 
 def quoted(text: str) -> str:
     """Return `text` in quotes, shortened to 60 characters, with control characters escaped."""
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return '"' + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + '"'
+    return f'"{spelled_out(text if len(text) <= 60 else text[:57] + "...")}"'
+
+
+def spelled_out(text: str) -> str:
+    """Return `text` with everything escaped that would disturb a terminal or hide what the text is.
+
+    These are control characters (with tabs, line breaks and the beginning of escape sequences), characters that change
+    the direction of writing or cannot be seen, and parts of characters, as in a file name that is not text.
+    """
+    if text.isprintable():
+        return text
+    return "".join(repr(c)[1:-1] if disturbs(c) else c for c in text)
+
+
+def disturbs(character: str) -> bool:
+    """Whether `spelled_out` escapes a character."""
+    return unicodedata.category(character) in _DISTURBING and character not in _JOINERS

@@ -1,6 +1,6 @@
 """`cvae download-weights`: the weights that metrics and text encoders need."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,14 +41,14 @@ def download_weights(
     if not chosen:
         raise UsageError("name the weights to download, or use --all", hint=f"weights: {', '.join(REGISTRY)}")
     entries = [get_weights(name) for name in chosen]  # finds a wrong name before the first download
-    downloaded = []
+    downloaded: list[dict[str, Any]] = []
     for entry in entries:
         if entry.cached_path() is None:
             console.note(f"{entry.name}: {entry.size / 1e6:,.0f} MB from {entry.source}")
         with console.events(entry.name) as callback:
             path = entry.download(callback)
         downloaded.append({"name": entry.name, "path": str(path), "sha256": entry.sha256, "bytes": entry.size})
-    console.result(downloaded, "\n".join(f"{each['name']}\t{each['path']}" for each in downloaded))
+    console.result_rows(downloaded, [[each["name"], each["path"]] for each in downloaded])
     return None
 
 

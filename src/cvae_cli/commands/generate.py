@@ -111,7 +111,7 @@ def _show_grid(grid: "Grid", path: Path, *, seconds: float, is_named: bool, prev
     if preview and console.has_colour():
         from cvae_cli.pictures.terminal import preview as picture_to_text
 
-        console.result(None, picture_to_text(grid.sheet, width=console.width()))
+        console.drawing(picture_to_text(grid.sheet, width=console.width()))
     made = grid.metadata
     caption = f"{path}   {made['model']} · seed {made['seed']} · {grid.size}x{grid.size} · {seconds:.1f} s"
     text = None if is_named else caption if console.is_terminal() else str(path)

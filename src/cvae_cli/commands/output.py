@@ -42,7 +42,8 @@ class Output:
         if self.is_stdout:
             if json:
                 raise UsageError("-o - and --json both write to stdout", hint="name a file:  -o picture.png")
-            if sys.stdout is not None and sys.stdout.isatty() and not force:
+            console.check_stdout()
+            if sys.stdout.isatty() and not force:
                 raise UsageError(
                     "a picture's bytes would garble the terminal",
                     hint="name a file:  -o picture.png\nor send them to a program:  -o - | display\nor add --force",

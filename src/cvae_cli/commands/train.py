@@ -95,7 +95,7 @@ def train(
             f"{plan.recipe.name} would learn {plan.recipe.data.name} in {plan.folder}",
         ]:
             console.note(text)
-        return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe))
+        return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe).split("\n"))
     console.hint(f"{plan.recipe.name}: getting ready")
     with console.events("training") as callback:
         from cvae_cli.training.train import execute_plan

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from cvae_cli.errors import ExitCode, UsageError
+from cvae_cli.runtime.interrupt import ignores_hangup
 
 _RESTARTS = 3  # how often all processes are restarted after one of them has died
 _EXIT_CODE = "CVAE_EXIT_CODE_FILE"  # the variable with the path of the file that records a final exit code
@@ -79,6 +80,8 @@ def launch(n: int, arguments: list[str]) -> int:
         max_restarts=_RESTARTS,
         monitor_interval=0.5,
     )
+    if ignores_hangup():  # torch would end the processes when the terminal is closed
+        config.signals_to_handle = "SIGTERM,SIGINT,SIGQUIT"
     try:
         elastic_launch(config, sys.executable)("-m", "cvae_cli", *arguments)
     except ChildFailedError:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
-from cvae_cli.events import Progress
+from cvae_cli.errors import ReaderLeftError
+from cvae_cli.runtime.terminal import columns, shorten
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
@@ -18,6 +19,7 @@ SECONDS_BETWEEN_LINES = 5.0  # while there is progress
 SECONDS_OF_SILENCE = 8.0  # in a pipe, until a line says that the call still works
 SECONDS_WITHOUT_BAR = 0.8  # on a terminal, until a line says so, or a finished bar moves again
 _SECONDS_BETWEEN_BEATS = 0.25
+_COLUMNS_OF_BAR, _COLUMNS_OF_TIME = 72, 48  # a narrower terminal shows progress in words only
 
 
 class Lines:
@@ -30,7 +32,7 @@ class Lines:
     def __init__(self, name: str, stream: TextIO) -> None:
         self._name, self._stream = name, stream
         self._started = self._last_progress = self._last_line = time.monotonic()
-        self._event: Progress | None = None  # the last one, if it is not finished
+        self._progress = ""  # the last one, if it is not finished
         self._lock = threading.RLock()
 
     def write(self, text: str) -> None:
@@ -39,20 +41,21 @@ class Lines:
             self._last_line = time.monotonic()
             print(text, file=self._stream, flush=True)
 
-    def update(self, event: Progress) -> None:
+    def update(self, task: str, detail: str, done: float, total: float | None) -> None:
         """Take note of progress, and write a line if the last one is long enough ago."""
+        percentage = f" {done / total:.0%}" if total else ""
+        line = f"{task}{percentage} {detail}".rstrip()
         with self._lock:
-            self._event = event if event.done != event.total else None
+            self._progress = line if done != total else ""
             if time.monotonic() - self._last_progress >= SECONDS_BETWEEN_LINES:
                 self._last_progress = time.monotonic()
-                self.write(_line(event))
+                self.write(line)
 
     def beat(self) -> None:
         """Write a line if nothing has been written for a while."""
         with self._lock:
             if time.monotonic() - self._last_line >= SECONDS_OF_SILENCE:
-                text = _line(self._event) if self._event else self._name
-                self.write(f"{text} · {time.monotonic() - self._started:.0f} s")
+                self.write(f"{self._progress or self._name} · {time.monotonic() - self._started:.0f} s")
 
     def close(self) -> None:
         """Do nothing: lines stay."""
@@ -76,21 +79,24 @@ class Bar:
         """Write a line above the bar."""
         with self._lock:
             if self._bar is not None:
-                self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
+                self._bar.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
                 return
             self._erase_status()
             print(text, file=self._stream, flush=True)
 
-    def update(self, event: Progress) -> None:
+    def update(self, task: str, detail: str, done: float, total: float | None) -> None:
         """Show progress. A task that is finished at once opens no bar."""
         with self._lock:
             self._last = time.monotonic()
-            self._is_finished = event.done == event.total
+            self._is_finished = done == total
             if self._bar is None and self._is_finished:
                 return
             bar = self._open()
-            (task,) = bar.task_ids
-            bar.update(task, completed=event.done, total=event.total, description=event.task, text=event.detail)
+            width = bar.console.width
+            task = shorten(task, width // 2)
+            if width < _COLUMNS_OF_BAR and len(f"{task} {detail} 100% 0:00:00") > width:
+                detail = ""  # better than a part of it
+            bar.update(bar.task_ids[0], completed=done, total=total, description=task, text=detail)
 
     def beat(self) -> None:
         """Show that the call works if nothing has happened for a while."""
@@ -115,19 +121,16 @@ class Bar:
     def _open(self) -> "RichBar":
         if self._bar is None:
             from rich.console import Console
-            from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as RichBar
 
             self._erase_status()
-            self._bar = RichBar(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[text]}"),
-                TaskProgressColumn(),
-                TimeRemainingColumn(),
-                console=Console(file=self._stream),
-                transient=True,
-            )
+            width = columns(self._stream)
+            parts: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
+            parts += [BarColumn(bar_width=24)] if width >= _COLUMNS_OF_BAR else []
+            parts += [TextColumn("{task.fields[text]}", markup=False), TaskProgressColumn()]
+            parts += [TimeRemainingColumn()] if width >= _COLUMNS_OF_TIME else []
+            self._bar = RichBar(*parts, console=Console(file=self._stream, width=width), transient=True)
             self._bar.add_task(self._name, total=None, text="")
             self._bar.start()
         return self._bar
@@ -144,7 +147,7 @@ def beating(display: Lines | Bar) -> Iterator[None]:
     ended = threading.Event()
 
     def run() -> None:
-        with suppress(OSError, ValueError):  # the stream is closed, which the main thread will notice
+        with suppress(OSError, ValueError, ReaderLeftError):  # the stream is closed, which the main thread will notice
             while not ended.wait(_SECONDS_BETWEEN_BEATS):
                 display.beat()
 
@@ -156,8 +159,3 @@ def beating(display: Lines | Bar) -> Iterator[None]:
         ended.set()
         thread.join()
         display.close()
-
-
-def _line(event: Progress) -> str:
-    percentage = f" {event.done / event.total:.0%}" if event.total else ""
-    return f"{event.task}{percentage} {event.detail}".rstrip()

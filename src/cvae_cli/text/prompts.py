@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from cvae_cli.errors import CorruptError, MissingError, UsageError, quoted
+from cvae_cli.runtime.streams import is_closed
 
 _EXAMPLE = 'a line is an object:  {"prompt": "two dogs on a beach"}'
 
@@ -104,6 +105,8 @@ def slug(prompt: str) -> str:
 
 def _open(name: str) -> IO[bytes]:
     """Open the file. Stdin and pipes can be read only once, so they are copied to a temporary file."""
+    if name == "-" and is_closed("stdin"):
+        raise UsageError("stdin is closed", hint="name a file for --from")
     with _readable(name):
         file: IO[bytes] = sys.stdin.buffer if name == "-" else Path(name).open("rb")  # noqa: SIM115
         if name != "-" and file.seekable():
