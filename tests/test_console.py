@@ -1,4 +1,4 @@
-"""What `console.events` shows of a long call: on a terminal, in a pipe, with `--quiet` and with `--json`."""
+"""What the console shows: on terminals of several widths, in a pipe, with `--quiet` and with `--json`."""
 
 import json
 import os
@@ -32,21 +32,31 @@ console.result({{"count": 4}}, "counted 4")
 TERMINAL = {"TERM": "xterm-256color", "COLUMNS": "80"}
 
 
-def on_terminal(command: list[str], environment: dict[str, str], cwd: Path) -> tuple[str, str]:
-    """The stdout of a command, and what it shows on a terminal that is its stderr, without colours."""
+def on_terminal(command: list[str], environment: dict[str, str], cwd: Path, *, whole: bool = False) -> tuple[str, str]:
+    """The stdout of a command, and what it shows on a terminal that is its stderr, without colours.
+
+    Args:
+        whole: whether the terminal is its stdout too.
+    """
     leader, follower = pty.openpty()
+    stdout = follower if whole else subprocess.PIPE
     with subprocess.Popen(
-        command, env=environment | TERMINAL, cwd=cwd, stdout=subprocess.PIPE, stderr=follower, text=True
+        command, env=environment, cwd=cwd, stdin=follower, stdout=stdout, stderr=follower, text=True
     ) as process:
         os.close(follower)
         shown = b""
         while chunk := _read(leader):
             shown += chunk
-        assert process.stdout is not None
-        stdout = process.stdout.read()
+        said = process.stdout.read() if process.stdout is not None else ""
     os.close(leader)
     assert process.returncode == 0, shown.decode()
-    return stdout, re.sub(r"\x1b\[[0-9;?]*m", "", shown.decode())
+    return said, re.sub(r"\x1b\[[0-9;?]*m", "", shown.decode())
+
+
+@pytest.fixture
+def terminal_environment(clean_environment: dict[str, str]) -> dict[str, str]:
+    """An environment for a terminal of 80 columns that shows colours."""
+    return clean_environment | TERMINAL
 
 
 def _read(descriptor: int) -> bytes:
@@ -63,10 +73,10 @@ def after_last_erasure(shown: str) -> str:
 
 @pytest.mark.parametrize("mode", [[], ["--json"]], ids=["plain", "json"])
 def test_a_bar_stays_below_the_lines_and_disappears(
-    clean_environment: dict[str, str], tmp_path: Path, mode: list[str]
+    terminal_environment: dict[str, str], tmp_path: Path, mode: list[str]
 ) -> None:
-    stdout, shown = on_terminal([sys.executable, "-c", CALL, *mode], clean_environment, tmp_path)
-    assert f"{NOTE}\r\n" in shown  # not wrapped
+    stdout, shown = on_terminal([sys.executable, "-c", CALL, *mode], terminal_environment, tmp_path)
+    assert NOTE.replace(" x", "\r\nx") + "\r\n" in shown  # broken between words only
     assert "cvae: warning: careful\r\n" in shown
     assert "from elsewhere\r\n" in shown
     assert re.search(r"counting .*4/4 +100%", shown)
@@ -74,8 +84,8 @@ def test_a_bar_stays_below_the_lines_and_disappears(
     assert (json.loads(stdout) == {"count": 4}) if mode else (stdout == "counted 4\n")
 
 
-def test_quiet_shows_warnings_only(clean_environment: dict[str, str], tmp_path: Path) -> None:
-    stdout, shown = on_terminal([sys.executable, "-c", CALL, "--quiet"], clean_environment, tmp_path)
+def test_quiet_shows_warnings_only(terminal_environment: dict[str, str], tmp_path: Path) -> None:
+    stdout, shown = on_terminal([sys.executable, "-c", CALL, "--quiet"], terminal_environment, tmp_path)
     assert (stdout, shown) == ("counted 4\n", "cvae: warning: careful\r\n")
 
 
@@ -121,10 +131,147 @@ def test_progress_in_a_pipe_is_a_line_now_and_then(
 
 
 def test_a_command_shows_a_bar_and_a_warning(
-    executable: str, clean_environment: dict[str, str], tmp_path: Path
+    executable: str, terminal_environment: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = ["generate", "a shirt and jeans", "-n", "65", "--model", "fashion", "--format", "webp", "-o", "out"]
-    _, shown = on_terminal([executable, *arguments], clean_environment, tmp_path)
+    _, shown = on_terminal([executable, *arguments], terminal_environment | {"COLUMNS": "100"}, tmp_path)
     assert 'cvae: warning: "a shirt and jeans" names several classes: drawing shirt, not trouser\r\n' in shown
     assert re.search(r"drawing .*\d/65", shown)
     assert after_last_erasure(shown).endswith("65 pictures in out\r\n")
+
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J \x9b31m \u202egpj \x7f\r\n \udce9 [bold]b[/bold] :dog: " + "x" * 5000 + " end"
+SHOWN = r"\x1b]0;title\x07\x1b[2J \x9b31m \u202egpj \x7f\r\n \udce9 [bold]b[/bold] :dog: x"
+SHOW_HOSTILE = f"""
+import json, sys
+from cvae_cli import console
+from cvae_cli.errors import UsageError
+from cvae_cli.events import Notice, Progress
+from cvae_cli.runtime import streams
+
+TEXT = json.loads({json.dumps(HOSTILE)!r})
+streams.make_usable()
+console.configure(json="--json" in sys.argv)
+console.note(TEXT)
+console.warn(TEXT)
+console.error(UsageError(TEXT, hint=TEXT.split()[0]))
+with console.events(TEXT) as callback:
+    callback(Progress(TEXT, 1, 4, unit=TEXT))
+    callback(Notice(TEXT))
+try:
+    raise ValueError(TEXT)
+except ValueError:
+    console.traceback()
+console.result([TEXT], TEXT)
+console.table([TEXT], columns=["name", TEXT[:20]], rows=[[TEXT, "1"], ["b", TEXT]], footer=TEXT)
+"""
+
+
+def forbidden(shown: str) -> list[str]:
+    """What of the hostile text got through to the terminal."""
+    return [
+        part
+        for part in ("\x1b]0", "\x07", "\x1b[2J", "\x9b", "\u202e", "\x7f", "\udce9", "\U0001f436")
+        if part in shown
+    ]
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_nothing_foreign_reaches_a_terminal(terminal_environment: dict[str, str], tmp_path: Path, columns: str) -> None:
+    command = [sys.executable, "-c", SHOW_HOSTILE]
+    _, shown = on_terminal(command, terminal_environment | {"COLUMNS": columns}, tmp_path, whole=True)
+    assert forbidden(shown) == []
+    joined = "".join(shown.split())
+    assert joined.count("".join(SHOWN.split())) >= 7
+    assert "[bold]b[/bold]" in joined
+    assert ":dog:" in joined
+    assert len(re.findall("x{5000}", shown)) == 3  # the traceback, the result and the footer are not shortened
+    assert joined.count("end") >= 7
+
+
+def test_nothing_foreign_reaches_a_pipe(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SHOW_HOSTILE]
+    done = subprocess.run(command, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert forbidden(done.stdout + done.stderr) == []
+    result, *rows = done.stdout.splitlines()
+    assert result.startswith(SHOWN)
+    assert len(result) > 5000
+    assert [row.split("\t") for row in rows] == [[result, "1"], ["b", result]]
+    messages = [
+        line
+        for line in done.stderr.splitlines()
+        if not line.startswith(("  File", "Traceback", "ValueError", r" \udce9"))
+    ]
+    assert [line.partition(SHOWN)[0] for line in messages] == [
+        "",
+        "cvae: warning: ",
+        "cvae: ",
+        r"      \x1b]0;title\x07\x1b[2J",
+        "",
+    ]
+    assert all(len(line) < 1100 for line in messages)
+
+
+def test_json_is_exact_and_harmless(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    for encoding in ("utf-8", "ascii"):
+        done = subprocess.run(
+            [sys.executable, "-c", SHOW_HOSTILE, "--json"],
+            env=clean_environment | {"PYTHONIOENCODING": encoding}, cwd=tmp_path, capture_output=True, check=True,
+        )  # fmt: skip
+        text = done.stdout.decode(encoding)
+        assert forbidden(text) == []
+        assert [json.loads(each) for each in text.replace("]\n[", "]\0[").split("\0")] == [[HOSTILE], [HOSTILE]]
+
+
+def broken_words(shown: str, columns: int) -> list[str]:
+    """The lines that a terminal would break, within a word."""
+    return [line for line in shown.replace("\r\n", "\n").split("\n") if len(line.rstrip()) > columns]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_help_and_tables_fit_a_terminal(terminal_environment: dict[str, str], tmp_path: Path, columns: int) -> None:
+    code = "from cvae_cli.app import app\nfor call in {}: app(call, standalone_mode=False)"
+    calls = [[], ["--help"], ["train", "--list"], ["download-weights", "--list"]]
+    calls += [[name, "--help"] for name in ("train", "generate", "evaluate", "reconstruct", "download-weights")]
+    _, shown = on_terminal(
+        [sys.executable, "-c", code.format(calls)],
+        terminal_environment | {"COLUMNS": str(columns)},
+        tmp_path,
+        whole=True,
+    )
+    assert broken_words(shown, columns) == []
+    words = set(shown.split())
+    assert {"fashion-concat", "trains,", "photographs", "--temperature", "download-weights"} <= words
+    assert ("epochs:" in words) == (columns == 40)  # a narrow terminal has the recipes below each other
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_messages_fit_a_terminal(terminal_environment: dict[str, str], tmp_path: Path, columns: int) -> None:
+    environment = terminal_environment | {"COLUMNS": str(columns)}
+    command = ["sh", "-c", f"'{sys.executable}' -m cvae_cli evaluate --metric nonsense; true"]
+    _, shown = on_terminal(command, environment, tmp_path)
+    assert broken_words(shown, columns) == []
+    lines = shown.splitlines()
+    assert lines[0] == 'cvae: no metric "nonsense".'
+    assert " ".join(" ".join(lines[1:]).split()).startswith(
+        "metrics: mse, ssim, psnr, elbo, rate, distortion, bits-per-dim,"
+    )
+
+
+def test_progress_fits_a_narrow_terminal(terminal_environment: dict[str, str], tmp_path: Path) -> None:
+    _, shown = on_terminal([sys.executable, "-c", CALL], terminal_environment | {"COLUMNS": "40"}, tmp_path)
+    assert re.search(r"counting +4/4 +100%", shown)
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;]*[A-Z]", "", shown))
+    assert [line for line in lines if len(line) > 40] == ["x" * 100]
+
+
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"NO_COLOR": "1"}, {"LANG": "C", "LC_ALL": "C"}])
+def test_a_terminal_without_colours(
+    terminal_environment: dict[str, str], tmp_path: Path, variables: dict[str, str]
+) -> None:
+    command = [sys.executable, "-c", CALL]
+    stdout, shown = on_terminal(command, terminal_environment | variables, tmp_path)
+    assert stdout == "counted 4\n"
+    assert NOTE.replace(" x", "\r\nx") in shown
+    if "TERM" in variables:
+        assert "\x1b" not in shown

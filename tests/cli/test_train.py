@@ -52,7 +52,7 @@ def test_killed_training_resumes_to_the_same_bits(
     assert not list(run.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_training_saves_says_where_and_exits_130(
     executable: str,
     clean_environment: dict[str, str],

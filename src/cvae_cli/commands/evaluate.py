@@ -6,7 +6,7 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
-from cvae_cli.data.catalog import names
+from cvae_cli.data.catalog import check_known, names
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.paths import DEFAULT_MODEL
 
@@ -67,8 +67,12 @@ def evaluate(
 ) -> None:
     """Measure models. Metrics judge reconstructions, the variational bound or samples."""
     console.configure(json=json, quiet=quiet, debug=debug)
+    # Wrong names are said before torch is imported.
+    catalog.check_names(metrics or [])
+    if dataset is not None:
+        check_known(dataset)
+    options.check_models(models or [])
     options.share_work(gpus, device)
-    catalog.check_names(metrics or [])  # before torch is imported
 
     with console.events("evaluating") as callback:
         from cvae_cli.evaluation import report

@@ -62,6 +62,7 @@ def generate(
     format_ = format_ or ("png" if separate else None)
     if (gpus or 1) > 1 or launch.rank_and_size() != (0, 1):
         _check_can_be_shared(format_, from_)
+    options.check_models([model])
     options.share_work(gpus, device)
     wanted = Prompts(prompts or [], from_)
     if not wanted.count:

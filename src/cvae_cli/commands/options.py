@@ -1,6 +1,7 @@
 """Options that several commands share, and the longer ones."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -67,6 +68,14 @@ Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results, warnings and errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def check_models(models: Sequence[str]) -> None:
+    """Raise a CvaeError for a model that does not exist, before torch is imported; the Hub is not asked."""
+    from cvae_cli.models.pretrained import check_known
+
+    for model in models:
+        check_known(model)
 
 
 def share_work(gpus: int | None, device: str) -> None:

@@ -8,7 +8,7 @@ import typer
 from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.commands.output import OUTPUT, Output
-from cvae_cli.data.catalog import names
+from cvae_cli.data.catalog import check_known, names
 from cvae_cli.errors import UsageError
 from cvae_cli.paths import DEFAULT_MODEL
 
@@ -67,6 +67,9 @@ def reconstruct(
         )
     if prompt and dataset:
         raise UsageError("--prompt is for pictures of your own; a data set says what its pictures show")
+    if dataset is not None:
+        check_known(dataset)
+    options.check_models([model])
     output = Output(out, force=force, json=json)
 
     with console.events("reconstructing") as callback:

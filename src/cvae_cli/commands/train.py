@@ -60,8 +60,6 @@ def train(
     console.configure(json=json, quiet=quiet, debug=debug)
     if list_:
         return _list()
-    if not dry_run:
-        options.share_work(gpus, device)
     from cvae_cli.config.recipe_files import parse_assignment, recipe_to_toml
     from cvae_cli.training.plan import plan_training
 
@@ -96,6 +94,7 @@ def train(
         ]:
             console.note(text)
         return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe).split("\n"))
+    options.share_work(gpus, device)
     console.hint(f"{plan.recipe.name}: getting ready")
     with console.events("training") as callback:
         from cvae_cli.training.train import execute_plan

@@ -43,13 +43,19 @@ def find_source(name: str) -> "Source":
     Raises:
         UsageError: there is no such data set.
     """
+    check_known(name)
     source = _find(name)
-    if source is not None:
-        return source
-    suggestion = did_you_mean(name, names())
-    if name and os.path.isdir(name):
-        suggestion = f' Did you mean "folder:{name}"?'
-    raise UsageError(f'no data set "{name}".{suggestion}', hint=f"data sets: {', '.join(names())}")
+    assert source is not None
+    return source
+
+
+def check_known(name: str) -> None:
+    """Raise a UsageError if there is no data set `name`. Nothing is imported or opened for that."""
+    if _target(name) is None:
+        suggestion = did_you_mean(name, names())
+        if name and os.path.isdir(name):
+            suggestion = f' Did you mean "folder:{name}"?'
+        raise UsageError(f'no data set "{name}".{suggestion}', hint=f"data sets: {', '.join(names())}")
 
 
 def load_dataset(
@@ -142,6 +148,11 @@ def validation_split(name: str) -> str | None:
 
 
 def _find(name: str) -> "Source | None":
-    prefix, colon, _ = name.partition(":")
-    target = SOURCES.get(f"{prefix}:PATH" if colon else name)
+    target = _target(name)
     return resolve_name(target)(name) if target is not None else None
+
+
+def _target(name: str) -> str | None:
+    """Return the place of a data set's class, if there is one."""
+    prefix, colon, _ = name.partition(":")
+    return SOURCES.get(f"{prefix}:PATH" if colon else name)

@@ -30,6 +30,12 @@ def bundled_models() -> list[str]:
     return sorted(path.parent.name for path in bundled_dir().glob(f"*/{CONFIG}"))
 
 
+def check_known(model: str | Path) -> None:
+    """Raise what `find_model` raises, unless the Hub would have to be asked for the model."""
+    if os.path.exists(model) or not _HUB_NAME.fullmatch(str(model)):
+        find_model(model)
+
+
 def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = False) -> Path:
     """Return the folder of a model, given its name, path or Hub repository. For errors see `CVAE.from_pretrained`.
 

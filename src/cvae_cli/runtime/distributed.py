@@ -116,15 +116,6 @@ def environment_world() -> World:
     return World(*launch.rank_and_size())
 
 
-def was_restarted() -> bool:
-    """Whether torchrun has restarted this process because one of the processes died."""
-    return environment_world().size > 1 and _restart_count() > 0
-
-
-def _restart_count() -> int:
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
 def local_device(name: str) -> str:
     """Return the name of this process's own GPU if several processes use one GPU each, and otherwise `name`.
 
@@ -153,7 +144,7 @@ def process_group(device: torch.device) -> Iterator[World]:
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # about 1x1 gradients; harmless
     store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
     # The store outlives a group and, under torchrun, a restart; the addresses of earlier groups in it are stale.
-    store = PrefixStore(f"start {_restart_count()}, group {next(_groups)}", store)
+    store = PrefixStore(f"start {launch.restart_count()}, group {next(_groups)}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:

@@ -22,6 +22,11 @@ def rank_and_size() -> tuple[int, int]:
     return int(rank), int(size)
 
 
+def restart_count() -> int:
+    """Return how often torchrun has restarted this process because one of the processes died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if rank_and_size()[1] > 1 else 0
+
+
 def recorded_exit_code() -> int | None:
     """Return the exit code that a process of this job recorded before a restart; the work must then not start again."""
     file = os.environ.get(_EXIT_CODE, "")

@@ -45,6 +45,17 @@ def encoder_options() -> list[str]:
     ]
 
 
+def check_known(name: str) -> None:
+    """Raise a UsageError if there is no encoder `name`. Nothing is imported or opened for that."""
+    kind, colon, _ = name.partition(":")
+    entry = ENCODERS.get(kind)
+    if entry is None or (colon and not entry.models):
+        raise UsageError(
+            f'no text encoder "{name}".{did_you_mean(name, list(ENCODERS))}',
+            hint=f"text encoders: {', '.join(encoder_options())}",
+        )
+
+
 def load_encoder(name: str, callback: Callback = ignore, device: "torch.device | None" = None) -> "TextEncoder":
     """Load the encoder that a user chooses: one of `encoder_options()`.
 
@@ -56,13 +67,9 @@ def load_encoder(name: str, callback: Callback = ignore, device: "torch.device |
         MissingError: its weights are not on this machine and cannot be downloaded.
         CorruptError: its weights are damaged.
     """
-    kind, colon, model = name.partition(":")
-    entry = ENCODERS.get(kind)
-    if entry is None or (colon and not entry.models):
-        raise UsageError(
-            f'no text encoder "{name}".{did_you_mean(name, list(ENCODERS))}',
-            hint=f"text encoders: {', '.join(encoder_options())}",
-        )
+    check_known(name)
+    kind, _, model = name.partition(":")
+    entry = ENCODERS[kind]
     make: Callable[..., TextEncoder] = getattr(import_module(entry.module), entry.class_name)
     return make(model or None, device=device, callback=callback)
 

@@ -7,10 +7,11 @@ from typing import Any, Unpack
 from cvae_cli.config.catalog import shipped_recipes
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior
-from cvae_cli.data.catalog import short_name
+from cvae_cli.data import catalog as data_catalog
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import find_model, read_config, training_data
-from cvae_cli.runtime.distributed import environment_world, was_restarted
+from cvae_cli.runtime import launch
+from cvae_cli.text import catalog as text_catalog
 from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
 
@@ -50,10 +51,11 @@ def plan_training(recipe: str | None = None, **options: Unpack[TrainingOptions])
     if options.get("resume") is not None:
         return _plan_resume(recipe, options)
     plan = _plan_prior(recipe, options) if options.get("model") is not None else _plan_new(recipe, options)
+    _check_names(plan.recipe)
     run = Run(plan.folder)
-    if was_restarted() and run.recipe_file.exists():  # after a crash, torchrun runs the same command again
+    if launch.restart_count() and run.recipe_file.exists():  # after a crash, torchrun runs the same command again
         return TrainingPlan(run.recipe(), plan.folder, resume=True)
-    if environment_world().is_first:
+    if launch.rank_and_size()[0] == 0:
         run.check_new(force=plan.force)
     return plan
 
@@ -66,12 +68,19 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     if recipe.startswith("folder:"):
         if (data := options.get("data")) is not None:
             raise UsageError(f"{recipe} or --data {data}?", hint=f"a folder is learned by the recipe {FOLDER_RECIPE}")
-        changes = {"name": short_name(recipe), "data.name": recipe} | changes
+        changes = {"name": data_catalog.short_name(recipe), "data.name": recipe} | changes
         recipe = FOLDER_RECIPE
     prior = options.get("prior")
     own = load_recipe(recipe, prior=prior)
     chosen = with_absolute_paths(load_recipe(recipe, scaled(own, options) | changes, prior=prior))
     return _new_plan(chosen, options, notices=scaling_notices(own, chosen, options))
+
+
+def _check_names(recipe: Recipe) -> None:
+    """Raise a UsageError if a name is wrong, before the import of torch that all other checks need."""
+    data_catalog.check_known(recipe.data.name)
+    if recipe.data.condition not in {None, "labels"}:
+        text_catalog.check_known(recipe.data.condition)
 
 
 def _plan_prior(recipe: str | None, options: TrainingOptions) -> TrainingPlan:

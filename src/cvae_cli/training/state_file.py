@@ -4,13 +4,15 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from cvae_cli.errors import CorruptError
 from cvae_cli.paths import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _POSITION, _DIGEST = "position", "sha256"  # the keys of the header
 _BLANK = "0" * 64  # stands in the place of the digest while it is computed
@@ -21,12 +23,14 @@ def older_state(path: Path) -> Path:
     return path.with_name(f"previous-{path.name}")
 
 
-def write_state(path: Path, tensors: dict[str, Tensor], position: str) -> None:
+def write_state(path: Path, tensors: dict[str, "Tensor"], position: str) -> None:
     """Write a state, and keep the one that it replaces.
 
     Args:
         position: everything that is not a tensor, as text.
     """
+    import safetensors.torch  # it imports torch, and a plan of a training needs none
+
     header = {_POSITION: position, _DIGEST: _BLANK}
     content = safetensors.torch.save({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, header)
     digest = hashlib.sha256(content).hexdigest()
@@ -40,12 +44,14 @@ def write_state(path: Path, tensors: dict[str, Tensor], position: str) -> None:
     write_bytes(path, content)
 
 
-def read_state(path: Path) -> tuple[str, dict[str, Tensor]]:
+def read_state(path: Path) -> tuple[str, dict[str, "Tensor"]]:
     """Read what `write_state` wrote: the position and the tensors. Version 0.1.0 wrote no digest.
 
     Raises:
         CorruptError: the file is damaged, even by a single bit.
     """
+    import safetensors.torch
+
     content = path.read_bytes()
     try:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
