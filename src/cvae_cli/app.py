@@ -122,6 +122,7 @@ def main() -> NoReturn:
     except ReaderLeftError as error:
         code = error.exit_code
     launch.record_exit_code(code)
+    streams.finish()
     sys.exit(code)
 
 

@@ -76,7 +76,6 @@ def generate(
         folder = check_folder(output, because="--separate" if separate else "--format")
     else:
         place = Output(output, force=force, json=json)
-
     settings: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "guidance": guidance}
     with console.events("drawing") as callback:
         from cvae_cli.bulk.grid import generate_grid

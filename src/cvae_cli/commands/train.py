@@ -87,11 +87,8 @@ def train(
     )
     if dry_run:
         planned = [f"the epochs that take {minutes:g} minutes are planned when the training starts"] if minutes else []
-        for text in [
-            *plan.notices,
-            *planned,
-            f"{plan.recipe.name} would learn {plan.recipe.data.name} in {plan.folder}",
-        ]:
+        what = f"{plan.recipe.name} would learn {plan.recipe.data.name} in {plan.folder}"
+        for text in [*plan.notices, *planned, what]:
             console.note(text)
         return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe).split("\n"))
     options.share_work(gpus, device)
