@@ -110,6 +110,11 @@ def _write_line(text: str) -> None:
         _display.write(line)
 
 
+def _task(name: str) -> str:
+    """Return the name of a task as it is shown."""
+    return terminal.shorten(spelled_out(name), _MAX_TASK)
+
+
 @contextmanager
 def events(name: str) -> Iterator[Callback]:
     """Yield a callback that shows the events of a long call: progress as a bar, everything else as lines.
@@ -119,13 +124,13 @@ def events(name: str) -> Iterator[Callback]:
     """
     global _display
     is_shown = not _quiet and _is_first
-    display = (Bar if terminal.is_screen(sys.stderr) else Lines)(name, sys.stderr) if is_shown else None
+    looks = Bar if terminal.is_screen(sys.stderr) else Lines
+    display = looks(_task(name), sys.stderr) if is_shown else None
 
     def show(event: Event) -> None:
         if isinstance(event, Progress):
             if display is not None:
-                task = terminal.shorten(spelled_out(event.task), _MAX_TASK)
-                display.update(task, spelled_out(event.detail), event.done, event.total)
+                display.update(_task(event.task), spelled_out(event.detail), event.done, event.total)
         elif isinstance(event, Notice) and event.is_warning:
             warn(event.text)
         else:
