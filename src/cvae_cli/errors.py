@@ -58,6 +58,10 @@ class CvaeError(Exception):
         self.message = message
         self.hint = hint
 
+    def add_hint(self, hint: str) -> None:
+        """Add a line to the hint: another way out."""
+        self.hint = f"{self.hint}\n{hint}" if self.hint else hint
+
 
 class UsageError(CvaeError):
     """An option, name, prompt or path that cannot be used as given."""

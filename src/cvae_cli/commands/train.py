@@ -48,7 +48,7 @@ def train(
     changes: train_options.Changes = None,
     force: Annotated[bool, typer.Option("--force", help="Start over in a folder that holds a run.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the settings and what would be done, and stop.")
+        bool, typer.Option("--dry-run", help="Look at the data, show the settings and what would be done, and stop.")
     ] = False,
     gpus: options.Gpus = None,
     device: options.Device = "auto",
@@ -86,9 +86,9 @@ def train(
         force=force,
     )
     if dry_run:
-        planned = [f"the epochs that take {minutes:g} minutes are planned when the training starts"] if minutes else []
-        what = f"{plan.recipe.name} would learn {plan.recipe.data.name} in {plan.folder}"
-        for text in [*plan.notices, *planned, what]:
+        from cvae_cli.training.look import look_at_data
+
+        for text in [*plan.notices, *look_at_data(plan.recipe), *plan.describe()]:
             console.note(text)
         return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe).split("\n"))
     options.share_work(gpus, device)

@@ -1,5 +1,6 @@
 """Read recipes from TOML, change settings by their key, write recipes as TOML."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None, *, prior: str 
     path = Path(name) if name.endswith(".toml") else shipped_recipes().get(name)
     if path is None:
         suggestion = did_you_mean(name, list(shipped_recipes()))
+        if os.path.isdir(name):
+            is_run = os.path.isfile(os.path.join(name, "recipe.toml"))
+            suggestion = f' Did you mean "{"--resume " if is_run else "folder:"}{name}"?'
         raise UsageError(f'no recipe "{name}".{suggestion}', hint=f"recipes: {', '.join(shipped_recipes())}")
     return read_recipe(path, changes, prior=prior)
 

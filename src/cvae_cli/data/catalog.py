@@ -136,6 +136,21 @@ def check_name(name: str, split: str) -> None:
     find_source(name).check_split(split)
 
 
+def look(name: str, *, data_dir: str | Path | None = None) -> list[str]:
+    """Look at the training pictures of a data set, and return lines on what was found.
+
+    Nothing is downloaded, decoded or written: a data set that is not here yet is only said to be so.
+
+    Raises:
+        CvaeError: there is no such data set, or it cannot be learned from.
+    """
+    source = find_source(name)
+    source.check_split("train")
+    if data_dir is None and not source.is_here():
+        return [f"{name} is not on this machine yet: the training downloads it first"]
+    return source.look(data_dir=None if data_dir is None else Path(data_dir))
+
+
 def evaluation_split(name: str) -> str:
     """Return the split that models are evaluated on by default: `test`, or `val` where there is no `test`."""
     splits = find_source(name).find_splits()

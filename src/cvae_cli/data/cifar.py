@@ -14,6 +14,7 @@ from cvae_cli.data.published import published_file
 from cvae_cli.data.source import ArraySource
 from cvae_cli.errors import CorruptError
 from cvae_cli.events import Callback
+from cvae_cli.paths import datasets_dir
 from cvae_cli.weights.download import Digest, download_file
 
 _MEMBERS = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
@@ -47,6 +48,9 @@ class Cifar10(ArraySource):
     description = "60,000 photographs of animals and vehicles, 32x32, in ten classes"
     splits = tuple(_MEMBERS)
     shape = ImageShape(size=32, channels=3)
+
+    def is_here(self) -> bool:
+        return (datasets_dir() / self.name / _ARCHIVE).exists()
 
     def read(self, split: str, *, data_dir: Path | None, callback: Callback) -> Dataset:
         path = published_file(

@@ -10,7 +10,7 @@ from typing import Any
 from cvae_cli.data.building import exclusive, require_space
 from cvae_cli.data.conditions import make_captions
 from cvae_cli.data.listing import Listing, check_file_name, clean_caption, note_left_out, note_missing
-from cvae_cli.data.published import unpack_zip
+from cvae_cli.data.published import unpack_zip, way_out
 from cvae_cli.data.source import ListingSource
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.events import Callback, Notice, ignore
@@ -76,11 +76,16 @@ class Coco(ListingSource):
     def has_classes(self) -> bool:
         return False
 
+    def is_here(self) -> bool:
+        home = datasets_dir() / "coco"
+        return all((home / folder).is_dir() for folder in ("annotations", "train2017"))
+
     def list_pictures(self, split: str, *, data_dir: Path | None = None, callback: Callback = ignore) -> Listing:
         if data_dir is not None:
             return _read(data_dir.absolute(), split)
         home = datasets_dir() / "coco"
-        _download(["annotations", f"{split}2017"], home, callback)
+        with way_out(_LAYOUT):
+            _download(["annotations", f"{split}2017"], home, callback)
         return _read(home, split)
 
 

@@ -16,6 +16,7 @@ from cvae_cli.data.published import published_file
 from cvae_cli.data.source import ArraySource
 from cvae_cli.errors import CorruptError, MissingError
 from cvae_cli.events import Callback
+from cvae_cli.paths import datasets_dir
 from cvae_cli.weights.download import Digest, download_file
 
 _PREFIXES = {"train": "train", "test": "t10k"}  # of the files of each split
@@ -107,6 +108,10 @@ class Mnist(ArraySource):
         super().__init__(name)
         self._relative = FAMILY[name]
         self.description = self._relative.description
+
+    def is_here(self) -> bool:
+        folder = datasets_dir() / self.name
+        return all((folder / f"train-{kind}-ubyte.gz").exists() for kind in ("images-idx3", "labels-idx1"))
 
     def read(self, split: str, *, data_dir: Path | None, callback: Callback) -> Dataset:
         images = read_idx(self._file(f"{_PREFIXES[split]}-images-idx3-ubyte.gz", data_dir, callback), dimensions=3)

@@ -34,8 +34,23 @@ def published_file(
         return data_dir / file
     path = datasets_dir() / dataset / file
     if not path.exists():
-        download(path)
+        with way_out(hint):
+            download(path)
     return path
+
+
+@contextmanager
+def way_out(hint: str) -> Iterator[None]:
+    """Add a hint to the error for files that are missing and cannot be downloaded.
+
+    Args:
+        hint: says what a copy of the user's should contain.
+    """
+    try:
+        yield
+    except MissingError as error:
+        error.add_hint(f"or have a copy:  {hint}")
+        raise
 
 
 def unpack_zip(path: Path, folder: Path, members: str, callback: Callback) -> None:

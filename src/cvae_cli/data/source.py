@@ -92,6 +92,18 @@ class Source(ABC):
                 hint=f"splits: {', '.join(splits)}",
             )
 
+    def is_here(self) -> bool:
+        """Return whether the training pictures are on this machine, so that nothing must be downloaded."""
+        return True
+
+    @abstractmethod
+    def look(self, *, data_dir: Path | None = None) -> list[str]:
+        """Look at the training pictures, which are here or in `data_dir`, and return lines on what was found.
+
+        Raises:
+            CvaeError: they cannot be learned from.
+        """
+
     @abstractmethod
     def image_shape(self, size: int | None) -> ImageShape:
         """Return the shape that the pictures will have, without opening any.
@@ -156,6 +168,10 @@ class ArraySource(Source):
     def has_classes(self) -> bool:
         return True
 
+    def look(self, *, data_dir: Path | None = None) -> list[str]:
+        data = self.read("train", data_dir=data_dir, callback=ignore)
+        return [f"{self.name}: {len(data):,} pictures"]
+
     def load(
         self,
         split: str,
@@ -189,6 +205,11 @@ class ListingSource(Source):
             MissingError: a file is missing and cannot be downloaded.
             CorruptError: a file is damaged.
         """
+
+    def look(self, *, data_dir: Path | None = None) -> list[str]:
+        listing = self.list_pictures("train", data_dir=data_dir)
+        lines = (listing.summary or f"{len(listing.files):,} pictures", *listing.notes)
+        return [f"{self.name}: {line}" for line in lines]
 
     def image_shape(self, size: int | None) -> ImageShape:
         size = size or DEFAULT_SIZE

@@ -7,15 +7,16 @@ import torch
 
 from cvae_cli.config.model import Condition, ImageShape, LabelClass, LabelCondition
 from cvae_cli.config.recipe import Recipe
-from cvae_cli.data.catalog import has_classes, load_dataset, shape_of, validation_split
+from cvae_cli.data.catalog import load_dataset, shape_of, validation_split
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.errors import UsageError, quoted
+from cvae_cli.errors import MissingError, quoted
 from cvae_cli.events import Callback, Notice
 from cvae_cli.text.catalog import load_encoder
 from cvae_cli.text.condition import with_conditions
 from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.training.build import build_model, build_objective
+from cvae_cli.training.look import choose_encoder
 
 _MAX_NAMED = 10  # classes that a warning names
 _PLACEHOLDER_LABELS = LabelCondition(classes=(LabelClass(name="any", words=("any",)),))
@@ -80,14 +81,15 @@ def steps_per_epoch(recipe: Recipe, train: Dataset) -> int:
 
 def _load_encoder(recipe: Recipe, device: torch.device, callback: Callback) -> TextEncoder | None:
     """Load the text encoder of a recipe; None for labels."""
-    condition, labelled = recipe.data.condition, has_classes(recipe.data.name)
-    if condition == "labels" and not labelled:
-        raise UsageError(
-            f"{recipe.data.name} has captions, no classes", hint="learn from the captions:  --condition static"
-        )
-    if condition == "labels" or (condition is None and labelled):
+    encoder = choose_encoder(recipe)
+    if encoder is None:
         return None
-    return load_encoder(condition or "static", callback, device)
+    try:
+        return load_encoder(encoder, callback, device)
+    except MissingError as error:
+        if encoder != "static":
+            error.add_hint("or learn with the encoder that came along:  --condition static")
+        raise
 
 
 def _check_models(recipe: Recipe, shape: ImageShape, condition: Condition) -> None:

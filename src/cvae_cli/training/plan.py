@@ -41,6 +41,13 @@ class TrainingPlan:
     minutes: float | None = None
     notices: tuple[str, ...] = ()
 
+    def describe(self) -> list[str]:
+        """Return what the training would do, in lines for the user."""
+        lines = [f"{self.recipe.name} would learn {self.recipe.data.name} in {self.folder}"]
+        if self.minutes:
+            lines = [f"the epochs that take {self.minutes:g} minutes are planned when the training starts", *lines]
+        return lines
+
 
 def plan_training(recipe: str | None = None, **options: Unpack[TrainingOptions]) -> TrainingPlan:
     """Return what `train` does when it is called with the same arguments.
