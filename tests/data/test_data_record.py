@@ -66,6 +66,9 @@ def test_other_classes_are_an_error_that_says_which(
     assert done.returncode == 2
     assert f"some has other classes than when the run began {said}" in done.stderr
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+    measured = cvae("evaluate", "--model", "run", "--metric", "mse", "--dataset", "folder:some")
+    assert measured.returncode == 2
+    assert f"the model knows other classes than folder:{root} has {said}" in measured.stderr
 
 
 def test_captions_in_place_of_classes_are_an_error(cvae: Command, tmp_path: Path) -> None:

@@ -107,3 +107,30 @@ def test_val_is_what_epochs_are_chosen_by(cvae: Command, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     # a tenth is the test part, and a tenth of the rest is held out
     assert "learns from 17 pictures of other, validates on 1\n" in done.stderr
+
+
+def test_pictures_are_of_the_class_that_their_folder_names(cvae: Command, tmp_path: Path) -> None:
+    names = ["C", "C++", "dog", "dogs", "\u221a"]
+    make(tmp_path / "some", dict.fromkeys(names, 4))
+    done = cvae("train", "folder:some", *TINY, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    done = cvae("reconstruct", *(tmp_path / "some" / name / "0.png" for name in names), "--model", "run")
+    assert done.returncode == 0, done.stderr
+    assert [line.split("\t")[1] for line in done.stdout.splitlines()[:-1]] == names
+    for name in names:
+        done = cvae("reconstruct", tmp_path / "some" / "C" / "0.png", "--prompt", name, "--model", "run", "-o", "x.png")
+        assert done.stdout.splitlines()[0].split("\t")[1] == name
+    sheets = [cvae("generate", name, "--model", "run", "-o", "-", binary=True).stdout for name in names]
+    assert len(set(sheets)) == len(names)
+
+
+def test_classes_that_look_the_same_are_an_error_before_training(cvae: Command, tmp_path: Path) -> None:
+    make(tmp_path / "some", {"caf\u00e9": 3, "cafe\u0301": 3})
+    done = cvae("train", "folder:some", *TINY, "--out", "run")
+    assert done.returncode == 2
+    assert "no prompt could tell the classes 'cafe\\u0301' and 'caf\\xe9' apart" in done.stderr
+    make(tmp_path / "other", {"C": 3, "C++": 3})
+    done = cvae("train", "folder:other", *TINY, "--condition", "static", "--out", "run")
+    assert done.returncode == 2
+    assert 'the text encoder static reads the classes "C" and "C++" as the same' in done.stderr
+    assert not (tmp_path / "run").exists()

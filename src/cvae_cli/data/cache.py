@@ -38,7 +38,7 @@ from cvae_cli.paths import cache_dir
 _KEY = 1  # a part of each folder's name; another number would make all prepared pictures anew
 _JOURNAL = "journal.jsonl"
 _MAX_NAMED = 3  # damaged pictures that a message names
-_CHECKED_AT_ONCE = 1 << 30  # bytes of pixels; more are compared with their digests chunk by chunk, when they are read
+_CHECKED_AT_ONCE = 1 << 28  # bytes of pixels; more are compared with their digests chunk by chunk, when they are read
 
 
 @dataclass(frozen=True)

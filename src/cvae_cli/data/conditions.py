@@ -10,10 +10,12 @@ import numpy as np
 from jaxtyping import Float16, Float32, Float64, Int64
 
 from cvae_cli.config.model import LabelClass, TextCondition
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import UsageError, quoted
 
 _SEPARATORS = str.maketrans("_-", "  ")
 _INVISIBLE = re.compile("[\u00ad\u034f\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufe0e\ufe0f\ufeff]")
+
+_MAX_NAMED = 10  # classes that a message names
 
 Rows = Int64[np.ndarray, " b"]
 """Positions of pictures in a data set."""
@@ -149,6 +151,16 @@ def name_classes(names: Sequence[str], where: str) -> tuple[LabelClass, ...]:
             )
         seen[key] = name
     return tuple(LabelClass(name=name, words=(_spoken(name),)) for name in names)
+
+
+def class_changes(before: Sequence[str], now: Sequence[str]) -> str:
+    """Return which classes are new and which are gone, for a message: `new: "emu"; gone: "dog"`."""
+    changes = []
+    for what, names, others in (("new", now, before), ("gone", before, now)):
+        if different := [quoted(name) for name in names if name not in others]:
+            more = ", ..." if len(different) > _MAX_NAMED else ""
+            changes.append(f"{what}: {', '.join(different[:_MAX_NAMED])}{more}")
+    return "; ".join(changes) or "in another order"
 
 
 def visible(text: str) -> str:

@@ -107,7 +107,7 @@ def is_as_written(path: Path) -> bool:
     key = str(path), about.st_ino, about.st_mtime_ns
     digest = _digest_file(path)
     if key not in _checked and digest.exists():
-        _checked[key] = np.array([pixels_digest(np.memmap(path, np.uint8, "r")) == digest.read_text()])
+        _checked[key] = np.array([pixels_digest(np.memmap(path, np.uint8, "r")).encode() == digest.read_bytes()])
     return bool(_checked.get(key, np.ones(1, bool)).all())
 
 
@@ -132,8 +132,8 @@ def read_prepared(folder: Path) -> Prepared:
         chunks = tuple((int(end), str(digest)) for end, digest in index.get("chunks", ()))
         prepared = Prepared(
             folder=folder,
-            name=index.get("name", ""),
-            split=index.get("split", ""),
+            name=str(index.get("name", "")),
+            split=str(index.get("split", "")),
             size=int(index["size"]),
             files=tuple(index["files"]),
             broken=dict(index["broken"]),
@@ -147,7 +147,7 @@ def read_prepared(folder: Path) -> Prepared:
         raise UnusableError("damaged") from error
     n = len(prepared.files)
     is_whole = index["format"] == 1 or (index["format"] == FORMAT and _cover(chunks, n))
-    if not is_whole or length != n * 3 * prepared.size**2:
+    if not is_whole or min(n, prepared.size) < 1 or length != n * 3 * prepared.size**2:
         raise UnusableError("damaged")
     return prepared
 

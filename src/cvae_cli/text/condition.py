@@ -10,7 +10,7 @@ from torch import Tensor
 from cvae_cli.config import model as config
 from cvae_cli.config.model import LabelClass, TextCondition
 from cvae_cli.data.catalog import has_sizes, shape_of, short_name
-from cvae_cli.data.conditions import Captions, Labels
+from cvae_cli.data.conditions import Captions, Labels, class_changes
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice, ignore
@@ -153,8 +153,11 @@ def with_model_conditions(
         return _with_vectors(dataset, get_encoder(settings, callback=callback), callback)
     if not isinstance(dataset.conditions, Labels):
         raise UsageError(f"the model knows classes, and {dataset.name} has captions")
-    if [each.name for each in dataset.conditions.classes] != settings.names:
-        raise UsageError(f"the model knows other classes than {dataset.name}")
+    names = [each.name for each in dataset.conditions.classes]
+    if names != settings.names:
+        raise UsageError(
+            f"the model knows other classes than {dataset.name} has ({class_changes(settings.names, names)})"
+        )
     return dataset
 
 

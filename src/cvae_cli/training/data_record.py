@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from cvae_cli.data.catalog import short_name
-from cvae_cli.data.conditions import Captions, Labels
+from cvae_cli.data.catalog import short_name, validation_split
+from cvae_cli.data.conditions import Captions, Labels, class_changes
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.prepared import pixels_digest
-from cvae_cli.errors import CvaeError, UsageError, quoted
+from cvae_cli.errors import CvaeError, UsageError
 from cvae_cli.events import Callback, Notice
 from cvae_cli.models.pretrained import read_config
 from cvae_cli.paths import write_text
 from cvae_cli.training.run import Run
 
-_MAX_NAMED = 10  # classes that a message names
 _HINT = "put its folders and captions back as they were, or start a new run"
 
 
@@ -38,7 +37,16 @@ def check_data(run: Run, train: Dataset, validation: Dataset, callback: Callback
     before = _recorded(run)
     now = _describe(train, validation)
     name = short_name(train.name)
-    _check_classes(name, before.get("classes"), now["classes"])
+    if "classes" in before:
+        _check_classes(name, before["classes"], now["classes"])
+    has_chosen_otherwise = now["classes"] is not None or validation_split(train.name) is not None
+    if "training" not in before and train.prepared is not None and has_chosen_otherwise:
+        callback(
+            Notice(
+                f"the run began with an earlier version, which chose the training pictures of {name} in another way",
+                is_warning=True,
+            )
+        )
     for part in ("training", "validation"):
         these, those = now[part], before.get(part)
         if not isinstance(those, dict):
@@ -62,17 +70,7 @@ def _check_classes(name: str, before: list[str] | None, now: list[str] | None) -
     if before is None or now is None:
         had, has = ("classes", "captions") if now is None else ("captions", "classes")
         raise UsageError(f"{name} had {had} when the run began, and has {has} now", hint=_HINT)
-    changes = [
-        f"{what} {', '.join(map(quoted, names[:_MAX_NAMED]))}{', ...' if len(names) > _MAX_NAMED else ''}"
-        for what, names in (
-            ("new:", [each for each in now if each not in before]),
-            ("gone:", [each for each in before if each not in now]),
-        )
-        if names
-    ]
-    raise UsageError(
-        f"{name} has other classes than when the run began ({'; '.join(changes) or 'in another order'})", hint=_HINT
-    )
+    raise UsageError(f"{name} has other classes than when the run began ({class_changes(before, now)})", hint=_HINT)
 
 
 def _recorded(run: Run) -> dict[str, Any]:
