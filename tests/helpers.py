@@ -126,7 +126,7 @@ def small_model(variant: str = "article-concat") -> CVAE:
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
-    return model.eval()
+    return model.eval().to(memory_format=torch.channels_last)  # as `CVAE.from_pretrained` has it
 
 
 def same(a: Any, b: Any) -> bool:

@@ -109,16 +109,19 @@ class FlowMatching(Prior):
         guidance = self.guidance if guidance is None else guidance
         code = self._code(condition)
         dropped = self._code(condition, torch.zeros(len(noise), dtype=torch.bool, device=noise.device))
+        both = torch.cat([code, dropped])
         y = noise.reshape(-1, *self.map_shape)
         previous: Tensor | None = None
         for step in range(self.steps):
             time = 1 - step / self.steps
-            t = torch.full((len(y),), time, device=y.device)
-            velocity = self._velocity(y, t, code)
+            t = torch.full((len(both),), time, device=y.device)
             is_guided = guidance < 1 or (guidance > 1 and self.guided[0] <= time <= self.guided[1])
             if is_guided and self.code is not None:
-                unconditional = self._velocity(y, t, dropped)
-                velocity = unconditional + guidance * (velocity - unconditional)
+                # one large batch is faster than two small ones
+                conditional, unconditional = self._velocity(torch.cat([y, y]), t, both).chunk(2)
+                velocity = unconditional + guidance * (conditional - unconditional)
+            else:
+                velocity = self._velocity(y, t[: len(y)], code)
             slope = velocity if previous is None else 1.5 * velocity - 0.5 * previous
             y = y - slope / self.steps
             previous = velocity
