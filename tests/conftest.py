@@ -12,10 +12,11 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel
 
-import json
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def executable() -> str:
+def installed() -> str:
     """The path of the installed `cvae` in the environment that runs the tests."""
     beside = Path(sys.executable).with_name("cvae")
     found = str(beside) if beside.exists() else shutil.which("cvae")
@@ -53,28 +54,46 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 
 
 @pytest.fixture(scope="session")
-def forks(clean_environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that runs commands in forks of itself."""
-    server = [sys.executable, str(Path(__file__).with_name("forkserver.py"))]
-    with subprocess.Popen(
-        server, env=clean_environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
+def programs(installed: str, clean_environment: dict[str, str]) -> Iterator[Path]:
+    """A folder with `cvae` and `python`, which start at once: they run in forks of one process (see forkserver.py)."""
+    code = Path(__file__).with_name("forkserver.py")
+    with tempfile.TemporaryDirectory(prefix="cvae-") as name:  # a short path, as that of a socket must be
+        folder = Path(name)
+        address = folder / "socket"
+        for kind in ("cvae", "python"):
+            words = [sys.executable, "-I", "-S", str(code), "run", str(address), kind]
+            (folder / kind).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+            (folder / kind).chmod(0o755)
+        command = [sys.executable, str(code), "serve", str(address), str(folder / "python"), installed]
+        with subprocess.Popen(
+            command, env=clean_environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as server:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            yield folder
+            server.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def executable(programs: Path) -> str:
+    """The path of a `cvae` that does what the installed one does, and starts at once."""
+    return str(programs / "cvae")
+
+
+@pytest.fixture(scope="session")
+def interpreter(programs: Path) -> str:
+    """The path of a Python interpreter (-c, -m or a script) that has imported torch and the package already."""
+    return str(programs / "python")
 
 
 @pytest.fixture
-def cvae(
-    forks: subprocess.Popen[str], executable: str, clean_environment: dict[str, str], tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Command:  # fmt: skip
-    """A function that runs the command as a user does, in an empty folder and a separate process (see forkserver.py).
+def cvae(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> Command:
+    """A function that runs the command as a user does, in an empty folder and a separate process.
 
     `cvae("generate", "dress", cwd=..., env={...}, stdin="...")` returns a CompletedProcess. With `binary=True` its
     stdout is bytes.
     """
-    streams = [tmp_path_factory.mktemp("streams") / name for name in ("stdin", "stdout", "stderr")]
 
     def run(
         *arguments: str | Path,
@@ -84,18 +103,11 @@ def cvae(
         binary: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         argv = [executable, *map(str, arguments)]
-        streams[0].write_bytes(stdin.encode())
-        streams[1].write_bytes(b"")
-        streams[2].write_bytes(b"")
-        order = {"argv": argv, "cwd": str(cwd), "env": clean_environment | (env or {}), "streams": [*map(str, streams)]}
-        assert forks.stdin is not None
-        assert forks.stdout is not None
-        forks.stdin.write(json.dumps([order]) + "\n")
-        forks.stdin.flush()
-        (code,) = json.loads(forks.stdout.readline())
-        stdout = streams[1].read_bytes()
-        said = stdout if binary else stdout.decode()
-        return subprocess.CompletedProcess(argv, code, said, streams[2].read_text())  # type: ignore[arg-type]
+        done = subprocess.run(
+            argv, cwd=cwd, env=clean_environment | (env or {}), input=stdin.encode(), capture_output=True
+        )
+        stdout = done.stdout if binary else done.stdout.decode()
+        return subprocess.CompletedProcess(argv, done.returncode, stdout, done.stderr.decode())  # type: ignore[arg-type]
 
     return run
 

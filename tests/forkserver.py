@@ -1,26 +1,102 @@
-"""Runs commands in forks of a process that has already imported torch and the package, which takes seconds.
+"""Starts Python programs as forks of a process that has already imported torch and the package, which takes seconds.
 
-Each child is a process of its own, with its own folder, environment and standard streams. Only the imports are shared.
-What a command imports, and how long it takes to start, is tested elsewhere, with the installed script.
+`serve SOCKET INTERPRETER COMMAND` is that process. `run SOCKET KIND ARGUMENT...` stands in for a program: it hands its
+standard streams, environment, folder and limits to the server, whose fork becomes the program, and it passes on
+signals and the exit status. It imports almost nothing, so a command costs a tenth of a second. Each fork is a process
+of its own; only the imports are shared. What a command imports, and how long it takes to start, is tested elsewhere,
+with the installed script.
+
+KIND is `cvae`, the installed command, or `python`, an interpreter that knows -c, -m and a script.
 """
 
-import atexit
-import gc
-import importlib
+import array
+import contextlib
 import json
 import os
-import pkgutil
+import resource
+import select
+import signal
+import socket
+import struct
 import sys
-import time
-import traceback
-from typing import Any
 
 EXIT_OF_A_DEFECT = 70
+_LIMITS = [resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS]
+_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH]
 
 
-def serve() -> None:
-    """Read lists of orders, one line of JSON each, from stdin; run those of a list at once; write their exit codes."""
-    import torchmetrics.functional.image
+# ---- the program that stands in ------------------------------------------------------------------------------
+
+
+def run(address: str, kind: str, arguments: list[str]) -> int:
+    """Let the server's fork do the work, and end as it ends."""
+    caught: list[int] = []
+    waiting, waking = os.pipe()
+    os.set_blocking(waking, False)
+    inherited = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        if inherited[number] != signal.SIG_IGN:
+            signal.signal(number, lambda number, _: (caught.append(number), os.write(waking, b"x")))
+    order = {
+        "kind": kind,
+        "arguments": [os.fsencode(argument).decode("latin-1") for argument in arguments],
+        "env": {name.decode("latin-1"): value.decode("latin-1") for name, value in os.environb.items()},
+        "cwd": os.getcwd(),
+        "umask": os.umask(0o022),
+        "limits": [resource.getrlimit(limit) for limit in _LIMITS],
+        "ignored": [int(number) for number, handler in inherited.items() if handler == signal.SIG_IGN],
+        "open": [number for number in (0, 1, 2) if _is_open(number)],
+    }
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.connect(address)
+        content = json.dumps(order).encode()
+        streams = array.array("i", order["open"])
+        server.sendmsg([struct.pack("<Q", len(content))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
+        server.sendall(content)
+        for number in order["open"]:
+            os.close(number)  # a reader sees the end of a stream when the fork has ended
+        process = struct.unpack("<i", server.recv(4, socket.MSG_WAITALL))[0]
+        while True:
+            ready, _, _ = select.select([server, waiting], [], [])
+            if waiting in ready:
+                os.read(waiting, 1)
+            while caught:
+                try:
+                    os.kill(process, caught.pop(0))
+                except ProcessLookupError:
+                    break
+            if server in ready:
+                status = server.recv(4, socket.MSG_WAITALL)
+                return struct.unpack("<i", status)[0] if len(status) == 4 else -signal.SIGKILL
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _end(code: int) -> None:
+    """End as the fork ended: with its exit status or by its signal."""
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+# ---- the server ----------------------------------------------------------------------------------------------
+
+
+def serve(address: str, interpreter: str, command: str) -> None:
+    """Accept orders until stdin ends. Each becomes a fork; a fork whose stand-in has gone is killed."""
+    import gc
+    import importlib
+    import pkgutil
+
+    import torchmetrics.functional.image  # noqa: F401
     import torchvision  # noqa: F401
 
     import cvae_cli
@@ -28,65 +104,141 @@ def serve() -> None:
     for module in pkgutil.walk_packages(cvae_cli.__path__, "cvae_cli."):
         if module.name != "cvae_cli.__main__":
             importlib.import_module(module.name)
-    # huggingface_hub reads the environment when it is imported, so each child must import it itself
+    # huggingface_hub reads the environment when it is imported, so each program must import it itself
     assert "huggingface_hub" not in sys.modules
-    gc.freeze()  # the children do not search the shared objects for garbage, which would copy their pages
-    del torchmetrics
-    for line in sys.stdin:
-        orders = json.loads(line)
-        children = [_fork(order) for order in orders]
-        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-        print(json.dumps(codes), flush=True)
+    sys.executable = interpreter  # so that what a program starts is a fork, too
+    sys.argv = [command]
+    gc.freeze()  # the forks do not search the shared objects for garbage, which would copy their pages
+    waiting, waking = os.pipe()
+    os.set_blocking(waking, False)
+    signal.set_wakeup_fd(waking)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    forks: dict[socket.socket, int] = {}
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(address)
+    listener.listen(64)
+    print("ready", flush=True)
+    while True:
+        ready, _, _ = select.select([sys.stdin, listener, waiting, *forks], [], [])
+        if sys.stdin in ready:
+            break
+        if listener in ready:
+            connection, _ = listener.accept()
+            forks[connection] = _start(connection)
+        for connection in set(ready) & set(forks):
+            os.killpg(forks[connection], signal.SIGKILL)
+        if waiting in ready:
+            os.read(waiting, 4096)
+        for connection, process in list(forks.items()):
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                with contextlib.suppress(OSError):
+                    connection.sendall(struct.pack("<i", os.waitstatus_to_exitcode(status)))
+                connection.close()
+                del forks[connection]
+    for process in forks.values():
+        os.killpg(process, signal.SIGKILL)
 
 
-def _fork(order: dict[str, Any]) -> int:
+def _start(connection: socket.socket) -> int:
+    """Start the program of one order and send its process id."""
+    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    order = json.loads(connection.recv(struct.unpack("<Q", size)[0], socket.MSG_WAITALL))
     child = os.fork()
     if child == 0:
-        os._exit(_run(order))
+        os._exit(_become(order, streams))
+    with contextlib.suppress(OSError):
+        os.setpgid(child, child)  # here too, so that its group exists before anyone kills it
+    for stream in streams:
+        os.close(stream)
+    connection.sendall(struct.pack("<i", child))
     return child
 
 
-def _run(order: dict[str, Any]) -> int:
-    """In the child: become the command."""
+def _become(order: dict, streams: list[int]) -> int:
+    """In the fork: become the program."""
+    import atexit
+    import traceback
+
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)  # a signal to the group of the stand-in arrives once, through it
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in order["ignored"]:
+        signal.signal(number, signal.SIG_IGN)
     os.chdir(order["cwd"])
+    os.umask(order["umask"])
+    for number in (0, 1, 2):
+        os.close(number)
+    for number, stream in zip(order["open"], streams, strict=True):
+        os.dup2(stream, number)
+    os.closerange(3, 1024)  # the server's own, and those of the other programs
+    for limit, values in zip(_LIMITS, order["limits"], strict=True):
+        resource.setrlimit(limit, values)
     os.environ.clear()
-    os.environ.update(order["env"])
-    for number, (path, flags) in enumerate(zip(order["streams"], (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY), strict=True)):
-        os.dup2(os.open(path, flags), number)
+    for name, value in order["env"].items():
+        os.environb[name.encode("latin-1")] = value.encode("latin-1")
+    from cvae_cli import console
+    from cvae_cli.runtime.launch import rank_and_size
+
+    console._is_first = rank_and_size()[0] == 0  # known only now
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         errors = "backslashreplace" if name == "stderr" else "surrogateescape" if name == "stdin" else "strict"
-        setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors=errors, closefd=False))
-    sys.argv = order["argv"]
-    if order.get("slow"):
-        _slow_down(**order["slow"])
+        stream = os.fdopen(number, mode, encoding="utf-8", errors=errors, closefd=False) if _is_open(number) else None
+        setattr(sys, name, stream)
+    arguments = [os.fsdecode(argument.encode("latin-1")) for argument in order["arguments"]]
     try:
-        from cvae_cli.app import main
-
-        main()
+        _call(order["kind"], arguments)
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+        code = EXIT_OF_A_DEFECT
     except BaseException:
         traceback.print_exc()
-        code = EXIT_OF_A_DEFECT
+        code = 1 if order["kind"] == "python" else EXIT_OF_A_DEFECT
+    import threading
+
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     return code
 
 
-def _slow_down(function: str, seconds: float) -> None:
-    """Let `module:name` or `module:class.name` sleep before it works."""
-    owner, _, name = function.replace(":", ".").rpartition(".")
-    owner = pkgutil.resolve_name(owner)
-    quick = getattr(owner, name)
+def _call(kind: str, arguments: list[str]) -> None:
+    """Run the command, or what an interpreter would run."""
+    import runpy
 
-    def slow(*arguments: Any, **options: Any) -> Any:
-        time.sleep(seconds)
-        return quick(*arguments, **options)
+    if kind == "cvae":
+        sys.argv = [sys.argv[0], *arguments]
+        from cvae_cli.app import main
 
-    setattr(owner, name, slow)
+        main()
+        return
+    is_safe_path = arguments[0] == "-P"
+    if arguments[0] in {"-P", "-u"}:
+        arguments = arguments[1:]
+    sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        sys.path[:0] = [] if is_safe_path else [""]
+        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        assert not arguments[0].startswith("-"), f"the interpreter of the tests does not know {arguments[0]}"
+        sys.argv = arguments
+        sys.path.insert(0, os.path.dirname(os.path.abspath(arguments[0])))
+        runpy.run_path(arguments[0], run_name="__main__")
 
 
 if __name__ == "__main__":
-    serve()
+    if sys.argv[1] == "serve":
+        serve(*sys.argv[2:])
+    else:
+        _end(run(sys.argv[2], sys.argv[3], sys.argv[4:]))

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +53,8 @@ def carry_out(example: str, package: Path) -> list[str]:
 
 RUN = """
 import sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "cvae_cli"]:
+    del sys.modules[name]  # the copy is used, not the package that the interpreter has imported
 from cvae_cli.app import app
 for line in sys.argv[1:]:
     app(line.split()[1:], standalone_mode=False)
@@ -62,7 +63,7 @@ for line in sys.argv[1:]:
 
 @pytest.mark.parametrize("heading", ["A data set", "A metric", "A likelihood"])
 def test_a_worked_example_works(
-    heading: str, tmp_path: Path, clean_environment: dict[str, str], run_folder: Path
+    heading: str, tmp_path: Path, interpreter: str, clean_environment: dict[str, str], run_folder: Path
 ) -> None:
     package = Path(shutil.copytree(ROOT / "src" / "cvae_cli", tmp_path / "site" / "cvae_cli"))
     example = examples()[heading]
@@ -77,7 +78,7 @@ def test_a_worked_example_works(
     assert commands
     assert all(command.startswith("cvae ") for command in commands)
     done = subprocess.run(
-        [sys.executable, "-P", "-c", RUN, *commands],  # in one process, which imports torch once
+        [interpreter, "-P", "-c", RUN, *commands],
         cwd=tmp_path,
         env=clean_environment | {"PYTHONPATH": str(tmp_path / "site")},
         capture_output=True,

@@ -36,12 +36,30 @@ COMMANDS = {
 """Commands, and a function in each that reports no progress. The test slows it down."""
 
 
+SLOW = """
+import sys, time
+from pkgutil import resolve_name
+
+function, seconds = sys.argv[1], float(sys.argv[2])
+del sys.argv[1:3]
+owner, _, name = function.replace(":", ".").rpartition(".")
+owner = resolve_name(owner)
+quick = getattr(owner, name)
+def slow(*arguments, **options):
+    time.sleep(seconds)
+    return quick(*arguments, **options)
+setattr(owner, name, slow)
+
+from cvae_cli.app import main
+main()
+"""
+
+
 @pytest.mark.parametrize(("terminal", "limit"), [(True, 2.0), (False, 10.0)], ids=["terminal", "pipe"])
 def test_no_command_is_silent_for_long(
     terminal: bool,
     limit: float,
-    forks: subprocess.Popen[str],
-    executable: str,
+    interpreter: str,
     clean_environment: dict[str, str],
     quick_model: Path,
     tmp_path: Path,
@@ -49,22 +67,25 @@ def test_no_command_is_silent_for_long(
     """Each command has a function that works without a word for longer than may pass."""
     silent = dict.fromkeys(COMMANDS, limit)
     for attempt in range(3):  # a busy machine delays what is written
-        watched, orders = [], []
+        processes, watched = [], []
         for name in silent:
             arguments, function = COMMANDS[name]
             folder = tmp_path / f"{attempt} {name}"
             folder.mkdir()
-            (folder / "stdout").touch()
-            stderr, path = open_terminal() if terminal else open_pipe(folder / "stderr")
-            watched.append(stderr)
-            argv = [executable, *(str(quick_model) if each == "MODEL" else str(each) for each in arguments)]
-            streams = [os.devnull, str(folder / "stdout"), path]
-            slow = {"function": function, "seconds": 1.6 * limit}
-            environment = clean_environment | {"TERM": "xterm"}
-            orders.append(
-                {"argv": argv, "cwd": str(folder), "env": environment, "streams": streams, "slow": slow},
-            )
-        codes, times = run_and_watch(forks, orders, watched)
+            command = [interpreter, "-c", SLOW, function, str(1.6 * limit)]
+            command += [str(quick_model) if each == "MODEL" else str(each) for each in arguments]
+            ours, theirs = pty.openpty() if terminal else os.pipe()
+            with (folder / "stdout").open("w") as stdout:
+                processes.append(
+                    subprocess.Popen(
+                        command, cwd=folder, env=clean_environment | {"TERM": "xterm"},
+                        stdin=subprocess.DEVNULL, stdout=stdout, stderr=theirs,
+                    )
+                )  # fmt: skip
+            os.close(theirs)
+            watched.append(ours)
+        times = watch(watched)
+        codes = [process.wait() for process in processes]
         assert codes == [3 if name == "download-weights" else 0 for name in silent]
         longest = [max(b - a for a, b in itertools.pairwise(each)) for each in times]
         silent = {name: seconds for name, seconds in zip(silent, longest, strict=True) if seconds > limit}
@@ -75,39 +96,20 @@ def test_no_command_is_silent_for_long(
         json.loads((tmp_path / f"0 {name}" / "stdout").read_text())  # what is said does not disturb the result
 
 
-def open_terminal() -> tuple[int, str]:
-    """A terminal: the end that the test reads, and the path of the other end."""
-    leader, follower = pty.openpty()
-    os.set_blocking(leader, False)
-    return leader, os.ttyname(follower)
-
-
-def open_pipe(path: Path) -> tuple[int, str]:
-    os.mkfifo(path)
-    return os.open(path, os.O_RDWR | os.O_NONBLOCK), str(path)
-
-
-def run_and_watch(
-    forks: subprocess.Popen[str], orders: list[dict[str, object]], watched: list[int]
-) -> tuple[list[int], list[list[float]]]:
-    """Run commands at once; return their exit codes and, for each, when it started and when it wrote something."""
-    assert forks.stdin is not None
-    assert forks.stdout is not None
-    for batch in ([], orders):  # an answer to the first means that the server has started
-        forks.stdin.write(json.dumps(batch) + "\n")
-        forks.stdin.flush()
-        if not batch:
-            forks.stdout.readline()
-    times = [[time.monotonic()] for _ in watched]
+def watch(streams: list[int]) -> list[list[float]]:
+    """Return, for each stream, the time now, the times when something was written, and the time when it ended."""
+    times = [[time.monotonic()] for _ in streams]
     with selectors.DefaultSelector() as selector:
-        for number, stream in enumerate(watched):
+        for number, stream in enumerate(streams):
             selector.register(stream, selectors.EVENT_READ, times[number])
-        selector.register(forks.stdout, selectors.EVENT_READ)
-        while True:
-            ready = [key for key, _ in selector.select()]
-            for key in ready:
-                if key.data is not None:
-                    os.read(key.fd, 1 << 16)
-                    key.data.append(time.monotonic())
-            if any(key.data is None for key in ready):
-                return json.loads(forks.stdout.readline()), times
+        while selector.get_map():
+            for key, _ in selector.select():
+                key.data.append(time.monotonic())
+                try:
+                    ended = not os.read(key.fd, 1 << 16)
+                except OSError:  # a terminal that nobody writes to any more
+                    ended = True
+                if ended:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+    return times

@@ -293,7 +293,7 @@ def test_same_picture_whatever_else_is_drawn(cvae: Command, static_run: Path, tm
 
 
 def test_drawing_imports_little_and_takes_little_memory(
-    executable: str, clean_environment: dict[str, str], static_run: Path, tmp_path: Path
+    installed: str, clean_environment: dict[str, str], static_run: Path, tmp_path: Path
 ) -> None:
     arguments = ["generate", "two 🐕 on a 🏖️", "--model", str(static_run), "-o", "out.png"]
     modules = imported(arguments, clean_environment, tmp_path)
@@ -301,7 +301,7 @@ def test_drawing_imports_little_and_takes_little_memory(
     heavy = {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy", "sentencex", "ftfy"}
     assert modules & heavy == set()
     # Linux counts the memory of the parent at the fork as the child's peak, so a small process must start it
-    watched = [sys.executable, "-c", WATCH, executable, *arguments, "-n", "16"]
+    watched = [sys.executable, "-c", WATCH, installed, *arguments, "-n", "16"]
     done = subprocess.run(watched, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 1.2e9
 

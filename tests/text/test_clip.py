@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -409,6 +408,9 @@ def hub() -> Iterator[Loopback]:
 
 ENCODE = """
 import sys
+import warnings
+
+warnings.simplefilter("error")
 import open_clip
 from cvae_cli.errors import CvaeError
 from cvae_cli.text.clip import ClipEncoder
@@ -427,7 +429,7 @@ for name in ("tiny/here", "tiny/here", "tiny/pickled"):
 
 
 def test_published_models_come_from_the_hub_once_and_never_as_pickles(
-    hub: Loopback, clean_environment: dict[str, str], folder: Path, tmp_path: Path
+    hub: Loopback, interpreter: str, clean_environment: dict[str, str], folder: Path, tmp_path: Path
 ) -> None:
     body = (folder / WEIGHTS).read_bytes()
     hub.serve_repository("org/tiny", {WEIGHTS: body, "open_clip_pytorch_model.bin": b"pickle"})
@@ -437,7 +439,7 @@ def test_published_models_come_from_the_hub_once_and_never_as_pickles(
     def run(**env: str) -> list[str]:
         online = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path), "no_proxy": "127.0.0.1"}
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", ENCODE, str(tmp_path / "tiny.json")],
+            [interpreter, "-c", ENCODE, str(tmp_path / "tiny.json")],
             env=clean_environment | online | env,
             capture_output=True,
             text=True,

@@ -39,13 +39,15 @@ def make_folder(folder: Path, n: int) -> Path:
     return folder
 
 
-def run_script(text: str, environment: dict[str, str], folder: Path, *before: str) -> subprocess.Popen[str]:
-    """Start a script, or with `python` a program that runs scripts."""
+def run_script(
+    text: str, environment: dict[str, str], folder: Path, interpreter: str, *before: str
+) -> subprocess.Popen[str]:
+    """Start a script, or with `before` a program that runs scripts."""
     script = folder / "script.py"
     script.write_text(text)
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, *before, str(script)], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
+        [interpreter, *before, str(script)], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
     )
 
 
@@ -176,7 +178,7 @@ def test_a_folder_is_learned_without_a_main_guard(
         "print(result.model, [picture.size for picture in result.load().generate('bright')])",
     ]
     if program == "script":
-        with run_script("\n".join(code), clean_environment, tmp_path) as process:
+        with run_script("\n".join(code), clean_environment, tmp_path, sys.executable) as process:
             stdout, stderr = process.communicate(timeout=300)
     else:
         session = subprocess.run(
@@ -189,11 +191,11 @@ def test_a_folder_is_learned_without_a_main_guard(
 
 
 def test_ctrl_c_in_a_script_saves_everything_and_resume_gives_the_same_bits(
-    clean_environment: dict[str, str], tmp_path: Path
+    interpreter: str, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = {**FEW, "data_dir": str(FASHION), "precision": "fp32", "batch_size": 8, "epochs": 3}
     script = f"from cvae_cli.training.train import train; train('fashion-concat', out='run', **{arguments})"
-    with run_script(script, clean_environment, tmp_path) as process:
+    with run_script(script, clean_environment, tmp_path, interpreter) as process:
         while not (tmp_path / "run" / "metrics.jsonl").exists():
             assert process.poll() is None, "the training ended before it was to be stopped"
             time.sleep(0.005)
@@ -207,7 +209,7 @@ def test_ctrl_c_in_a_script_saves_everything_and_resume_gives_the_same_bits(
 
 
 def test_two_processes_of_torchrun_share_a_training_and_resume_it(
-    clean_environment: dict[str, str], tmp_path: Path
+    interpreter: str, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = {**FEW, "data_dir": str(FASHION), "precision": "fp32", "batch_size": 32}
     script = f"""
@@ -225,7 +227,7 @@ assert (len(first.history), len(second.history)) == (1, 2)
 second.load()
 """
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    with run_script(script, clean_environment, tmp_path, *torchrun) as process:
+    with run_script(script, clean_environment, tmp_path, interpreter, *torchrun) as process:
         stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     heads = [line.split()[0] for line in stdout.splitlines() if line[0] != " "]

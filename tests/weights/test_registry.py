@@ -7,7 +7,6 @@ import pickle
 import random
 import string
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,11 +49,11 @@ def online(server: Loopback, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def script(clean_environment: dict[str, str], online: dict[str, str], tmp_path: Path) -> Script:
+def script(interpreter: str, clean_environment: dict[str, str], online: dict[str, str], tmp_path: Path) -> Script:
     """Run lines of Python in a separate process, because the Hub client reads its settings once per process."""
 
     def run(lines: str, *arguments: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-c", lines, *map(str, arguments)]
+        command = [interpreter, "-c", lines, *map(str, arguments)]
         return subprocess.run(
             command, env=clean_environment | online | env, cwd=tmp_path, capture_output=True, text=True, timeout=120
         )
