@@ -156,7 +156,7 @@ class CVAE(nn.Module):
             if not pretrained.is_of_hub(folder):
                 raise
             loaded = cls._load(pretrained.find_model(model, callback=callback, anew=True))
-        return loaded.eval().to(device, memory_format=torch.channels_last)  # faster for convolutions
+        return loaded.eval().to(memory_format=torch.channels_last).to(device)  # the faster format for convolutions
 
     @classmethod
     def _load(cls, folder: Path) -> "CVAE":
