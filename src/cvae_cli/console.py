@@ -134,7 +134,8 @@ def events(name: str) -> Iterator[Callback]:
         elif isinstance(event, Notice) and event.is_warning:
             warn(event.text)
         else:
-            note(str(event))
+            for line in str(event).split("\n"):
+                note(line)
 
     with nullcontext() if display is None else beating(display):
         _display = display

@@ -65,7 +65,9 @@ class Progress(Event):
         """The text next to a progress bar."""
         if self.unit == "B":
             return f"{self.done / 1e6:,.0f} MB"
-        return f"{self.done:,.0f}/{self.total:,.0f}" if self.total is not None else f"{self.done:,.0f}"
+        if self.total is not None:
+            return f"{self.done:,.0f}/{self.total:,.0f}"
+        return f"{self.done:,.0f}" if self.done else ""
 
     def __str__(self) -> str:
         return f"{self.task} {self.detail}"

@@ -63,7 +63,7 @@ def test_train_gives_the_weights_of_the_command_and_resume_continues(run_folder:
     start = next(event for event in events if isinstance(event, TrainingStart))
     assert str(start).splitlines() == [
         "fashion-concat: learns from 270 pictures of fashion-mnist, validates on 30",
-        "  1 epoch, each one pass over the pictures in 2 steps",
+        "  1 epoch: one pass over the pictures in 2 steps",
         f"  1.0 M parameters, 9 MFLOP a picture; {common['precision']} on cpu",
         f"  run: {tmp_path / 'run'}",
     ]

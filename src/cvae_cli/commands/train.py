@@ -60,40 +60,42 @@ def train(
     console.configure(json=json, quiet=quiet, debug=debug)
     if list_:
         return _list()
-    from cvae_cli.config.recipe_files import parse_assignment, recipe_to_toml
-    from cvae_cli.training.plan import plan_training
+    with console.events("getting ready to train"):
+        from cvae_cli.config.recipe_files import parse_assignment, recipe_to_toml
+        from cvae_cli.training.plan import plan_training
 
-    plan = plan_training(
-        recipe,
-        resume=resume,
-        data=data,
-        data_dir=data_dir,
-        size=size,
-        condition=condition,
-        out=out,
-        epochs=epochs,
-        minutes=minutes,
-        batch_size=batch_size,
-        learning_rate=lr,
-        latent_dim=latent_dim,
-        beta=beta,
-        seed=seed,
-        precision=precision,
-        limit=limit,
-        prior=prior,
-        model=model,
-        settings=dict(parse_assignment(change) for change in changes or []),
-        force=force,
-    )
+        plan = plan_training(
+            recipe,
+            resume=resume,
+            data=data,
+            data_dir=data_dir,
+            size=size,
+            condition=condition,
+            out=out,
+            epochs=epochs,
+            minutes=minutes,
+            batch_size=batch_size,
+            learning_rate=lr,
+            latent_dim=latent_dim,
+            beta=beta,
+            seed=seed,
+            precision=precision,
+            limit=limit,
+            prior=prior,
+            model=model,
+            settings=dict(parse_assignment(change) for change in changes or []),
+            force=force,
+        )
+        for text in plan.notices:
+            console.note(text)
     if dry_run:
         from cvae_cli.training.look import look_at_data
 
-        for text in [*plan.notices, *look_at_data(plan.recipe), *plan.describe()]:
+        for text in [*look_at_data(plan.recipe), *plan.describe()]:
             console.note(text)
         return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe).split("\n"))
     options.share_work(gpus, device)
-    console.hint(f"{plan.recipe.name}: getting ready")
-    with console.events("training") as callback:
+    with console.events("getting ready to train") as callback:
         from cvae_cli.training.train import execute_plan
 
         result = execute_plan(plan, device=device, callback=callback)

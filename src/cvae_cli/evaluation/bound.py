@@ -67,28 +67,32 @@ class BoundBatch:
         return math.log(k) - torch.stack(weights).cpu().double().logsumexp(0)
 
 
-def bound_batches(model: CVAE, batches: Batches, *, seed: int = 0, callback: Callback = ignore) -> Iterator[BoundBatch]:
+def bound_batches(
+    model: CVAE, batches: Batches, *, seed: int = 0, task: str = "bound", callback: Callback = ignore
+) -> Iterator[BoundBatch]:
     """Yield this process's part of a data set in its order, each picture once, and report the progress."""
     part = get_world().rows(len(batches.dataset))
     first = part.start
-    callback(Progress("bound", 0, part.stop - part.start))
+    callback(Progress(task, 0, part.stop - part.start))
     for images, condition in batches.in_order(part):
         indices = range(first, first + len(images))
         yield BoundBatch(model, images, condition, indices, seed)
         first = indices.stop
-        callback(Progress("bound", first - part.start, part.stop - part.start))
+        callback(Progress(task, first - part.start, part.stop - part.start))
 
 
-def evaluate_bound(model: CVAE, batches: Batches, *, seed: int = 0, callback: Callback = ignore) -> Bound:
+def evaluate_bound(
+    model: CVAE, batches: Batches, *, seed: int = 0, task: str = "bound", callback: Callback = ignore
+) -> Bound:
     """Compute rate and distortion of each picture, `(n,)` float64 in nats, from one sample of the posterior.
 
     Picture i has the noise of `(seed, i)`, so that all models are measured with the same noise. Several processes
-    share the work, and each returns the whole result.
+    share the work, and each returns the whole result. `task` is what the progress is called.
     """
     model.eval()
     rates: list[Tensor] = []
     distortions: list[Tensor] = []
-    for batch in bound_batches(model, batches, seed=seed, callback=callback):
+    for batch in bound_batches(model, batches, seed=seed, task=task, callback=callback):
         rates.append(batch.bound.rate)
         distortions.append(batch.bound.distortion)
     world = get_world()

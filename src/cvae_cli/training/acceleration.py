@@ -1,12 +1,14 @@
 """Compute an objective's losses in several processes, or with code that `torch.compile` has generated."""
 
-from collections.abc import Callable
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import CvaeError, UsageError
 from cvae_cli.training.objectives.objective import Objective
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -29,23 +31,29 @@ def distribute(objective: Objective, device: torch.device) -> LossFunction:
 
 
 def compile_losses(losses: LossFunction, device: torch.device) -> LossFunction:
-    """Return the same losses, compiled on the first call; the random numbers stay the same.
+    """Return the same losses, compiled on the first call; the random numbers stay the same."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it says on every CPU that there is no GPU
+    options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": device.type == "cuda"}
+    return torch.compile(losses, dynamic=False, options=options)
+
+
+@contextlib.contextmanager
+def compile_errors() -> Iterator[None]:
+    """Explain what goes wrong in the block as a failure of `torch.compile`: it is then that it compiles.
 
     Raises:
-        UsageError: on the first call, if this machine cannot compile them.
+        UsageError: this machine cannot compile the losses, or what it has compiled before is damaged.
     """
-    from torch._dynamo.exc import TorchDynamoException  # imported late: it takes a second
+    try:
+        yield
+    except (CvaeError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": device.type == "cuda"}
-    compiled = torch.compile(losses, dynamic=False, options=options)
-
-    def compute(images: Tensor, condition: Tensor) -> Tensor:
-        try:
-            return compiled(images, condition)
-        except TorchDynamoException as error:
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UsageError(
-                f"torch.compile failed: {reason[:200]}", hint="train without it:  --set training.compile=false"
-            ) from error
-
-    return compute
+        lines = [line for line in f"{type(error).__name__}: {error}".splitlines() if line.strip()]
+        reason = next((line for line in lines if not line.endswith("raised:")), lines[0])
+        hint = "train without it:  --set training.compile=false"
+        if "Compiler" not in reason:  # there is one, so it may be what it has compiled before
+            hint += f"\nor remove what was compiled before, which may be damaged:  {cache_dir()}"
+        raise UsageError(f"torch.compile failed: {reason[:200]}", hint=hint) from error

@@ -20,6 +20,7 @@ class Clock:
     def __init__(self, state: TrainerState, *, images_per_step: int, total_steps: int) -> None:
         self._started = time.perf_counter()
         self._last_report = self._started
+        self._speed_since = self._started
         self._earlier_seconds = state.seconds
         self._first_step = state.step
         self._images_per_step = images_per_step
@@ -28,6 +29,11 @@ class Clock:
     def seconds(self) -> float:
         """Return the time spent training, with that before an interruption."""
         return self._earlier_seconds + time.perf_counter() - self._started
+
+    def measure_speed_from(self, step: int) -> None:
+        """Measure the speed from now on: what came before, such as compiling, will not come again."""
+        self._last_report = self._speed_since = time.perf_counter()
+        self._first_step = step
 
     def is_report_due(self) -> bool:
         """Return whether the last progress event is long enough ago for another."""
@@ -42,7 +48,7 @@ class Clock:
             losses: means over the epoch so far.
         """
         self._last_report = time.perf_counter()
-        steps_per_second = (state.step - self._first_step) / (self._last_report - self._started)
+        steps_per_second = (state.step - self._first_step) / (self._last_report - self._speed_since)
         return EpochProgress(
             task=f"epoch {state.epoch + 1:>2}/{epochs}",
             done=state.batch,

@@ -41,14 +41,14 @@ class TrainingStart(Event):
         lines = [
             f"{recipe.name}: {does} {self.training_images:,} pictures of {short_name(recipe.data.name)}, "
             f"validates on {self.validation_images:,}",
-            f"{count(training.epochs, 'epoch')}, each {epoch}",
+            f"{count(training.epochs, 'epoch')}{', each' if training.epochs > 1 else ':'} {epoch}",
             f"{_large(self.parameters)} parameters, {self.flops / 1e6:.0f} MFLOP a picture; "
             f"{training.precision} on {self.device}",
             f"run: {self.run}",
         ]
         if recipe.then is not None:
             lines.append(f"afterwards: a prior, {count(recipe.then.training.epochs, 'epoch')}")
-        return "\n  ".join(lines)
+        return "\n  ".join(line.replace("\n", "\\n") for line in lines)  # a name may have a line break
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,13 +75,14 @@ def take_step(trainer: Trainer, images: Tensor, condition: Tensor) -> None:
 
     # Forward pass. Noise depends on the seed and the step alone, so a resumed training has the same.
     torch.manual_seed(settings.seed * 1_000_003 + state.step + 1)
-    with trainer.autocast():
-        losses = trainer.losses(images, condition)  # (b, losses): rate, distortion
-    loss = objective.total(losses, beta).mean()  # -ELBO an image, if beta is 1
+    with trainer.compile_errors():
+        with trainer.autocast():
+            losses = trainer.losses(images, condition)  # (b, losses): rate, distortion
+        loss = objective.total(losses, beta).mean()  # -ELBO an image, if beta is 1
 
-    # Backward pass.
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+        # Backward pass.
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
 
     # Clip the gradient and update the weights, unless the gradient is far too large.
     if trainer.clip_gradient():

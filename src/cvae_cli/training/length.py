@@ -54,7 +54,7 @@ def scaled(own: Recipe, options: TrainingOptions) -> dict[str, Any]:
 
 
 def scaling_notices(own: Recipe, chosen: Recipe, options: TrainingOptions) -> tuple[str, ...]:
-    """Return what to tell a user whose epochs are shorter than those of the recipe."""
+    """Return what to tell a user whose epochs are not those of the recipe."""
     if not options.get("epochs") or chosen.data.epoch_size == own.data.epoch_size:
         return ()
     return (

@@ -11,7 +11,7 @@ import torch
 from cvae_cli.config.recipe import Recipe, TrainingSettings
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.bound import evaluate_bound
-from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.training.data import steps_per_epoch
 from cvae_cli.training.events import count, duration
@@ -62,6 +62,7 @@ def plan_for(
         minutes: the time of the training, with this measurement.
     """
     started = time.perf_counter()
+    callback(Progress("measuring the speed of this machine", 0, None))
     second = recipe.next_stage()
     stages = [recipe] if second is None else [recipe, second.model_copy(update={"start": ""})]
     longest = min(max(_SHARE * 60 * minutes, _LEAST), _MOST)

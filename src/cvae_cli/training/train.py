@@ -11,7 +11,7 @@ import torch
 
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.pretrained import weights_sha256
 from cvae_cli.runtime.device import count_flops, pick_device
@@ -144,6 +144,8 @@ def train(
         settings=settings,
         force=force,
     )
+    for text in plan.notices:
+        callback(Notice(text))
     return execute_plan(plan, device=device, callback=callback)
 
 
@@ -153,10 +155,9 @@ def execute_plan(
     """Train as planned; see `train`."""
     if not environment_world().is_first:
         callback = ignore
-    for text in plan.notices:
-        callback(Notice(text))
     run, resume = Run(plan.folder), plan.resume
     local = pick_device(local_device(str(device)))
+    callback(Progress("reading the data", 0, None))
     train, validation = load_training_data(plan.recipe, local, callback=callback)
     if resume:
         check_data(run, train, validation, callback)
@@ -215,6 +216,7 @@ def _run_stage(
     callback: Callback,
 ) -> TrainerState:
     """Announce one stage and train it."""
+    callback(Progress("preparing the first step", 0, None))
     model = build_model(recipe, train.name, train.image_shape, condition_config(train)).eval()
     shape = train.image_shape
     image = torch.zeros(1, shape.channels, shape.size, shape.size)

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import shlex
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -12,12 +13,12 @@ from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import InterruptedRunError, UsageError
 from cvae_cli.evaluation.bound import evaluate_bound
-from cvae_cli.events import Callback
+from cvae_cli.events import Callback, Progress
 from cvae_cli.runtime.device import DTYPES
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import BatchRandom
 from cvae_cli.text.condition import condition_config
-from cvae_cli.training.acceleration import LossFunction, compile_losses, distribute
+from cvae_cli.training.acceleration import LossFunction, compile_errors, compile_losses, distribute
 from cvae_cli.training.build import build_model, build_objective, load_all_but_prior
 from cvae_cli.training.card import model_card
 from cvae_cli.training.checkpoint import TrainerState, load_checkpoint, save_checkpoint
@@ -95,6 +96,7 @@ class Trainer:
             run, self.objective, self.state, batch_size=batch_size, device=device, world=self.world
         )
         self.losses = self._make_loss_function()
+        self._is_compiled = not settings.compile
 
     # ---- a step ------------------------------------------------------------------------------------------------
 
@@ -107,6 +109,18 @@ class Trainer:
         """Compute the block in the recipe's precision."""
         dtype = DTYPES[self.settings.precision]
         return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
+
+    @contextlib.contextmanager
+    def compile_errors(self) -> Iterator[None]:
+        """Explain errors in the first step of a compiled training: it is this step that compiles."""
+        if self._is_compiled:
+            yield
+            return
+        self.callback(Progress("compiling the first step", 0, None))
+        with compile_errors():
+            yield
+        self._is_compiled = True
+        self.clock.measure_speed_from(self.state.step + 1)
 
     def clip_gradient(self) -> bool:
         """Clip the norm of the gradient, and return whether the step should be taken."""
@@ -139,7 +153,7 @@ class Trainer:
         """
         train_losses = self.epoch_losses.means()
         with self.ema.applied():
-            bound = evaluate_bound(self.model, self.validation_batches, callback=self.callback)
+            bound = evaluate_bound(self.model, self.validation_batches, task="validation", callback=self.callback)
             self.epoch_losses.check(bound.negative_elbo.mean().item())
             self.state.seconds = self.clock.seconds()
             is_best = self.state.finish_epoch(train_losses, bound)
@@ -157,6 +171,7 @@ class Trainer:
         )
 
     def _save_model(self, *, keep: bool) -> None:
+        self.callback(Progress("saving", 0, None))
         card = model_card(self.recipe, self.model, self.train, self.state)
         for folder in [self.run.last_model, *([self.run.kept_model] if keep else [])]:
             self.model.save_pretrained(folder, card=card)
