@@ -180,7 +180,12 @@ def test_a_folder_of_drawn_pictures_is_finished(cvae: Command, tmp_path: Path) -
     done = cvae("generate", "--from", "prompts.txt", *options, "-o", folder)
     assert done.returncode == 0, done.stderr
     assert [identity(folder / name) for name in names[:3]] == before
-    assert (folder / "manifest.jsonl").read_text() == settings + "".join(drawn)
+    lines = (folder / "manifest.jsonl").read_text().splitlines(keepends=True)
+    assert lines[:4] == [settings, *drawn[:3]]
+    sizes = [{"bytes": (folder / name).stat().st_size} for name in names[3:]]
+    assert [json.loads(line) for line in lines[4:]] == [
+        json.loads(line) | size for line, size in zip(drawn[3:], sizes, strict=True)
+    ]
     assert sorted(path.name for path in folder.glob("*.png")) == names
     for name in names[3:]:
         assert abs(pixels(folder / name) - pixels(whole / name)).max() <= 1

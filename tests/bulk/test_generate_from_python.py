@@ -1,5 +1,6 @@
 """Many pictures from Python: on one sheet, or into a folder."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,17 @@ def test_a_folder_is_continued_with_more_prompts(quick_model: Path, tmp_path: Pa
 def test_a_manifest_of_an_earlier_version_is_continued(quick_model: Path, tmp_path: Path) -> None:
     manifest = OLD_MANIFEST.format(weights=weights_sha256(quick_model))
     (tmp_path / "manifest.jsonl").write_text(manifest)
+    for name in ("1-dress.png", "2-dress.png"):
+        (tmp_path / name).write_text("there, of any size")
     files = generate_files(quick_model, ["dress", "bag"], tmp_path, n=2)
-    assert (files.total, files.new) == (4, 1)
-    line = '{"file": "4-bag.png", "prompt": "bag", "sample": 1}\n'
-    assert (tmp_path / "manifest.jsonl").read_text() == manifest + line
-    assert [path.name for path in tmp_path.glob("*.png")] == ["4-bag.png"]
+    assert (files.total, files.new) == (4, 2)  # the third is listed and not there
+    lines = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert (tmp_path / "manifest.jsonl").read_text().startswith("".join(manifest.splitlines(keepends=True)[:3]))
+    sizes = [(tmp_path / name).stat().st_size for name in ("3-bag.png", "4-bag.png")]
+    assert lines[3:] == [
+        {"file": "3-bag.png", "prompt": "bag", "sample": 0, "bytes": sizes[0]},
+        {"file": "4-bag.png", "prompt": "bag", "sample": 1, "bytes": sizes[1]},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -264,8 +264,8 @@ def test_a_folder_holds_pictures_of_one_kind(bulk: Command, tmp_path: Path, argu
 def test_a_manifest_of_something_else_is_left_alone(bulk: Command, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.jsonl").write_bytes(content)
     done = bulk("dress", "--format", "png", "-o", ".")
-    assert done.returncode == 2
-    assert "manifest.jsonl is not a manifest of cvae generate" in done.stderr
+    assert done.returncode == 4
+    assert "manifest.jsonl is damaged, or not a manifest of cvae generate" in done.stderr
     assert written(tmp_path).keys() == {"manifest.jsonl"}
     assert (tmp_path / "manifest.jsonl").read_bytes() == content
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from cvae_cli.bulk.manifest import Entry
+from cvae_cli.bulk.manifest_lines import Entry
 from cvae_cli.errors import UsageError, did_you_mean
 from cvae_cli.paths import atomic_path, name_in_errors, write_bytes
 from cvae_cli.pictures.files import FORMATS, png_bytes
@@ -53,8 +53,9 @@ class Picture:
 def write_file(picture: Picture, folder: Path, format: str) -> Entry:
     """Write a picture and its text into a file of its own; return the file's manifest entry."""
     name = f"{picture.name}-{slug(picture.prompt)}.{format}"
-    write_bytes(folder / name, FORMATS[format](picture.image, picture.text))
-    return {"file": name, "prompt": picture.prompt, "sample": picture.sample}
+    content = FORMATS[format](picture.image, picture.text)
+    write_bytes(folder / name, content)
+    return {"file": name, "prompt": picture.prompt, "sample": picture.sample, "bytes": len(content)}
 
 
 @dataclass(frozen=True)
@@ -84,4 +85,5 @@ def write_shard(members: Iterable[Member], path: Path) -> Entry:
                 header = tarfile.TarInfo(f"{member.name}.{suffix}")  # without time and user
                 header.size = len(content)
                 tar.addfile(header, io.BytesIO(content))
-    return {"file": path.name, "pictures": pictures, "prompt": member.prompt, "sample": member.sample}
+    size = path.stat().st_size
+    return {"file": path.name, "pictures": pictures, "prompt": member.prompt, "sample": member.sample, "bytes": size}

@@ -8,19 +8,20 @@ writes the files of one chunk at a time, and rank 0 appends the entries of all o
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
-from itertools import chain, islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cvae_cli.bulk import manifest
-from cvae_cli.bulk.chunks import Chunk, split_chunks
+from cvae_cli.bulk.chunks import Chunk, Part, cut, split_chunks
 from cvae_cli.bulk.files import check_format
-from cvae_cli.bulk.manifest import Entry, State
+from cvae_cli.bulk.manifest import Gap, State
+from cvae_cli.bulk.manifest_lines import Entry
 from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions
 from cvae_cli.bulk.writer import ChunkWriter, Job
-from cvae_cli.errors import CvaeError, InterruptedRunError, UsageError, quoted
+from cvae_cli.errors import CvaeError, InterruptedRunError
 from cvae_cli.events import Callback, Event, Notice, ignore
 from cvae_cli.models.cvae import CVAE, Source, check_sampling, load_model
 from cvae_cli.models.pretrained import find_model, weights_sha256
@@ -84,6 +85,7 @@ def generate_files(
     Raises:
         UsageError: no such model or format; or the model cannot use a prompt or the guidance; or the folder holds
             other pictures, cannot be written, or another process is writing into it.
+        CorruptError: the list of the folder's pictures is damaged.
         InterruptedRunError: Ctrl-C.
         OSError: the disk is full, or fails.
     """
@@ -97,9 +99,10 @@ def generate_files(
     with process_group(model.device) as world:
         # together, so that no process leaves before all are connected
         state, *_ = world.gather_results(lambda: _read_state(model, wanted, job))
-        if state.pictures < job.total:
+        if state.pictures < job.total or state.gaps:
             _generate_rest(model, wanted, job, state, world, _limit_warnings(callback))
-    return GeneratedFiles(job.folder, job.total, job.total - state.pictures, job.sampling.metadata(model))
+    new = job.total - state.pictures + state.missing
+    return GeneratedFiles(job.folder, job.total, new, job.sampling.metadata(model))
 
 
 def _digest(model: Source, callback: Callback) -> str:
@@ -110,28 +113,31 @@ def _digest(model: Source, callback: Callback) -> str:
 
 
 def _generate_rest(model: CVAE, prompts: Prompts, job: Job, state: State, world: World, callback: Callback) -> None:
-    """Generate the pictures that are not finished in `state`."""
-    done = state.pictures
-    chunks = split_chunks(prompts, range(done, job.total), n=job.n, size=job.chunk_size, world=world)
-    first = next(chunks)
+    """Generate the pictures that are not finished in `state`: first those in its gaps, then those behind it."""
+    rest = Gap(range(state.files, job.total), range(state.pictures, job.total))
+    stages = [cut(rows, size=job.chunk_size, sharded=job.is_sharded) for rows in (state.gaps, [rest])]
+    first = next(split_chunks(prompts, next(filter(None, stages)), n=job.n, world=world))
     world.gather_results(lambda: prompt_conditions(model, first.prompts))  # finds mistakes before the folder is made
+    if state.gaps:
+        callback(Notice(f"{state.missing:,} pictures in {job.folder} are gone or damaged, and are drawn again"))
     with ExitStack() as stack:
         if world.is_first:
-            append = stack.enter_context(manifest.open_to_append(job.folder, state, job.settings(model)))
+            again = partial(_read_state, model, prompts, job)
+            stack.enter_context(manifest.locked(job.folder, job.settings(model), state, again))
         world.barrier()  # now the folder exists
         writer = ChunkWriter(
             model,
             job,
-            first_shard=state.files,
             pool=stack.enter_context(ThreadPoolExecutor(_WORKERS)),
             interrupted=stack.enter_context(deferred_interrupt()),
             callback=callback,
         )
+        done = state.pictures - state.missing
+        records = (manifest.open_to_mend(job.folder, state.gaps), manifest.open_to_append(job.folder))
         try:
-            for entry in _write_chunks(chain([first], chunks), writer, world):
-                if world.is_first:
-                    append(entry)
-                done += entry.get("pictures", 1)
+            for parts, opened in zip(stages, records, strict=True):
+                for entry in _write_parts(parts, prompts, writer, world, opened):
+                    done += entry.get("pictures", 1)
         except InterruptedRunError as error:
             if done < job.total:
                 message = f"{error.message} after {done:,} of {job.total:,} pictures; {_TO_CONTINUE}"
@@ -141,6 +147,23 @@ def _generate_rest(model: CVAE, prompts: Prompts, job: Job, state: State, world:
                 error.hint = f"{error.hint or ''}\n{done:,} pictures are finished; {_TO_CONTINUE}".strip()
             raise
         world.barrier()  # now the manifest is complete
+
+
+def _write_parts(
+    parts: Sequence[Part],
+    prompts: Prompts,
+    writer: ChunkWriter,
+    world: World,
+    opened: AbstractContextManager[manifest.Record],
+) -> Iterator[Entry]:
+    """Write some parts of a job, and yield the entry of each finished file once it is in the manifest."""
+    if not parts:
+        return
+    with opened if world.is_first else nullcontext(lambda _: None) as record:
+        chunks = split_chunks(prompts, parts, n=writer.job.n, world=world)
+        for entry in _write_chunks(chunks, writer, world):
+            record(entry)
+            yield entry
 
 
 def _write_chunks(chunks: Iterable[Chunk], writer: ChunkWriter, world: World) -> Iterator[Entry]:
@@ -154,21 +177,8 @@ def _write_chunks(chunks: Iterable[Chunk], writer: ChunkWriter, world: World) ->
 
 
 def _read_state(model: CVAE, prompts: Prompts, job: Job) -> State:
-    """Read how far the folder has come; raise a UsageError if its pictures belong to other settings or prompts."""
-    state = manifest.read_state(job.folder, job.settings(model))
-    if state.last is None:
-        return state
-    row, sample = divmod(state.pictures - 1, job.n)
-    prompt = next(islice(prompts, row, None), None)
-    if prompt is None or (prompt.text, sample) != (state.last["prompt"], state.last["sample"]):
-        asked = "nothing" if prompt is None else quoted(prompt.text)
-        raise UsageError(
-            f"picture {state.pictures:,} in {job.folder} is of {quoted(state.last['prompt'])}, "
-            f"and the prompts now ask for {asked} there",
-            hint="give the same prompts, draw into another folder, "
-            f"or remove {job.folder / manifest.NAME} to start over",
-        )
-    return state
+    """Read how far the folder has come."""
+    return manifest.read_state(job.folder, job.settings(model), (prompt.text for prompt in prompts))
 
 
 def _limit_warnings(callback: Callback) -> Callback:

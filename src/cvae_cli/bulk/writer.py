@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from cvae_cli.bulk.chunks import Chunk
 from cvae_cli.bulk.files import SHARD_SIZE, WEBDATASET, Picture, encode_member, write_file, write_shard
-from cvae_cli.bulk.manifest import Entry
+from cvae_cli.bulk.manifest_lines import Entry
 from cvae_cli.bulk.sampling import Sampling, prompt_conditions, sample_pictures
 from cvae_cli.errors import CvaeError, InterruptedRunError
 from cvae_cli.events import Callback, Progress
@@ -78,14 +78,12 @@ class ChunkWriter:
     """Generates the pictures of a chunk and writes them.
 
     Attributes:
-        first_shard: the number of the first shard that this call writes.
         interrupted: returns whether the user wants to stop.
         callback: receives the progress, and notices about prompts.
     """
 
     model: CVAE
     job: Job
-    first_shard: int
     pool: Executor
     interrupted: Callable[[], bool]
     callback: Callback
@@ -99,7 +97,7 @@ class ChunkWriter:
         if not chunk.pictures:
             return
         if self.job.is_sharded:
-            path = self.job.folder / f"{self.first_shard + chunk.index:06}.tar"
+            path = self.job.folder / f"{chunk.line:06}.tar"
             with closing(self._in_order(encode_member, chunk)) as members:
                 yield write_shard(members, path)
         else:
