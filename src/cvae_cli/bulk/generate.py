@@ -26,6 +26,7 @@ from cvae_cli.events import Callback, Event, Notice, ignore
 from cvae_cli.models.cvae import CVAE, Source, check_sampling, load_model
 from cvae_cli.models.pretrained import find_model, weights_sha256
 from cvae_cli.models.tensors import named_tensors, tensors_sha256
+from cvae_cli.pictures.grid import check_resample
 from cvae_cli.runtime.distributed import World, local_device, process_group
 from cvae_cli.runtime.interrupt import deferred_interrupt
 from cvae_cli.text.prompts import Prompts
@@ -62,6 +63,8 @@ def generate_files(
     *,
     format: str = "png",
     n: int = 1,
+    scale: int = 1,
+    resample: str = "nearest",
     seed: int = 0,
     temperature: float = 1.0,
     guidance: float | None = None,
@@ -78,6 +81,8 @@ def generate_files(
         folder: takes pictures of one model and one choice of settings only.
         format: one of `pictures.files.FORMATS` for one file per picture, or `webdataset` for tar files of 1,000.
         n: pictures per prompt.
+        scale: how many times as wide and as high as the model draws them the pictures are.
+        resample: how they are enlarged: `nearest` keeps their pixels as squares, `lanczos` smooths them.
         seed, temperature, guidance: see `CVAE.sample`.
         device: see `pick_device`; each process of several takes a GPU of its own.
         callback: receives the progress, and the first notices about prompts.
@@ -91,18 +96,21 @@ def generate_files(
     """
     check_format(format)
     check_sampling(n=n)
+    check_resample(resample)
     wanted = make_prompts(prompts)
     weights = _digest(model, callback)
     model = load_model(model, device=local_device(device), callback=callback)
     model.prior.check_guidance(guidance)
-    job = Job(Path(folder), format, n, wanted.count * n, Sampling(seed, temperature, guidance), weights)
+    job = Job(
+        Path(folder), format, n, wanted.count * n, Sampling(seed, temperature, guidance), weights, scale, resample
+    )
     with process_group(model.device) as world:
         # together, so that no process leaves before all are connected
         state, *_ = world.gather_results(lambda: _read_state(model, wanted, job))
         if state.pictures < job.total or state.gaps:
             _generate_rest(model, wanted, job, state, world, _limit_warnings(callback))
     new = job.total - state.pictures + state.missing
-    return GeneratedFiles(job.folder, job.total, new, job.sampling.metadata(model))
+    return GeneratedFiles(job.folder, job.total, new, job.metadata(model))
 
 
 def _digest(model: Source, callback: Callback) -> str:

@@ -10,7 +10,7 @@ from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions, sa
 from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.cvae import Source, check_sampling, load_model
 from cvae_cli.pictures.files import png_bytes
-from cvae_cli.pictures.grid import grid
+from cvae_cli.pictures.grid import Labels, check_resample, check_sheet, enlarge, grid, readable_scale
 from cvae_cli.text.prompts import Prompts
 
 
@@ -53,6 +53,9 @@ def generate_grid(
     *,
     n: int = 1,
     columns: int | None = None,
+    scale: int | None = None,
+    resample: str = "nearest",
+    labels: bool = False,
     seed: int = 0,
     temperature: float = 1.0,
     guidance: float | None = None,
@@ -65,25 +68,44 @@ def generate_grid(
         model: a bundled name, a folder, `org/name` on the Hub, or a model in memory.
         n: pictures per prompt.
         columns: pictures per row. By default one row per prompt, or about as many columns as rows for one prompt.
+        scale: how many times as wide and as high each picture is on the sheet; by default 1, or with labels as much as
+            they need.
+        resample: how pictures are enlarged: `nearest` keeps their pixels as squares, `lanczos` smooths them.
+        labels: write the prompts beside the rows; or above them, if there is one prompt, or if rows are mixed.
         seed, temperature, guidance: see `CVAE.sample`.
         device: see `pick_device`.
         callback: receives the progress, and notices about prompts.
 
     Raises:
-        UsageError: no such model, or the model cannot use a prompt or the guidance.
+        UsageError: no such model, or the model cannot use a prompt or the guidance; or the sheet would be too large.
     """
     check_sampling(n=n)
+    check_resample(resample)
     wanted = list(make_prompts(prompts))
     model = load_model(model, device=device, callback=callback)
     model.prior.check_guidance(guidance)
     sampling = Sampling(seed, temperature, guidance)
     total = len(wanted) * n
+    size = model.config.image.size
+    scale = scale or (readable_scale(size) if labels else 1)
+    columns = columns or (n if len(wanted) > 1 else None)
+    check_sheet(total, columns, scale * size)
     conditions = prompt_conditions(model, wanted, callback)
     pictures: list[Image.Image] = []
     callback(Progress("drawing", 0, total))
     for batch in sample_pictures(model, conditions, n, sampling, range(total)):
-        pictures += batch
+        pictures += (enlarge(picture, scale, resample) for picture in batch)
         callback(Progress("drawing", len(pictures), total))
-    sheet = grid(pictures, columns=columns or (n if len(wanted) > 1 else None))
-    size = model.config.image.size
-    return Grid(sheet, size, [prompt.text for prompt in wanted], n, sampling.metadata(model))
+    texts = [prompt.text for prompt in wanted]
+    sheet = grid(pictures, columns=columns, labels=_labels(texts, n, columns) if labels else None)
+    enlarged = {"scale": scale, "resample": resample} if scale > 1 else {}
+    return Grid(sheet, size, texts, n, sampling.metadata(model) | enlarged)
+
+
+def _labels(prompts: list[str], n: int, columns: int | None) -> Labels:
+    """Where the prompts are written."""
+    if len(prompts) == 1 or columns is None:
+        return Labels(title=prompts[0])
+    if n % columns == 0:  # each prompt has whole rows
+        return Labels(rows=[text for prompt in prompts for text in [prompt, *[""] * (n // columns - 1)]])
+    return Labels(pictures=[prompt for prompt in prompts for _ in range(n)])

@@ -22,7 +22,7 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
     "format": (str,),
 }
 """The settings that every manifest has, and their types."""
-_DEFAULTS: dict[str, Any] = {}
+_DEFAULTS: dict[str, Any] = {"scale": 1, "resample": "nearest"}
 """The values of settings that manifests of earlier versions do not have."""
 
 

@@ -19,6 +19,7 @@ from cvae_cli.bulk.sampling import Sampling, prompt_conditions, sample_pictures
 from cvae_cli.errors import CvaeError, InterruptedRunError
 from cvae_cli.events import Callback, Progress
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.pictures.grid import enlarge
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,6 +37,7 @@ class Job:
         n: pictures per prompt.
         total: pictures of all prompts.
         weights: identifies the weights of the model.
+        scale, resample: how pictures are enlarged, see `pictures.grid.enlarge`.
     """
 
     folder: Path
@@ -44,6 +46,8 @@ class Job:
     total: int
     sampling: Sampling
     weights: str
+    scale: int = 1
+    resample: str = "nearest"
 
     @property
     def is_sharded(self) -> bool:
@@ -70,7 +74,17 @@ class Job:
             "guidance": self.sampling.guidance,
             "n": self.n,
             "format": self.format,
+            **self.enlargement,
         }
+
+    def metadata(self, model: CVAE) -> dict[str, Any]:
+        """What the pictures' files say about how they were made."""
+        return self.sampling.metadata(model) | self.enlargement
+
+    @property
+    def enlargement(self) -> dict[str, Any]:
+        """How pictures are enlarged, if they are."""
+        return {"scale": self.scale, "resample": self.resample} if self.scale > 1 else {}
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,7 @@ class ChunkWriter:
 
     def _sample(self, chunk: Chunk) -> Iterator[Picture]:
         conditions = prompt_conditions(self.model, chunk.prompts, self.callback)
-        metadata, n = self.job.sampling.metadata(self.model), self.job.n
+        metadata, n = self.job.metadata(self.model), self.job.n
         offset = chunk.pictures[0] // n * n  # the number of the first prompt's first picture
         numbers = range(chunk.pictures[0] - offset, chunk.pictures[-1] + 1 - offset)
         remaining = iter(numbers)
@@ -123,6 +137,7 @@ class ChunkWriter:
             for image, number in zip(images, remaining, strict=False):
                 row, sample = divmod(number, n)
                 name = f"{offset + number + 1:0{self.job.digits}}"
+                image = enlarge(image, self.job.scale, self.job.resample)
                 yield Picture(image, name, chunk.prompts[row].text, sample, metadata)
             if self.interrupted():
                 raise InterruptedRunError("stopped")

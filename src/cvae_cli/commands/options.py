@@ -12,8 +12,10 @@ from cvae_cli.runtime import launch
 
 if TYPE_CHECKING:  # type checkers cannot read the choices from the table of formats
     _Format = str
+    _Resample = str
 else:
     _Format = Literal[(*FORMATS, "webdataset")]
+    _Resample = Literal["nearest", "lanczos"]
 
 Model = Annotated[
     str, typer.Option(help="Model to use: a bundled name, a folder, or org/name on the Hub.", metavar="MODEL")
@@ -63,6 +65,17 @@ DataDir = Annotated[
     typer.Option(help="Folder with the published files of the data set, used instead of the cache.", metavar="DIR"),
 ]
 Gpus = Annotated[int | None, typer.Option(help="Share the work among N processes, one GPU each.", min=1, metavar="N")]
+Scale = Annotated[
+    int | None,
+    typer.Option(
+        help="Enlarge each picture N times.  [default: 1, or with --labels what they need]", min=1, max=64, metavar="N"
+    ),
+]
+Resample = Annotated[
+    _Resample,
+    typer.Option(help="How --scale enlarges: nearest keeps the pixels as squares, lanczos smooths them."),
+]
+Labels = Annotated[bool, typer.Option("--labels", help="Write beside the pictures what they show.")]
 ForceBytes = Annotated[bool, typer.Option("--force", help="With -o -, write bytes to a terminal too.")]
 Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]

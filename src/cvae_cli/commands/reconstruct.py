@@ -49,6 +49,9 @@ def reconstruct(
     ] = None,
     seed: options.Seed = 0,
     data_dir: options.DataDir = None,
+    scale: options.Scale = None,
+    resample: options.Resample = "nearest",
+    labels: options.Labels = False,
     force: options.ForceBytes = False,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -88,7 +91,9 @@ def reconstruct(
                 device=device,
                 callback=callback,
             )
-        path = output.write(result.sheet(), {"model": result.model}, stem="pairs")
+        path = output.write(
+            result.sheet(scale=scale, resample=resample, labels=labels), {"model": result.model}, stem="pairs"
+        )
     if path is None:  # stdout has the picture
         return console.note("mean: " + ", ".join(f"{name} {value:.4g}" for name, value in result.mean.items()))
     if not output.has_name and not console.is_terminal():

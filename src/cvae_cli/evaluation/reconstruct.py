@@ -16,13 +16,14 @@ from cvae_cli.evaluation.metrics.reconstruction import closeness
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE, Source, check_sampling, load_model
-from cvae_cli.pictures.grid import grid, to_pil
+from cvae_cli.pictures.grid import Labels, check_resample, check_sheet, enlarge, grid, readable_scale, to_pil
 from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.pixels import to_float
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 from cvae_cli.text.labels import match_class
 
 _PAIRS_PER_ROW = 4
+_NO_PROMPT = "-"
 _BATCH_SIZE = 128
 
 
@@ -51,10 +52,25 @@ class Reconstructions:
         """The mean of each metric over the pictures."""
         return {metric: sum(values) / len(values) for metric, values in self.scores.items()}
 
-    def sheet(self) -> Image.Image:
-        """All pictures side by side, each original with its reconstruction to the right of it."""
+    def sheet(self, *, scale: int | None = None, resample: str = "nearest", labels: bool = False) -> Image.Image:
+        """Return all pictures side by side, each original with its reconstruction to the right of it.
+
+        Args:
+            scale, resample: how pictures are enlarged, see `generate_grid`.
+            labels: write above the pictures which is which, and what it shows.
+
+        Raises:
+            UsageError: no such way to enlarge pictures, or the sheet would be too large.
+        """
+        check_resample(resample)
+        size, columns = self.originals.shape[-1], 2 * min(_PAIRS_PER_ROW, len(self.originals))
+        scale = scale or (readable_scale(size) if labels else 1)
+        check_sheet(2 * len(self.originals), columns, scale * size)
         pairs = torch.stack([self.originals, self.pictures], dim=1).flatten(0, 1)
-        return grid(to_pil(pairs), columns=2 * min(_PAIRS_PER_ROW, len(self.originals)))
+        shown = ["" if prompt == _NO_PROMPT else f"\n{prompt}" for prompt in self.prompts]
+        above = Labels(pictures=[text for each in shown for text in (f"original{each}", "reconstruction")])
+        pictures = [enlarge(picture, scale, resample) for picture in to_pil(pairs)]
+        return grid(pictures, columns=columns, labels=above if labels else None)
 
 
 def reconstruct_files(
@@ -182,5 +198,5 @@ def _shown_prompt(prompt: str, model: CVAE) -> str:
     """What the model is told: the prompt, or the name of the class that it stands for."""
     condition = model.config.condition
     if not model.is_conditional:
-        return "-"
+        return _NO_PROMPT
     return match_class(prompt, condition.classes).name if condition.kind == "labels" else prompt
