@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from PIL import ImageDraw, ImageFont
@@ -37,6 +37,7 @@ class Lettering:
             draw.text((x, y + number * _LINE), line, fill="black", font=_font())
 
 
+@lru_cache(1000)
 def letter(text: str, width: int) -> Lettering:
     """Break a text into lines of at most `width` pixels; what is more than 12 lines ends in three dots."""
     lines: list[str] = []
