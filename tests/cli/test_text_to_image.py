@@ -39,9 +39,10 @@ subprocess.run(sys.argv[1:], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 RUN_FILES = [
-    *("last/README.md", "last/config.json", "last/model.safetensors", "metrics.jsonl"),
+    *("data.json", "last/README.md", "last/config.json", "last/model.safetensors", "metrics.jsonl"),
     *("model/README.md", "model/config.json", "model/model.safetensors", "recipe.toml"),
-    *("run.json", "samples/epoch-001.png", "samples/epoch-002.png", "state/training.safetensors"),
+    *("run.json", "samples/epoch-001.png", "samples/epoch-002.png"),
+    *("state/previous-training.safetensors", "state/training.safetensors"),
 ]
 
 
@@ -110,7 +111,7 @@ def test_coco_is_learned_with_a_clip_model(coco_run: Path, place: Path) -> None:
     assert [line["epoch"] for line in lines] == [1, 2]
     assert lines[1]["train"]["distortion"] < lines[0]["train"]["distortion"]
     digest = file_sha256(place / "tiny" / "open_clip_model.safetensors")
-    assert condition_of(coco_run) == {"kind": "clip", "model": str(place / "tiny"), "width": 16, "sha256": digest}
+    assert condition_of(coco_run) == {"kind": "clip", "model": "tiny", "width": 16, "sha256": digest}
     card = (coco_run / "model" / "README.md").read_text()
     assert "54 training pictures of 64x64" in card  # a tenth are validation pictures
     assert "captions through CLIP's text tower" in card
