@@ -40,9 +40,7 @@ def train(
     beta: train_options.Beta = None,
     seed: train_options.Seed = None,
     precision: Annotated[str | None, typer.Option(help="Precision: auto, fp32 or bf16.", metavar="NAME")] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Use only N pictures, some of each class.", metavar="N", min=1)
-    ] = None,
+    limit: train_options.Limit = None,
     prior: train_options.Prior = None,
     model: train_options.Model = None,
     changes: train_options.Changes = None,

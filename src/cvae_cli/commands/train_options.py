@@ -32,6 +32,7 @@ Minutes = Annotated[
     float | None,
     typer.Option(help="Train for so long, both stages together, instead of for epochs.", metavar="M"),
 ]
+Limit = Annotated[int | None, typer.Option(help="Use only N pictures, some of each class.", metavar="N", min=1)]
 Beta = Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", metavar="X", min=0.0)]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", metavar="N", min=0, max=2**32 - 1)]
 Prior = Annotated[
