@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cvae_cli.errors import CorruptError, quoted
+from cvae_cli.paths import write_bytes
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -20,9 +21,14 @@ def named_tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def tensors_bytes(tensors: dict[str, Tensor]) -> bytes:
+def tensors_bytes(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """Return the content of a safetensors file with these tensors."""
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file atomically."""
+    write_bytes(path, tensors_bytes(tensors, metadata))
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
