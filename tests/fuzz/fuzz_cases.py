@@ -38,6 +38,10 @@ def damage(path: Path, chance: random.Random, change: Callable[[bytes, random.Ra
 @case
 def models(seeds: Path, folder: Path, chance: random.Random) -> Command:
     model = copy(seeds, folder, "model")
+    if chance.random() < 0.7:  # without its digest, so that more is left to find out
+        values = json.loads((model / "config.json").read_text())
+        del values["weights_sha256"]
+        (model / "config.json").write_text(json.dumps(values, indent=2))
     if chance.random() < 0.6:
         damage(model / "config.json", chance, mutate.changed_json)
     else:

@@ -1,7 +1,7 @@
-"""Runs cases in a child of the fork server, and judges what each has done.
+"""Runs cases one after another in this process, and judges what each has done: `fuzz_run.py SEEDS WORK KIND NUMBER...`
 
 A case that hangs is ended by the system (5 seconds of processor time, 60 by the clock), and this process with it; the
-report then lacks the case, and the parent goes on behind it.
+report then lacks the end of the case, and the test goes on behind it.
 """
 
 import json
@@ -28,6 +28,7 @@ _ALLOWED = {0, 2, 3, 4}
 def run_cases(seeds: str, work: str, kind: str, numbers: list[int]) -> None:
     """Run cases of one kind, and append a line of JSON for each to `report` in the folder `work`."""
     report = Path(work, "report")
+    report.unlink(missing_ok=True)
     folder = Path(work, "case")
     limit = _data_bytes() + _MEMORY
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -53,7 +54,7 @@ def run_cases(seeds: str, work: str, kind: str, numbers: list[int]) -> None:
         if grown > _MEMORY // 1024:
             faults.append(f"{grown // 1024} MB")
         with report.open("a") as file:
-            line = {"number": number, "code": code, "faults": faults, "cpu": time.process_time() - started}
+            line = {"number": number, "code": code, "faults": faults, "seconds": time.process_time() - started}
             print(json.dumps(line | ({"command": command, "stderr": stderr[-2000:]} if faults else {})), file=file)
 
 
@@ -124,3 +125,7 @@ def _library(function: str, arguments: list[str]) -> int:
 def _data_bytes() -> int:
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("VmData:")[1].split()[0])
+
+
+if __name__ == "__main__":
+    run_cases(*sys.argv[1:4], [int(number) for number in sys.argv[4:]])

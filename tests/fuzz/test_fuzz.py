@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fuzz_cases as cases
@@ -22,7 +21,8 @@ CASES = {
     "caches": 150, "states": 30, "manifests": 50,
 }  # fmt: skip
 TOTAL = sum(CASES.values())
-_BATCH = 250  # cases in one child
+_BATCH = 250  # cases in one process
+_CODE = Path(__file__).with_name("fuzz_run.py")
 
 
 def test_there_are_as_many_cases_as_promised() -> None:
@@ -32,64 +32,40 @@ def test_there_are_as_many_cases_as_promised() -> None:
 
 @pytest.mark.parametrize("kind", CASES)
 def test_whatever_is_wrong_with_a_file_is_one_clear_line(
-    kind: str, seeds: Path, call: Callable[..., int], tmp_path: Path
+    kind: str, seeds: Path, interpreter: str, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
     only, _, number = os.environ.get("CVAE_FUZZ_CASE", "").partition(" ")
     if only and only != kind:
         pytest.skip("another case is asked for")
     total = int(os.environ.get("CVAE_FUZZ", TOTAL))
     wanted = [int(number)] if only else list(range(max(1, CASES[kind] * total // TOTAL)))
+    home = {"CVAE_HOME": str(tmp_path / "home"), "HOME": str(tmp_path)}
     faults, codes, seconds = [], {}, 0.0
     while wanted:
         batch, wanted = wanted[:_BATCH], wanted[_BATCH:]
-        (tmp_path / "report").unlink(missing_ok=True)
-        ended = call("fuzz_run:run_cases", str(seeds), str(tmp_path), kind, batch)
+        command = [interpreter, str(_CODE), str(seeds), str(tmp_path), kind, *map(str, batch)]
+        done = subprocess.run(command, env=clean_environment | home, cwd=tmp_path, capture_output=True, text=True)
         lines = [json.loads(line) for line in (tmp_path / "report").read_text().splitlines()]
         for line in lines:
             if "code" in line:
                 codes[line["code"]] = codes.get(line["code"], 0) + 1
-                seconds += line["cpu"]
-                if line["faults"]:
-                    faults.append(f"{kind} {line['number']}: {line}")
-        if ended:  # the child was ended in the middle of a case
+                seconds += line["seconds"]
+                faults += [f"{kind} {line['number']}: {line}"] if line["faults"] else []
+        if done.returncode:  # the process was ended in the middle of a case
             at = lines[-1]["number"]
-            why = {-27: "it takes too long", -14: "it hangs"}.get(ended, (tmp_path / "crash").read_text()[-2000:])
-            faults.append(f"{kind} {at}: the process ended with {ended}: {why}")
+            why = {-27: "it takes too long", -14: "it hangs"}.get(done.returncode, done.stderr[-2000:])
+            faults.append(f"{kind} {at}: the process ended with {done.returncode}: {why}")
             wanted = batch[batch.index(at) + 1 :] + wanted
     if only:
         print(f"the folder of the case: {tmp_path / 'case'}", (tmp_path / "stderr").read_text(), sep="\n")
-    print(
-        f"{kind}: {sum(codes.values()):,} cases, exit codes {dict(sorted(codes.items()))}, {len(faults)} faults, {seconds:.1f} s"
-    )
+    else:
+        shutil.rmtree(tmp_path / "case", ignore_errors=True)
+    ends = ", ".join(f"{count:,} with {code}" for code, count in sorted(codes.items()))
+    print(f"{kind}: {sum(codes.values()):,} cases in {seconds:.1f} s, ended {ends}; {len(faults)} faults")
     assert not faults, "\n".join(faults[:20])
     if not only and total >= TOTAL:
-        assert {0, 4} & codes.keys()
-        assert len(codes) > 1  # some are refused, and some are not
-
-
-@pytest.fixture
-def call(
-    forks: subprocess.Popen[str], clean_environment: dict[str, str], tmp_path: Path
-) -> Iterator[Callable[..., int]]:
-    """Call a function of a module in this folder in a fork."""
-    (tmp_path / "null").touch()
-    (tmp_path / "crash").touch()
-
-    def run(function: str, *arguments: object) -> int:
-        order = {
-            "function": function, "arguments": arguments, "path": str(Path(__file__).parent), "cwd": str(tmp_path),
-            "env": clean_environment | {"CVAE_HOME": str(tmp_path / "home"), "HOME": str(tmp_path)},
-            "streams": [str(tmp_path / name) for name in ("null", "null", "crash")],
-        }  # fmt: skip
-        assert forks.stdin is not None
-        assert forks.stdout is not None
-        forks.stdin.write(json.dumps([order]) + "\n")
-        forks.stdin.flush()
-        return int(json.loads(forks.stdout.readline())[0])
-
-    yield run
-    if "CVAE_FUZZ_CASE" not in os.environ:
-        shutil.rmtree(tmp_path / "case", ignore_errors=True)
+        assert 0 in codes
+        assert 4 in codes or kind in {"settings", "caches", "manifests"}  # the last two heal
 
 
 @pytest.fixture
