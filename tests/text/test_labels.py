@@ -1,5 +1,8 @@
 """Matching prompts to classes."""
 
+import contextlib
+import time
+
 import pytest
 
 from cvae_cli.data.conditions import name_classes
@@ -139,3 +142,12 @@ def test_names_that_no_prompt_could_mean_are_said(names: list[str], said: list[s
     with pytest.raises(UsageError) as caught:
         name_classes(names, "here")
     assert all(part in caught.value.message for part in ["here: ", *said])
+
+
+@pytest.mark.parametrize("unit", ["dog ", "+", "dog-"])
+def test_long_prompts_and_long_names_are_matched_in_time(unit: str) -> None:
+    classes = name_classes(["dog", "-" * 200, "+" * 120 + "!", "x " * 100 + "z", "dog-" * 60 + "z"], "here")
+    started = time.process_time()
+    with contextlib.suppress(UsageError):
+        match_class(unit * (50_000 // len(unit)), classes)
+    assert time.process_time() - started < 5

@@ -17,8 +17,6 @@ from cvae_cli.data.conditions import visible
 from cvae_cli.errors import UsageError, did_you_mean, quoted
 
 Tokens = tuple[str, ...]
-Form = dict[Tokens, list[int]]
-"""The classes of each phrase in one form, by index."""
 
 _FILLER_WORDS = frozenset(("a", "an", "the", "of", "and", "or", "some", "two", "pair"))
 _POSSESSIVE = "'s"
@@ -40,24 +38,43 @@ class Match:
 
 
 @dataclass(frozen=True)
+class _Phrase:
+    """A phrase in one form.
+
+    Attributes:
+        looseness: of the form; of two equally long phrases, the stricter one counts.
+        classes: those that it means, by index.
+    """
+
+    tokens: Tokens
+    looseness: int
+    classes: list[int]
+
+
+_Form = dict[Tokens, list[int]]  # the classes of each phrase
+_Index = dict[str, list[_Phrase]]  # phrases by their first token
+
+
+@dataclass(frozen=True)
 class _Phrases:
     """What means each class.
 
     Attributes:
-        names: the class of each name, as it is seen.
-        strict: forms of names and words with all signs, strictest first.
-        loose: forms without signs.
-        longest: the number of tokens of the longest phrase.
+        names: the class of each name, as a reader sees it.
+        written: names and words as they are written.
+        folded: the same without regard to case.
+        plain: the same without signs, in the singular and the plural.
     """
 
     names: dict[str, int]
-    strict: tuple[Form, ...]
-    loose: tuple[Form, ...]
-    longest: int
+    written: _Index
+    folded: _Index
+    plain: _Index
 
-    def words(self) -> list[str]:
+    def texts(self) -> list[str]:
         """Return every phrase as a text, to suggest one."""
-        return list(dict.fromkeys(" ".join(phrase) for form in (*self.loose, *self.strict) for phrase in form))
+        indexes = (self.plain, self.folded)
+        return [" ".join(each.tokens) for index in indexes for phrases in index.values() for each in phrases]
 
 
 def match_class(prompt: str, classes: Sequence[LabelClass]) -> Match:
@@ -75,7 +92,7 @@ def match_class(prompt: str, classes: Sequence[LabelClass]) -> Match:
         return Match(exact, classes[exact].name, ())
     named = list(dict.fromkeys(index for _, _, found in _matches(_tokens(prompt), phrases) for index in found))
     if not named:
-        suggestion = did_you_mean(tokenize(prompt), phrases.words())
+        suggestion = did_you_mean(tokenize(prompt), phrases.texts())
         raise UsageError(
             f"no class of this model in {quoted(prompt)}.{suggestion}", hint="classes:\n" + describe_classes(classes)
         )
@@ -125,69 +142,69 @@ def _matches(tokens: Tokens, phrases: _Phrases) -> Iterator[tuple[int, int, list
     Where several phrases start, the longest one counts; of equally long ones, the one in the strictest form.
     """
     folded = tuple(map(_folded, tokens))
-    words = [(word, position) for position, token in enumerate(tokens) for word in _words(token)]
-    position = first = 0  # in `tokens`, and of the next word
-    while position < len(tokens):
-        while first < len(words) and words[first][1] < position:
+    pairs = [(word, position) for position, token in enumerate(tokens) for word in _words(token)]
+    words, places = tuple(word for word, _ in pairs), [position for _, position in pairs]
+    start = first = 0  # the position among the tokens, and that of the next word among the words
+    while start < len(tokens):
+        while first < len(words) and places[first] < start:
             first += 1
-        best: tuple[int, list[int]] | None = None
-        for end, found in _candidates(tokens, folded, words, position, first, phrases):
-            if best is None or end > best[0]:
-                best = end, found
+        candidates = [
+            (tokens, start, phrases.written.get(tokens[start], ())),
+            (folded, start, phrases.folded.get(folded[start], ())),
+        ]
+        if first < len(words) and places[first] == start:
+            candidates.append((words, first, phrases.plain.get(words[first], ())))
+        best: tuple[int, int, list[int]] | None = None
+        for sequence, begin, beginning in candidates:
+            for phrase in beginning:
+                end = begin + len(phrase.tokens)
+                if sequence[begin:end] == phrase.tokens:
+                    end = places[end - 1] + 1 if sequence is words else end
+                    if best is None or (end, -phrase.looseness) > best[:2]:
+                        best = end, -phrase.looseness, phrase.classes
         if best is not None:
-            yield position, *best
-        position = best[0] if best is not None else position + 1
-
-
-def _candidates(
-    tokens: Tokens, folded: Tokens, words: list[tuple[str, int]], position: int, first: int, phrases: _Phrases
-) -> Iterator[tuple[int, list[int]]]:
-    """Yield the end and the classes of each phrase that starts at `position`, those in stricter forms first.
-
-    Args:
-        words: the words of the prompt, each with its position among the tokens.
-        first: the first word that is not before `position`.
-    """
-    for form, written in zip(phrases.strict, (tokens, tokens, folded, folded), strict=True):
-        for end in range(position + 1, min(position + phrases.longest, len(tokens)) + 1):
-            if found := form.get(written[position:end]):
-                yield end, found
-    if first == len(words) or words[first][1] != position:
-        return
-    block = words[first : first + phrases.longest]
-    for form in phrases.loose:
-        for length in range(1, len(block) + 1):
-            if found := form.get(tuple(word for word, _ in block[:length])):
-                yield block[length - 1][1] + 1, found
+            yield start, best[0], best[2]
+        start = best[0] if best is not None else start + 1
 
 
 @lru_cache(maxsize=8)
 def _phrases(classes: tuple[LabelClass, ...]) -> _Phrases:
     """Return all phrases that mean the classes."""
-    names: Form = {}
-    words: Form = {}
-    folded_names: Form = {}
-    folded_words: Form = {}
-    loose: Form = {}
-    plural: Form = {}
+    forms: list[_Form] = [{} for _ in range(6)]
+    names, words, folded_names, folded_words, plain, plural = forms
     for index, each in enumerate(classes):
-        for text, exact, folded in [(each.name, names, folded_names), *((w, words, folded_words) for w in each.words)]:
-            tokens, plain = _tokens(text), tokenize(text)
-            _add(exact, tokens, index)
-            _add(folded, tuple(map(_folded, tokens)), index)
-            _add(loose, plain, index)
-            if plain:
-                for form in _plurals(plain[-1]):
-                    _add(plural, (*plain[:-1], form), index)
-    strict = (names, words, folded_names, folded_words)
-    longest = max((len(phrase) for form in (*strict, loose, plural) for phrase in form), default=0)
-    seen = {visible(each.name): index for index, each in reversed(list(enumerate(classes)))}
-    return _Phrases(seen, strict, (loose, plural), longest)
+        _add(each.name, index, names, folded_names, plain, plural)
+        for word in each.words:
+            _add(word, index, words, folded_words, plain, plural)
+    return _Phrases(
+        names={visible(each.name): index for index, each in reversed(list(enumerate(classes)))},
+        written=_by_first_token(forms[:2], 0),
+        folded=_by_first_token(forms[2:4], 2),
+        plain=_by_first_token(forms[4:], 4),
+    )
 
 
-def _add(form: Form, phrase: Tokens, index: int) -> None:
-    if phrase and index not in form.setdefault(phrase, []):
-        form[phrase].append(index)
+def _add(text: str, index: int, written: _Form, folded: _Form, plain: _Form, plural: _Form) -> None:
+    """Add a name or a word of a class in each form."""
+    tokens, words = _tokens(text), tokenize(text)
+    found = [(written, tokens), (folded, tuple(map(_folded, tokens))), (plain, words)]
+    found += [(plural, (*words[:-1], last)) for last in _plurals(words[-1])] if words else []
+    for form, phrase in found:
+        if phrase and index not in form.setdefault(phrase, []):
+            form[phrase].append(index)
+
+
+def _by_first_token(forms: Sequence[_Form], looseness: int) -> _Index:
+    """Index phrases by their first token.
+
+    Args:
+        looseness: of the first form.
+    """
+    index: _Index = {}
+    for number, form in enumerate(forms, looseness):
+        for tokens, classes in form.items():
+            index.setdefault(tokens[0], []).append(_Phrase(tokens, number, classes))
+    return index
 
 
 def _plurals(word: str) -> list[str]:
