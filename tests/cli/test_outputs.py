@@ -67,7 +67,7 @@ def test_the_ending_is_the_format(draw: Command, tmp_path: Path, ending: str) ->
 def test_another_ending_is_refused_before_the_work(
     cvae: Command, tmp_path: Path, command: str, name: str, words: str
 ) -> None:
-    done = cvae(command, "dress", "--model", "nowhere", "-o", name)
+    done = cvae(command, "dress", "--model", "fashion", "-o", name)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"cvae: {words}")
     assert list(tmp_path.iterdir()) == []
@@ -90,9 +90,15 @@ def test_reconstructions_have_the_format_of_the_ending_too(cvae: Command, quick_
 
 def test_a_folder_gets_a_file_of_a_default_name(draw: Command, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    names = [draw("dress", "-o", place).stdout for place in ("new/er/", "new/er/", "there")]
+    names = [draw("dress", "-o", place).stdout for place in ("new/er/", "new/er/", "there/")]
     assert names == ["new/er/dress.png\n", "new/er/dress-2.png\n", "there/dress.png\n"]
     assert all((tmp_path / name.strip()).is_file() for name in names)
+    done = draw("dress", "-o", "there")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "cvae: cannot write there: it is a folder",
+        "      a file of a default name in it:  -o there/",
+    ]
     (tmp_path / "file").touch()
     assert draw("dress", "-o", "file/").returncode == 2
 

@@ -22,8 +22,8 @@ class Output:
     """The place that `-o` names for one picture.
 
     Args:
-        option: a file, whose ending says the format; a folder, as `DIR/` or one that exists, for a file of a default
-            name in it; `-` for PNG bytes on stdout; or None for a file of a default name in the current folder.
+        option: a file, whose ending says the format; `DIR/`, for a file of a default name in this folder; `-` for PNG
+            bytes on stdout; or None for a file of a default name in the current folder.
         force: whether bytes may be written to a terminal.
         json: whether the result is written to stdout as JSON.
 
@@ -37,7 +37,7 @@ class Output:
     def __init__(self, option: str | None, *, force: bool = False, json: bool = False) -> None:
         self.is_stdout = option == STDOUT
         self._path = Path(option or ".")
-        is_folder = option is None or option.endswith((os.sep, os.altsep or os.sep)) or self._path.is_dir()
+        is_folder = option is None or option.endswith((os.sep, os.altsep or os.sep))
         self.has_name = not (is_folder or self.is_stdout)
         if self.is_stdout:
             if json:
@@ -49,9 +49,13 @@ class Output:
                     hint="name a file:  -o picture.png\nor send them to a program:  -o - | display\nor add --force",
                 )
         else:
+            if self.has_name and os.path.isdir(self._path):
+                raise UsageError(
+                    f"cannot write {option}: it is a folder", hint=f"a file of a default name in it:  -o {option}/"
+                )
+            check_writable(self._path, folder=is_folder)
             if self.has_name:
                 check_ending(self._path)
-            check_writable(self._path, folder=is_folder)
 
     def write(self, picture: "Image.Image", text: dict[str, Any], *, stem: str) -> Path | None:
         """Write the picture with a text inside, and return the path of its file, if it has one.
@@ -81,7 +85,7 @@ def check_folder(option: str | None, *, because: str) -> Path:
     if option in {None, STDOUT}:
         raise UsageError(f"{because} needs a folder:  -o DIR")
     folder = Path(str(option))
-    if folder.suffix.lower() in ENDINGS and not folder.is_dir():
+    if folder.suffix.lower() in ENDINGS and not os.path.isdir(folder):
         raise UsageError(
             f"{folder} names a picture, and {because} needs a folder",
             hint=f"give a folder:  -o {folder.with_suffix('')}",
