@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from PIL import ImageDraw, ImageFont
-
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFont
 
 _SIZE = 14  # pixels; smaller letters are hard to read
 _LINE = 18  # pixels from line to line
 _MAX_LINES = 12
+_MAX_TEXT = 20_000  # characters; more never fit
 _LATIN = re.compile(r"LATIN (?P<case>SMALL|CAPITAL) (LETTER|LIGATURE) (?P<letters>[A-Z]{1,2})( WITH .*)?")
 _OTHERS = {"×": "x", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "ß": "ss"}
 
@@ -32,6 +31,10 @@ class Lettering:
 
     def draw(self, sheet: "Image.Image", x: int, y: int) -> None:
         """Write the text on a white sheet, in black, with its upper left corner at `(x, y)`."""
+        if not self.lines:
+            return
+        from PIL import ImageDraw  # sheets without labels need not wait for it
+
         draw = ImageDraw.Draw(sheet)
         for number, line in enumerate(self.lines):
             draw.text((x, y + number * _LINE), line, fill="black", font=_font())
@@ -41,7 +44,7 @@ class Lettering:
 def letter(text: str, width: int) -> Lettering:
     """Break a text into lines of at most `width` pixels; what is more than 12 lines ends in three dots."""
     lines: list[str] = []
-    for word in _readable(text).split():
+    for word in _readable(text[:_MAX_TEXT]).split():
         if lines and _length(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
         else:
@@ -109,5 +112,7 @@ def _length(text: str) -> int:
 
 
 @cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font() -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
+    from PIL import ImageFont
+
     return ImageFont.load_default(_SIZE)
