@@ -30,6 +30,9 @@ _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal
 
 def run(address: str, kind: str, arguments: list[str]) -> int:
     """Let the server's fork do the work, and end as it ends."""
+    open_streams = [number for number in (0, 1, 2) if _is_open(number)]
+    while os.open(os.devnull, os.O_RDWR) < 3:
+        pass  # nothing below takes the number of a closed stream
     caught: list[int] = []
     waiting, waking = os.pipe()
     os.set_blocking(waking, False)
@@ -45,7 +48,7 @@ def run(address: str, kind: str, arguments: list[str]) -> int:
         "umask": os.umask(0o022),
         "limits": [resource.getrlimit(limit) for limit in _LIMITS],
         "ignored": [int(number) for number, handler in inherited.items() if handler == signal.SIG_IGN],
-        "open": [number for number in (0, 1, 2) if _is_open(number)],
+        "open": open_streams,
     }
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.connect(address)

@@ -74,9 +74,9 @@ def after_last_erasure(shown: str) -> str:
 
 @pytest.mark.parametrize("mode", [[], ["--json"]], ids=["plain", "json"])
 def test_a_bar_stays_below_the_lines_and_disappears(
-    terminal_environment: dict[str, str], tmp_path: Path, mode: list[str]
+    interpreter: str, terminal_environment: dict[str, str], tmp_path: Path, mode: list[str]
 ) -> None:
-    stdout, shown = on_terminal([sys.executable, "-c", CALL, *mode], terminal_environment, tmp_path)
+    stdout, shown = on_terminal([interpreter, "-c", CALL, *mode], terminal_environment, tmp_path)
     assert NOTE.replace(" x", "\r\nx") + "\r\n" in shown  # broken between words only
     assert "cvae: warning: careful\r\n" in shown
     assert "from elsewhere\r\n" in shown
@@ -85,8 +85,8 @@ def test_a_bar_stays_below_the_lines_and_disappears(
     assert (json.loads(stdout) == {"count": 4}) if mode else (stdout == "counted 4\n")
 
 
-def test_quiet_shows_warnings_only(terminal_environment: dict[str, str], tmp_path: Path) -> None:
-    stdout, shown = on_terminal([sys.executable, "-c", CALL, "--quiet"], terminal_environment, tmp_path)
+def test_quiet_shows_warnings_only(interpreter: str, terminal_environment: dict[str, str], tmp_path: Path) -> None:
+    stdout, shown = on_terminal([interpreter, "-c", CALL, "--quiet"], terminal_environment, tmp_path)
     assert (stdout, shown) == ("counted 4\n", "cvae: warning: careful\r\n")
 
 
@@ -100,9 +100,9 @@ def test_quiet_shows_warnings_only(terminal_environment: dict[str, str], tmp_pat
     ids=["plain", "json", "quiet"],
 )
 def test_a_pipe_gets_plain_lines(
-    clean_environment: dict[str, str], tmp_path: Path, mode: list[str], lines: list[str]
+    interpreter: str, clean_environment: dict[str, str], tmp_path: Path, mode: list[str], lines: list[str]
 ) -> None:
-    command = [sys.executable, "-c", CALL, *mode]
+    command = [interpreter, "-c", CALL, *mode]
     done = subprocess.run(command, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == lines
     assert (json.loads(done.stdout) == {"count": 4}) if mode == ["--json"] else (done.stdout == "counted 4\n")
@@ -190,8 +190,10 @@ def forbidden(shown: str) -> list[str]:
 
 
 @pytest.mark.parametrize("columns", ["40", "200"])
-def test_nothing_foreign_reaches_a_terminal(terminal_environment: dict[str, str], tmp_path: Path, columns: str) -> None:
-    command = [sys.executable, "-c", SHOW_HOSTILE]
+def test_nothing_foreign_reaches_a_terminal(
+    interpreter: str, terminal_environment: dict[str, str], tmp_path: Path, columns: str
+) -> None:
+    command = [interpreter, "-c", SHOW_HOSTILE]
     _, shown = on_terminal(command, terminal_environment | {"COLUMNS": columns}, tmp_path, whole=True)
     assert forbidden(shown) == []
     joined = "".join(shown.split())
@@ -202,8 +204,8 @@ def test_nothing_foreign_reaches_a_terminal(terminal_environment: dict[str, str]
     assert joined.count("end") >= 7
 
 
-def test_nothing_foreign_reaches_a_pipe(clean_environment: dict[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "-c", SHOW_HOSTILE]
+def test_nothing_foreign_reaches_a_pipe(interpreter: str, clean_environment: dict[str, str], tmp_path: Path) -> None:
+    command = [interpreter, "-c", SHOW_HOSTILE]
     done = subprocess.run(command, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert forbidden(done.stdout + done.stderr) == []
     result, *rows = done.stdout.splitlines()
@@ -242,12 +244,14 @@ def broken_words(shown: str, columns: int) -> list[str]:
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_help_and_tables_fit_a_terminal(terminal_environment: dict[str, str], tmp_path: Path, columns: int) -> None:
+def test_help_and_tables_fit_a_terminal(
+    interpreter: str, terminal_environment: dict[str, str], tmp_path: Path, columns: int
+) -> None:
     code = "from cvae_cli.app import app\nfor call in {}: app(call, standalone_mode=False)"
     calls = [[], ["--help"], ["train", "--list"], ["download-weights", "--list"]]
     calls += [[name, "--help"] for name in ("train", "generate", "evaluate", "reconstruct", "download-weights")]
     _, shown = on_terminal(
-        [sys.executable, "-c", code.format(calls)],
+        [interpreter, "-c", code.format(calls)],
         terminal_environment | {"COLUMNS": str(columns)},
         tmp_path,
         whole=True,
@@ -259,9 +263,11 @@ def test_help_and_tables_fit_a_terminal(terminal_environment: dict[str, str], tm
 
 
 @pytest.mark.parametrize("columns", [40, 80])
-def test_messages_fit_a_terminal(terminal_environment: dict[str, str], tmp_path: Path, columns: int) -> None:
+def test_messages_fit_a_terminal(
+    interpreter: str, terminal_environment: dict[str, str], tmp_path: Path, columns: int
+) -> None:
     environment = terminal_environment | {"COLUMNS": str(columns)}
-    command = ["sh", "-c", f"'{sys.executable}' -m cvae_cli evaluate --metric nonsense; true"]
+    command = ["sh", "-c", f"'{interpreter}' -m cvae_cli evaluate --metric nonsense; true"]
     _, shown = on_terminal(command, environment, tmp_path)
     assert broken_words(shown, columns) == []
     lines = shown.splitlines()
@@ -269,8 +275,10 @@ def test_messages_fit_a_terminal(terminal_environment: dict[str, str], tmp_path:
     assert " ".join(" ".join(lines[1:]).split()) == f"metrics: {', '.join(METRICS)}"
 
 
-def test_progress_fits_a_narrow_terminal(terminal_environment: dict[str, str], tmp_path: Path) -> None:
-    _, shown = on_terminal([sys.executable, "-c", CALL], terminal_environment | {"COLUMNS": "40"}, tmp_path)
+def test_progress_fits_a_narrow_terminal(
+    interpreter: str, terminal_environment: dict[str, str], tmp_path: Path
+) -> None:
+    _, shown = on_terminal([interpreter, "-c", CALL], terminal_environment | {"COLUMNS": "40"}, tmp_path)
     assert re.search(r"counting +4/4 +100%", shown)
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;]*[A-Z]", "", shown))
     assert [line for line in lines if len(line) > 40] == ["x" * 100]
