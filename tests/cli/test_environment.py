@@ -1,6 +1,8 @@
 """Streams that are closed, full or left by their reader, and other environments that a command may meet."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from conftest import FASHION
+from conftest import FASHION, Command
 from PIL import Image
 
 Shell = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -108,3 +110,72 @@ def test_a_working_folder_that_is_gone_is_one_line(shell: Shell, arguments: str)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.decode().splitlines()[0] == "cvae: the working folder has been deleted"
     assert done.stderr.count(b"\n") == 2
+
+
+SCORES = r"picture\.png\tdress(\t[\d.e+-]+)+\nmean\t(\t[\d.e+-]+)+"
+QUIET_TRAIN = f"train fashion-fast --prior none --data-dir {FASHION} --limit 40 --epochs 1 --precision fp32"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "result"),
+    [
+        ("generate dress --model MODEL", r"dress\.png"),
+        ("generate dress --model MODEL -o d.png", ""),
+        ("generate dress --model MODEL --format png -o d", ""),
+        ("generate dress", r"dress\.png"),  # without the note on a model for clothes
+        ("reconstruct picture.png --prompt dress --model MODEL", SCORES),
+        (f"evaluate --model MODEL --metric mse --samples 8 --data-dir {FASHION}", r"mse\t[\d.]+"),
+        (f"{QUIET_TRAIN} --set architecture.network.width=8 --out run", "run/model"),
+        ("train fashion --dry-run", '(?s)name = "fashion"\n.*'),
+        ("train --list", "(?s)coco-64\tcoco\t.*"),
+        ("download-weights --list", "(?s)clip\t605 MB\tno\t.*"),
+    ],
+)  # fmt: skip
+def test_quiet_leaves_the_result_only(
+    cvae: Command, quick_model: Path, tmp_path: Path, arguments: str, result: str
+) -> None:
+    Image.new("L", (28, 28)).save(tmp_path / "picture.png")
+    done = cvae(*arguments.replace("MODEL", str(quick_model)).split(), "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(result + ("\n" if result else ""), done.stdout), done.stdout
+
+
+EVIL = "a\tb\nc\x1b[31m\u202e\x9b"
+SPELLED = r"a\tb\nc\x1b[31m\u202e\x9b"
+
+
+def test_names_of_files_and_classes_are_spelled_out_everywhere(
+    cvae: Command, quick_model: Path, tmp_path: Path
+) -> None:
+    def run(*arguments: str | Path) -> tuple[str, str]:
+        done = cvae(*arguments)
+        said = done.stdout.replace("\n", "").replace("\t", "") + done.stderr.replace("\n", "")
+        assert said.isprintable(), said
+        return done.stdout, done.stderr
+
+    picture = tmp_path / f"{EVIL}.png"
+    Image.new("L", (28, 28)).save(picture)
+    stdout, _ = run("reconstruct", picture, "--prompt", "dress", "--model", quick_model)
+    assert [line.split("\t")[0] for line in stdout.splitlines()] == [f"{tmp_path}/{SPELLED}.png", "mean"]
+    stdout, _ = run("reconstruct", picture, "--prompt", "dress", "--model", quick_model, "--json")
+    assert json.loads(stdout)["images"][0]["image"] == str(picture)
+    for arguments in (
+        ["generate", "dress", "--model", EVIL], ["generate", EVIL, "--model", quick_model],
+        ["generate", "dress", "--from", EVIL], ["train", EVIL], ["train", f"folder:{EVIL}"],
+        ["train", "fashion", "--data", EVIL], ["train", "fashion", "--set", f"{EVIL}=1"], ["train", "--resume", EVIL],
+        ["evaluate", "--metric", EVIL], ["download-weights", EVIL], [EVIL], ["train", f"--{EVIL}"],
+        ["reconstruct", EVIL],
+    ):  # fmt: skip
+        _, stderr = run(*arguments)
+        assert stderr.count("cvae: ") == 1
+        assert r"c\x1b[31m\u202e\x9b" in stderr
+
+
+def test_classes_of_a_model_are_spelled_out(cvae: Command, quick_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(quick_model, tmp_path / "model"))
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"ankle boot"', json.dumps("boot\x1b[2J\u202e")))
+    done = cvae("generate", "a horse", "--model", folder)
+    assert done.returncode == 2
+    assert done.stderr.replace("\n", "").isprintable()
+    assert r"boot\x1b[2J\u202e" in done.stderr
