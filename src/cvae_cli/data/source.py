@@ -230,7 +230,7 @@ class ListingSource(Source):
     ) -> Dataset:
         shape = self.image_shape(size)
         listing = self.list_pictures(split, data_dir=data_dir, callback=callback)
-        if listing.summary:
+        if listing.summary and split == "train":
             callback(Summary(f"{self.name}: {listing.summary}"))
         for note in listing.notes:
             callback(Notice(f"{self.name}: {note}"))

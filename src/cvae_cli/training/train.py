@@ -113,7 +113,8 @@ def train(
             `{"training.ema_decay": 0.99}`.
         force: start over in a folder that already holds a run.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-        callback: called with each event: `TrainingStart`, `EpochProgress`, `EpochEnd`, `Progress` and `Notice`.
+        callback: called with each event: `Summary`, `TrainingStart`, `EpochProgress`, `EpochEnd`, `Progress` and
+            `Notice`.
 
     Raises:
         UsageError: an argument cannot be used as given, or the folder holds another run.
