@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from jaxtyping import Bool, Int64, UInt8
 
 from cvae_cli.errors import CorruptError
@@ -37,6 +36,8 @@ class UnusableError(Exception):
 
 def pixels_digest(content: Any) -> str:
     """Return the digest of some bytes. It finds damage; it is no protection against forgery."""
+    import xxhash  # not needed to draw pictures
+
     return xxhash.xxh3_128_hexdigest(content)
 
 
