@@ -127,7 +127,8 @@ def serve(address: str, interpreter: str, command: str) -> None:
             break
         if listener in ready:
             connection, _ = listener.accept()
-            forks[connection] = _start(connection)
+            with contextlib.suppress(OSError, struct.error, ValueError):  # the stand-in was killed as it sent its order
+                forks[connection] = _start(connection)
         for connection in set(ready) & set(forks):
             os.killpg(forks[connection], signal.SIGKILL)
         if waiting in ready:
@@ -154,7 +155,8 @@ def _start(connection: socket.socket) -> int:
         os.setpgid(child, child)  # here too, so that its group exists before anyone kills it
     for stream in streams:
         os.close(stream)
-    connection.sendall(struct.pack("<i", child))
+    with contextlib.suppress(OSError):
+        connection.sendall(struct.pack("<i", child))
     return child
 
 

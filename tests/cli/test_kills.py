@@ -87,7 +87,7 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same_bits(
             kills += is_killed
         ended = outcome(run)
         assert [name for name in whole | ended if whole.get(name) != ended.get(name)] == [], f"run {runs}"
-    print(f"killed {kills} times in {runs} trainings")
+        print(f"killed {kills} times in {runs} trainings", flush=True)
 
 
 def test_a_bulk_job_that_is_killed_again_and_again_ends_with_the_same_files(
@@ -107,4 +107,4 @@ def test_a_bulk_job_that_is_killed_again_and_again_ends_with_the_same_files(
             kills += 1
         assert written(tmp_path / f"out-{jobs}") == whole
         assert not list((tmp_path / f"out-{jobs}").glob(".*.tmp"))
-    print(f"killed {kills} times in {jobs} jobs")
+        print(f"killed {kills} times in {jobs} jobs", flush=True)
