@@ -1,9 +1,13 @@
 """Learning rate schedules, the moving average of weights, and the lines of a training."""
 
+import io
+import re
+
 import pytest
 import torch
 
 from cvae_cli.config.recipe import TrainingSettings
+from cvae_cli.runtime.progress import Bar
 from cvae_cli.training.ema import EMA
 from cvae_cli.training.events import EpochEnd, EpochProgress, duration
 from cvae_cli.training.schedule import learning_rate, rate_weight
@@ -87,3 +91,22 @@ def test_the_progress_of_an_epoch_says_what_is_left() -> None:
     event = EpochProgress(task="epoch  7/20", done=3, total=9, epoch=7, losses=BOUND, images_per_second=4120.4,
                           seconds_left=72)  # fmt: skip
     assert event.detail == "-ELBO 238.90 · 4,120 img/s · 1:12 min left"
+
+
+def test_the_bar_of_an_epoch_is_whole_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for name, value in {"COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    event = EpochProgress(task="epoch  7/20", done=3, total=9, epoch=7, losses={"rate": 13.9, "distortion": 225.0},
+                          images_per_second=4120.4, seconds_left=725)  # fmt: skip
+    terminal = Terminal()
+    bar = Bar("training", terminal)
+    bar.update(event.task, event.detail, event.done, event.total)
+    bar.close()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", terminal.getvalue()).replace("\r", "\n").splitlines()
+    (line,) = {line.rstrip() for line in lines if "epoch" in line}
+    assert re.fullmatch(r"epoch  7/20 \S+ +-ELBO 238\.90 · 4,120 img/s · 12:05 min left +33%", line)
+    assert len(line) <= 80

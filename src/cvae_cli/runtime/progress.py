@@ -20,6 +20,7 @@ SECONDS_OF_SILENCE = 8.0  # in a pipe, until a line says that the call still wor
 SECONDS_WITHOUT_BAR = 0.8  # on a terminal, until a line says so, or a finished bar moves again
 _SECONDS_BETWEEN_BEATS = 0.25
 _COLUMNS_OF_BAR, _COLUMNS_OF_TIME = 72, 48  # a narrower terminal shows progress in words only
+_COLUMNS_OF_WIDE_BAR = 100
 
 
 class Lines:
@@ -121,15 +122,31 @@ class Bar:
     def _open(self) -> "RichBar":
         if self._bar is None:
             from rich.console import Console
-            from rich.progress import BarColumn, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                ProgressColumn,
+                Task,
+                TaskProgressColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
             from rich.progress import Progress as RichBar
+            from rich.text import Text
+
+            class Remaining(TimeRemainingColumn):
+                """The time that a task still takes, unless its text says how much is left of all tasks."""
+
+                def render(self, task: Task) -> Text:
+                    return Text() if task.fields["text"].endswith(" left") else super().render(task)
 
             self._erase_status()
             width = columns(self._stream)
             parts: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
-            parts += [BarColumn(bar_width=24)] if width >= _COLUMNS_OF_BAR else []
+            parts += (
+                [BarColumn(bar_width=24 if width >= _COLUMNS_OF_WIDE_BAR else 12)] if width >= _COLUMNS_OF_BAR else []
+            )
             parts += [TextColumn("{task.fields[text]}", markup=False), TaskProgressColumn()]
-            parts += [TimeRemainingColumn()] if width >= _COLUMNS_OF_TIME else []
+            parts += [Remaining()] if width >= _COLUMNS_OF_TIME else []
             self._bar = RichBar(*parts, console=Console(file=self._stream, width=width), transient=True)
             self._bar.add_task(self._name, total=None, text="")
             self._bar.start()
