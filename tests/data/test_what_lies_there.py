@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.folder import Folder
 from cvae_cli.data.folder_splits import split_of
 from cvae_cli.data.listing import Listing
-from cvae_cli.errors import MissingError, UsageError
+from cvae_cli.errors import CorruptError, MissingError, UsageError
 from cvae_cli.pictures import kinds
 
 
@@ -76,18 +77,21 @@ def test_training_and_testing_are_no_classes(tmp_path: Path) -> None:
         ("trn/{}.png", "tst/{}.png"),
         ("test_negative/{}.png", "test_positive/{}.png"),
         ("cat/train/{}.png", "cat/test/{}.png", "cat/{}.png"),
+        ("cat/test/{}.png", "dog/{}.png"),
+        ("test/{}.png", "cat/{}.png", "dog/{}.png"),
+        ("train/{}.png", "tram/{}.png"),
     ],
 )
 def test_what_looks_like_splits_and_is_taken_for_classes_is_said(tmp_path: Path, names: tuple[str, ...]) -> None:
     put(tmp_path, *(name.format(number) for name in names for number in range(4)))
     found = read(tmp_path, "train")
     assert isinstance(found.conditions, Labels)
-    note = next(note for note in found.notes if "look like splits" in note)
-    assert "are taken for classes" in note
+    note = next(note for note in found.notes if "look like splits" in note or "looks like a split" in note)
+    assert "taken for " in note
     assert names[0].split("/")[-2] in note
 
 
-@pytest.mark.parametrize("names", [("trousers", "tennis"), ("value", "deer"), ("cat", "test"), ("train", "tram")])
+@pytest.mark.parametrize("names", [("trousers", "tennis"), ("value", "deer"), ("contest", "cat")])
 def test_other_names_are_not_said_to_look_like_splits(tmp_path: Path, names: tuple[str, ...]) -> None:
     put(tmp_path, *(f"{name}/{number}.png" for name in names for number in range(3)))
     found = read(tmp_path, "train")
@@ -164,6 +168,17 @@ def test_the_only_column_that_can_have_captions_is_taken_with_a_note(tmp_path: P
     found = read(tmp_path)
     assert captions(found) == {"test/1.png": "hat 1", "test/2.png": "hat 2"}
     assert found.notes == (f'the column "{column}" of metadata.{kind} is taken for "text"',)
+
+
+def test_parquet_without_pyarrow_and_damaged_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "test/1.png")
+    (tmp_path / "test" / "metadata.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(CorruptError, match=r"metadata\.parquet is not Parquet"):
+        read(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match="needs pyarrow") as caught:
+        read(tmp_path)
+    assert caught.value.hint == 'pip install "cvae-cli[parquet]"'
 
 
 def test_two_columns_that_can_have_captions_are_an_error_and_text_decides(tmp_path: Path) -> None:

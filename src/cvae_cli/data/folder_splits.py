@@ -80,7 +80,7 @@ def find_division(files: Sequence[str]) -> Division:
     named = {name: split for name in names if (split := split_of(name))}
     if named:
         if _are_classes(named, names, inner, files, wrapper):
-            return Division(notes=() if len(named) < len(names) else (_note_doubt(names),))
+            return Division(notes=(_note_doubt(list(named)),))
         return Division(wrapper=wrapper, folders=named, notes=_note_merged(named))
     if inner and all(any(map(split_of, each)) for each in inner):
         return Division(wrapper=wrapper, anywhere=True)
@@ -157,12 +157,16 @@ def _notes_on_similar_names(names: list[str], inner: list[tuple[str, ...]]) -> t
     if None not in kinds and len({match.lastindex for match in kinds if match}) > 1:
         return (_note_doubt(names),)
     deeper = sorted({folder for each in inner for folder in each[1:] if split_of(folder)})
-    return (_note_doubt(deeper),) if len(set(map(split_of, deeper))) > 1 else ()
+    is_doubtful = len(set(map(split_of, deeper))) > 1 or any(folder.casefold() in SPLIT_NAMES for folder in deeper)
+    return (_note_doubt(deeper),) if is_doubtful else ()
 
 
 def _note_doubt(names: list[str]) -> str:
-    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    return (
-        f"the folders {shown} look like splits, but are taken for classes or parts of classes: folders named train, "
-        "val and test, outside of all others, keep pictures for learning and for measuring apart"
+    advice = (
+        "only folders named train, val and test, around those of classes, keep pictures for learning and for "
+        "measuring apart"
     )
+    if len(names) == 1:
+        return f"the folder {names[0]} looks like a split, but is taken for a class or a part of one: {advice}"
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    return f"the folders {shown} look like splits, but are taken for classes or parts of them: {advice}"
