@@ -164,6 +164,7 @@ def entry_with(**changes: object) -> Callable[[bytes], bytes]:
         (entry_with(sample="1"), "manifest.jsonl, line 3: not an entry"),
         (entry_with(sample=0), "manifest.jsonl, line 3: not an entry"),
         (entry_with(pictures="two"), "manifest.jsonl, line 3: not an entry"),
+        (entry_with(pictures=3), "manifest.jsonl, line 3: not an entry"),
         (entry_with(pictures=-2), "manifest.jsonl, line 3: not an entry"),
         (entry_with(bytes="many"), "manifest.jsonl, line 3: not an entry"),
         (lambda content: content.replace(b'"2-dress', b'\xff"2-dress'), "manifest.jsonl, line 3: not an entry"),

@@ -27,7 +27,7 @@ def project(folder: Path) -> None:
     shutil.copy(PREVIOUS / "run" / "recipe.toml", folder)  # complete, with every setting
     (folder / "model" / "config.json").write_text("{}")
     (folder / "samples" / "epoch-001.png").write_text("mine")
-    (folder / "metrics.jsonl").write_text('{"loss": 1.0}\n')
+    (folder / "metrics.jsonl").write_text('{"epoch": 1, "step": 9, "train": 1.0, "valid": 2.0, "seconds": 3}\n')
     (folder / "thesis.tex").write_text("years of work")
 
 

@@ -10,15 +10,11 @@ from typing import Any
 
 from PIL import Image
 
-from cvae_cli.bulk.manifest_lines import Entry
+from cvae_cli.bulk.manifest_lines import WEBDATASET, Entry
 from cvae_cli.errors import UsageError, did_you_mean
 from cvae_cli.paths import atomic_path, name_in_errors, write_bytes
 from cvae_cli.pictures.files import FORMATS, png_bytes
 from cvae_cli.text.prompts import slug
-
-WEBDATASET = "webdataset"
-"""The format with many pictures per file; the others, in `pictures.files.FORMATS`, have one."""
-SHARD_SIZE = 1000  # pictures in a tar file, at most
 
 
 def check_format(format: str) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 
 from cvae_cli.errors import CorruptError, UsageError, quoted
 
+WEBDATASET = "webdataset"
+"""The format with many pictures per file; the others, in `pictures.files.FORMATS`, have one."""
+SHARD_SIZE = 1000  # pictures in a tar file, at most
+
 Entry = dict[str, Any]
 """A finished file: `file`, its name; `prompt` and `sample` of its (last) picture; `bytes`, its size; for a shard also
 the number of its `pictures`."""
@@ -55,8 +59,8 @@ def parse_entry(line: bytes, settings: dict[str, Any], pictures: int) -> Entry |
     if entry is None or not (_has(entry, "file", str) and _has(entry, "prompt", str) and _has(entry, "sample", int)):
         return None
     is_name = entry["file"] not in {"", ".", ".."} and os.path.basename(entry["file"]) == entry["file"]
-    count = entry.get("pictures", 1)
-    if not is_name or not _is(count, int) or count < 1 or not _is(entry.get("bytes", 0), int):
+    count, limit = entry.get("pictures", 1), SHARD_SIZE if settings["format"] == WEBDATASET else 1
+    if not is_name or not _is(count, int) or not 1 <= count <= limit or not _is(entry.get("bytes", 0), int):
         return None
     is_next = entry["sample"] == (pictures + count - 1) % settings["n"]
     return entry if is_next else None

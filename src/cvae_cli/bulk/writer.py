@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cvae_cli.bulk.chunks import Chunk
-from cvae_cli.bulk.files import SHARD_SIZE, WEBDATASET, Picture, encode_member, write_file, write_shard
-from cvae_cli.bulk.manifest_lines import Entry
+from cvae_cli.bulk.files import Picture, encode_member, write_file, write_shard
+from cvae_cli.bulk.manifest_lines import SHARD_SIZE, WEBDATASET, Entry
 from cvae_cli.bulk.sampling import Sampling, prompt_conditions, sample_pictures
 from cvae_cli.errors import CvaeError, InterruptedRunError
 from cvae_cli.events import Callback, Progress

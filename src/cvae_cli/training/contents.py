@@ -120,7 +120,8 @@ def _has_metrics(folder: Path) -> bool:
             line = json.loads(file.readline(_MAX_HEADER))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(line, dict) and {"epoch", "step", "train", "valid", "seconds"} <= line.keys()
+    valid = line.get("valid") if isinstance(line, dict) else None
+    return isinstance(valid, dict) and "negative_elbo" in valid and {"epoch", "step", "train", "seconds"} <= line.keys()
 
 
 def _read_json(path: Path) -> Any:
