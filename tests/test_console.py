@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -294,3 +295,21 @@ def test_a_terminal_without_colours(
     assert NOTE.replace(" x", "\r\nx") in shown
     if "TERM" in variables:
         assert "\x1b" not in shown
+
+
+def test_details_that_have_no_room_are_left_out_as_a_whole() -> None:
+    assert progress._fitting("4,120 img/s · rate 13.9, distortion 225.0 · 1:12 left", 60).endswith(" left")
+    assert progress._fitting("4,120 img/s · rate 13.9, distortion 225.0 · 1:12 left", 45).endswith(" distortion 225.0")
+    assert progress._fitting("4,120 img/s · rate 13.9, distortion 225.0 · 1:12 left", 11) == "4,120 img/s"
+    assert progress._fitting("4,120 img/s", 10) == ""
+
+
+def test_a_warning_of_a_library_is_a_line_of_ours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    console.take_python_warnings()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("the tensors\n  are \x1b[31mred", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "cvae: warning: the tensors are \\x1b[31mred\n"

@@ -115,6 +115,7 @@ def cvae(
 def main() -> NoReturn:
     """Run `cvae` and exit. This is the only place that exits."""
     streams.make_usable()
+    console.take_python_warnings()
     if (recorded := launch.recorded_exit_code()) is not None:
         sys.exit(recorded)
     try:

@@ -10,6 +10,7 @@ first (see `errors.spelled_out`), and nothing in it is taken for markup.
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -78,6 +79,15 @@ def warn(text: str) -> None:
     """Write a warning, also with `--quiet`."""
     if _is_first:
         _write_line(f"cvae: warning: {text}")
+
+
+def take_python_warnings() -> None:
+    """Show the warnings of other libraries as our own: in one line, and without their place in the code."""
+
+    def show(message: Warning | str, *place: Any, **more: Any) -> None:
+        warn(" ".join(str(message).split()))
+
+    warnings.showwarning = show
 
 
 def error(error: CvaeError) -> None:

@@ -43,6 +43,46 @@ def test_importing_the_package_imports_no_torch(clean_environment: dict[str, str
     subprocess.run([sys.executable, "-c", code], env=clean_environment, check=True)
 
 
+def test_wrong_names_are_said_without_torch(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    calls = [
+        ["evaluate", "--metric", "nonsense"],
+        ["evaluate", "--metric", "nonsense", "--gpus", "2", "--device", "cpu"],
+        ["evaluate", "--model", "nonsense"],
+        ["evaluate", "--dataset", "nonsense"],
+        ["train", "nonsense"],
+        ["train", "nonsense", "--gpus", "2", "--device", "cpu"],
+        ["train", "fashion", "--data", "nonsense"],
+        ["train", "fashion", "--condition", "nonsense"],
+        ["train", "fashion", "--prior", "nonsense"],
+        ["train", "fashion", "--precision", "nonsense"],
+        ["train", "fashion", "--set", "nonsense=1"],
+        ["train", "--resume", "nonsense"],
+        ["train", "--prior", "flow", "--model", "nonsense"],
+        ["generate", "dress", "--model", "nonsense"],
+        ["generate", "dress", "--model", "nonsense", "--format", "png", "-o", "x", "--gpus", "2", "--device", "cpu"],
+        ["reconstruct", "--dataset", "nonsense"],
+        ["reconstruct", "x.png", "--model", "nonsense"],
+        ["download-weights", "nonsense"],
+    ]
+    code = f"""
+import sys
+sys.modules["torch"] = None  # importing it is an error
+from cvae_cli.app import app
+from cvae_cli.errors import UsageError
+for call in {calls}:
+    try:
+        app(call, standalone_mode=False)
+    except UsageError as error:
+        print(error.message)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=clean_environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == ""
+    messages = done.stdout.splitlines()
+    assert len(messages) == len(calls)
+    assert all("nonsense" in message for message in messages)
+
+
 def test_package_refuses_unknown_names() -> None:
     import cvae_cli
 

@@ -21,6 +21,7 @@ SECONDS_WITHOUT_BAR = 0.8  # on a terminal, until a line says so, or a finished 
 _SECONDS_BETWEEN_BEATS = 0.25
 _COLUMNS_OF_BAR, _COLUMNS_OF_TIME = 72, 48  # a narrower terminal shows progress in words only
 _COLUMNS_OF_WIDE_BAR = 100
+_TIME = len(" 0:00:00")  # columns of the time that is left
 
 
 class Lines:
@@ -74,6 +75,7 @@ class Bar:
         self._has_status = False  # a line that will be erased
         self._is_finished = False  # the last task
         self._bar: RichBar | None = None
+        self._taken = 0  # columns of the bar besides its texts
         self._lock = threading.RLock()
 
     def write(self, text: str) -> None:
@@ -93,10 +95,10 @@ class Bar:
             if self._bar is None and self._is_finished:
                 return
             bar = self._open()
-            width = bar.console.width
-            task = shorten(task, width // 2)
-            if width < _COLUMNS_OF_BAR and len(f"{task} {detail} 100% 0:00:00") > width:
-                detail = ""  # better than a part of it
+            task = shorten(task, bar.console.width // 2)
+            room = bar.console.width - len(task) - self._taken
+            if not (detail.endswith(" left") and len(detail) <= room):
+                detail = _fitting(detail, room - _TIME)
             bar.update(bar.task_ids[0], completed=done, total=total, description=task, text=detail)
 
     def beat(self) -> None:
@@ -141,12 +143,13 @@ class Bar:
 
             self._erase_status()
             width = columns(self._stream)
+            has_bar, has_time = width >= _COLUMNS_OF_BAR, width >= _COLUMNS_OF_TIME
             parts: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
-            parts += (
-                [BarColumn(bar_width=24 if width >= _COLUMNS_OF_WIDE_BAR else 12)] if width >= _COLUMNS_OF_BAR else []
-            )
+            bar_width = 24 if width >= _COLUMNS_OF_WIDE_BAR else 12
+            parts += [BarColumn(bar_width=bar_width)] if has_bar else []
             parts += [TextColumn("{task.fields[text]}", markup=False), TaskProgressColumn()]
-            parts += [Remaining()] if width >= _COLUMNS_OF_TIME else []
+            parts += [Remaining()] if has_time else []
+            self._taken = len(" 100% ") + has_bar * (bar_width + 1)
             self._bar = RichBar(*parts, console=Console(file=self._stream, width=width), transient=True)
             self._bar.add_task(self._name, total=None, text="")
             self._bar.start()
@@ -156,6 +159,14 @@ class Bar:
         if self._has_status:
             print("\r\x1b[2K", end="", file=self._stream, flush=True)
             self._has_status = False
+
+
+def _fitting(detail: str, room: int) -> str:
+    """Return as many parts of a detail, from its beginning, as there is room for; no part is cut."""
+    parts = detail.split(" · ")
+    while parts and len(" · ".join(parts)) > room:
+        parts.pop()
+    return " · ".join(parts)
 
 
 @contextmanager
