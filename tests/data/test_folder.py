@@ -277,8 +277,11 @@ def test_metadata_without_its_pictures(pictures: Path) -> None:
     save(pictures / "test" / "a.jpg")
     named = [entry(f"{number}.jpg") for number in range(100)]
     write(pictures / "test" / "metadata.jsonl", entry("a.jpg"), *named)
-    with pytest.raises(MissingError, match=r"names 101 pictures, and 100 of them are not there, the first test/0\.jpg"):
+    with pytest.raises(
+        MissingError, match=r"names 101 pictures, and 100 of them are not there, the first test/0\.jpg"
+    ) as caught:
         read(pictures)
+    assert caught.value.hint == "is the copy complete?"
     for number in range(99):
         save(pictures / "test" / f"{number}.jpg", size=(2, 2))
     found = read(pictures)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cvae_cli.data.listing import clean_caption, note_left_out, note_missing
-from cvae_cli.data.metadata import is_metadata, read_metadata, read_text
+from cvae_cli.data.metadata import read_metadata, read_text
 from cvae_cli.errors import UsageError, did_you_mean
+from cvae_cli.pictures.kinds import is_picture
 
 TEXT_ENDINGS = (".txt", ".caption")
 """The endings of text files with captions, in lower case."""
@@ -53,28 +54,35 @@ def from_metadata(
     known = set(files)
     by_form: dict[str, list[str]] = {}
     captions: dict[str, list[str]] = defaultdict(list)
-    missing: list[str] = []
+    missing: set[str] = set()
     notes: list[str] = []
+
+    def find(named: str) -> str | None:
+        """Return the file that a name means, or None."""
+        nonlocal by_form
+        if named in known or os.path.isfile(root / named):
+            return named
+        by_form = by_form or _by_form(files)
+        alike = by_form.get(_form(named), [])
+        return alike[0] if len(alike) == 1 else None
+
     for file in metadata:
         folder = file.rpartition("/")[0]
         found = read_metadata(root / file)
         notes += found.notes
         for name, texts in found.captions.items():
             named = f"{folder}/{name}" if folder else name
-            if named not in known and not os.path.isfile(root / named):
-                by_form = by_form or _by_form(files)
-                alike = by_form.get(_form(named), [])
-                named = alike[0] if len(alike) == 1 else named
-            if not belongs(named):
-                continue
-            captions[named] += texts
-            if named not in known and not os.path.isfile(root / named):
-                missing.append(named)
+            picture = find(named)
+            if belongs(picture or named):
+                captions[picture or named] += texts
+                if picture is None:
+                    missing.add(named)
     source = root / (metadata[0] if len(metadata) == 1 else f"*/{PurePosixPath(metadata[0]).name}")
-    hint = _near_name(min(missing), files) if missing else ""
+    unnamed = [file for file in files if missing and is_picture(file) and file not in captions]
+    hint = _near_name(min(missing), unnamed) if unnamed else ""
     lost = note_missing(sorted(missing), len(captions), source, hint=hint)
     return CaptionsFound(
-        captions={name: texts for name, texts in captions.items() if name not in set(missing)},
+        captions={name: texts for name, texts in captions.items() if name not in missing},
         source=metadata[0] if len(metadata) == 1 else f"{len(metadata)} files {PurePosixPath(metadata[0]).name}",
         read=set(metadata),
         notes=tuple(dict.fromkeys(notes)) + lost,
@@ -124,7 +132,6 @@ def clean(captions: dict[str, list[str]]) -> dict[str, list[str]]:
 
 def _check_single(root: Path, metadata: Sequence[str]) -> None:
     """Raise when two metadata files lie in one folder."""
-    assert all(map(is_metadata, metadata))
     by_folder: dict[str, str] = {}
     for file in metadata:
         folder, _, name = file.rpartition("/")
@@ -145,12 +152,12 @@ def _by_form(files: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _near_name(missing: str, files: Sequence[str]) -> str:
+def _near_name(missing: str, unnamed: Sequence[str]) -> str:
     """Return a question that names the file that may be meant: of the same name or stem, or with a similar path."""
     form = _form(missing)
     name = form.rpartition("/")[2]
     for same in (lambda other: other == name, lambda other: PurePosixPath(other).stem == PurePosixPath(name).stem):
-        alike = [file for file in files if same(_form(file).rpartition("/")[2])]
+        alike = [file for file in unnamed if same(_form(file).rpartition("/")[2])]
         if alike:
             return f'Did you mean "{alike[0]}"?'
-    return did_you_mean(missing, files[:_MAX_COMPARED]).strip()
+    return did_you_mean(missing, unnamed[:_MAX_COMPARED]).strip()
