@@ -159,7 +159,7 @@ def plot_guidance(options: argparse.Namespace) -> None:
 
 
 def draw_samples(options: argparse.Namespace) -> None:
-    """Draw samples of each model for the same prompts from the same noise."""
+    """Draw samples of each model for the same prompts."""
     rows: list[Row] = []
     for name, guidance, words in options.model:
         model = CVAE.from_pretrained(name)
@@ -170,11 +170,9 @@ def draw_samples(options: argparse.Namespace) -> None:
             raise SystemExit(f"{name} draws what a text says: give it one with --prompt")
         condition = model.condition(prompts) if options.prompt else torch.arange(len(classes))
         condition = condition.repeat_interleave(options.n, dim=0)
-        numbers = [*range(options.n)] * len(prompts)
-        if not model.is_conditional:
-            numbers = [*range(len(numbers))]  # otherwise every prompt would have the same pictures
+        texts = [prompt for prompt in prompts for _ in range(options.n)]
         guidance = options.guidance if guidance is None else guidance
-        images = to_uint8(model.sample(condition, seed=options.seed, indices=numbers, guidance=guidance))
+        images = to_uint8(model.sample(condition, seed=options.seed, prompts=texts, guidance=guidance))
         if rows and options.n > 1:
             rows.append([""])
         if classes:

@@ -112,13 +112,14 @@ def test_runs_go_on_to_what_they_would_have_come_to(
 def test_models_draw_what_they_drew(
     cvae: Command, tmp_path: Path, model: str, prompts: list[str], options: list[str]
 ) -> None:
-    sheet = ["-n", "2", "--seed", "3", "--device", "cpu", "-o", "sheet.png"]
+    sheet = ["-n", "2", "--seed", "3", "--same-noise", "--device", "cpu", "-o", "sheet.png"]
     done = cvae("generate", *prompts, "--model", PREVIOUS / model, *options, *sheet)
     assert done.returncode == 0, done.stderr
     drawn = EXPECTED / f"{Path(model).name}.png"
     assert abs(pixels(tmp_path / "sheet.png") - pixels(drawn)).max() <= 1
     with Image.open(tmp_path / "sheet.png") as ours, Image.open(drawn) as theirs:
-        changed = {"software": "", "n": "2", "pictures": str(2 * len(prompts))}  # it had the number for each prompt
+        # it had the number for each prompt, and knew no other noise
+        changed = {"software": "", "n": "2", "pictures": str(2 * len(prompts)), "same_noise": "True"}
         assert {**theirs.text, **changed} == {**ours.text, "software": ""}
 
 
@@ -180,6 +181,7 @@ def test_a_folder_of_drawn_pictures_is_finished(cvae: Command, tmp_path: Path) -
     done = cvae("generate", "--from", "prompts.txt", *options, "-o", folder)
     assert done.returncode == 0, done.stderr
     assert [identity(folder / name) for name in names[:3]] == before
+    assert "begun by version 0.1, where all prompts have the same noise: it is finished that way" in done.stderr
     lines = (folder / "manifest.jsonl").read_text().splitlines(keepends=True)
     assert lines[:4] == [settings, *drawn[:3]]
     sizes = [{"bytes": (folder / name).stat().st_size} for name in names[3:]]

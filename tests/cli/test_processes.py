@@ -74,12 +74,12 @@ def test_a_process_that_dies_is_started_again_and_all_go_on(
     assert epochs == list(range(1, 41))
 
 
-def test_a_hangup_saves_and_one_process_can_go_on(
+def test_an_interrupt_saves_and_one_process_can_go_on(
     executable: str, clean_environment: dict[str, str], cvae: Command, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     with started(executable, clean_environment, run) as process:
-        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130
     assert stderr.count(f"cvae train --resume {run}") == 1
@@ -128,7 +128,7 @@ def drawn(folder: Path) -> dict[str, bytes]:
 def test_two_processes_draw_what_one_draws(
     cvae: Command, quick_model: Path, tmp_path: Path, format: str, n: int
 ) -> None:
-    lines = [json.dumps({"prompt": f"a dress, number {number}"}) for number in range(389)]
+    lines = [json.dumps({"prompt": f"a dress, number {number % 250}"}) for number in range(389)]  # some twice
     (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
     arguments = ["generate", "sneaker", "--model", quick_model, "--from", "prompts.jsonl", "-n", str(n), "--json"]
     arguments += ["--format", format, "-o"]
@@ -139,7 +139,8 @@ def test_two_processes_draw_what_one_draws(
     assert "Traceback" not in done.stderr
     assert drawn(tmp_path / "two") == drawn(tmp_path / "one")
     again = cvae(*arguments, "two", *TWO)
-    assert (again.returncode, again.stderr) == (0, f"all {390 * n:,} pictures are in two already\n")
+    assert again.returncode == 0
+    assert again.stderr.splitlines()[-1] == f"all {390 * n:,} pictures are in two already"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="asks Linux which processes there are")

@@ -30,7 +30,7 @@ class Picture:
 
     Attributes:
         name: its number among all pictures of the job, from 1, with leading zeros.
-        sample: its number among the pictures of its prompt, from 0.
+        sample: its number among the pictures of its prompt, from 0 (see `Sampling.number`).
         metadata: how it was made (see `Sampling.metadata`).
     """
 

@@ -18,13 +18,14 @@ from cvae_cli.bulk import manifest
 from cvae_cli.bulk.chunks import Chunk, Part, cut, split_chunks
 from cvae_cli.bulk.files import check_format
 from cvae_cli.bulk.manifest import Gap, State
-from cvae_cli.bulk.manifest_lines import Entry
-from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions
+from cvae_cli.bulk.manifest_lines import Entry, has_same_noise
+from cvae_cli.bulk.sampling import Sampling, make_prompts, note_repeats, prompt_conditions
 from cvae_cli.bulk.writer import ChunkWriter, Job
 from cvae_cli.errors import CvaeError, InterruptedRunError
 from cvae_cli.events import Callback, Event, Notice, ignore
-from cvae_cli.models.cvae import CVAE, Source, check_sampling, load_model
+from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.pretrained import find_model, weights_sha256
+from cvae_cli.models.sampling import check_sampling
 from cvae_cli.models.tensors import named_tensors, tensors_sha256
 from cvae_cli.pictures.grid import check_resample
 from cvae_cli.runtime.distributed import World, local_device, process_group
@@ -68,13 +69,14 @@ def generate_files(
     seed: int = 0,
     temperature: float = 1.0,
     guidance: float | None = None,
+    same_noise: bool = False,
     device: str = "auto",
     callback: Callback = ignore,
 ) -> GeneratedFiles:
     """Generate pictures for each prompt into a folder; continue where an earlier call stopped.
 
-    Picture i of a prompt is the one that `model.sample(condition, indices=[i], ...)` gives, to the bit, no matter how
-    many processes share the work.
+    Picture i of a prompt is the one that `model.sample(condition, prompts=[prompt], indices=[i], ...)` gives, to the
+    bit, no matter how many processes share the work.
 
     Args:
         model: a bundled name, a folder, `org/name` on the Hub, or a model in memory.
@@ -83,7 +85,7 @@ def generate_files(
         n: pictures per prompt.
         scale: how many times as wide and as high as the model draws them the pictures are.
         resample: how they are enlarged: `nearest` keeps their pixels as squares, `lanczos` smooths them.
-        seed, temperature, guidance: see `CVAE.sample`.
+        seed, temperature, guidance, same_noise: see `CVAE.sample`. Further equal prompts get further pictures.
         device: see `pick_device`; each process of several takes a GPU of its own.
         callback: receives the progress, and the first notices about prompts.
 
@@ -101,9 +103,13 @@ def generate_files(
     weights = _digest(model, callback)
     model = load_model(model, device=local_device(device), callback=callback)
     model.prior.check_guidance(guidance)
-    job = Job(
-        Path(folder), format, n, wanted.count * n, Sampling(seed, temperature, guidance), weights, scale, resample
-    )
+    if not same_noise and has_same_noise(Path(folder) / manifest.NAME):
+        same_noise = True
+        text = f"{folder} was begun by version 0.1, where all prompts have the same noise: it is finished that way"
+        callback(Notice(text, is_warning=True))
+    sampling = Sampling(seed, temperature, guidance, same_noise)
+    job = Job(Path(folder), format, n, wanted.count * n, sampling, weights, scale, resample)
+    note_repeats(wanted, sampling, callback)
     with process_group(model.device) as world:
         # together, so that no process leaves before all are connected
         state, *_ = world.gather_results(lambda: _read_state(model, wanted, job))

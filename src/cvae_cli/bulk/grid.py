@@ -6,9 +6,10 @@ from typing import Any
 
 from PIL import Image
 
-from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions, sample_pictures
+from cvae_cli.bulk.sampling import Sampling, make_prompts, note_repeats, prompt_conditions, sample_pictures
 from cvae_cli.events import Callback, Progress, ignore
-from cvae_cli.models.cvae import Source, check_sampling, load_model
+from cvae_cli.models.cvae import Source, load_model
+from cvae_cli.models.sampling import check_sampling
 from cvae_cli.pictures.files import png_bytes
 from cvae_cli.pictures.grid import Labels, check_resample, check_sheet, enlarge, grid, readable_scale
 from cvae_cli.text.prompts import Prompts
@@ -59,6 +60,7 @@ def generate_grid(
     seed: int = 0,
     temperature: float = 1.0,
     guidance: float | None = None,
+    same_noise: bool = False,
     device: str = "auto",
     callback: Callback = ignore,
 ) -> Grid:
@@ -72,7 +74,7 @@ def generate_grid(
             they need.
         resample: how pictures are enlarged: `nearest` keeps their pixels as squares, `lanczos` smooths them.
         labels: write the prompts beside the rows; or above them, if there is one prompt, or if rows are mixed.
-        seed, temperature, guidance: see `CVAE.sample`.
+        seed, temperature, guidance, same_noise: see `CVAE.sample`. Further equal prompts get further pictures.
         device: see `pick_device`.
         callback: receives the progress, and notices about prompts.
 
@@ -81,19 +83,21 @@ def generate_grid(
     """
     check_sampling(n=n)
     check_resample(resample)
-    wanted = list(make_prompts(prompts))
+    given = make_prompts(prompts)
+    wanted = list(given)
     model = load_model(model, device=device, callback=callback)
     model.prior.check_guidance(guidance)
-    sampling = Sampling(seed, temperature, guidance)
+    sampling = Sampling(seed, temperature, guidance, same_noise)
     total = len(wanted) * n
     size = model.config.image.size
     scale = scale or (readable_scale(size) if labels else 1)
     columns = columns or (n if len(wanted) > 1 else None)
     check_sheet(total, columns, scale * size)
     conditions = prompt_conditions(model, wanted, callback)
+    note_repeats(given, sampling, callback)
     pictures: list[Image.Image] = []
     callback(Progress("drawing", 0, total))
-    for batch in sample_pictures(model, conditions, n, sampling, range(total)):
+    for batch in sample_pictures(model, wanted, conditions, n, sampling, range(total)):
         pictures += (enlarge(picture, scale, resample) for picture in batch)
         callback(Progress("drawing", len(pictures), total))
     texts = [prompt.text for prompt in wanted]

@@ -26,7 +26,7 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
     "format": (str,),
 }
 """The settings that every manifest has, and their types."""
-_DEFAULTS: dict[str, Any] = {"scale": 1, "resample": "nearest"}
+_DEFAULTS: dict[str, Any] = {"scale": 1, "resample": "nearest", "same_noise": True}
 """The values of settings that manifests of earlier versions do not have."""
 
 
@@ -49,6 +49,16 @@ def check_settings(line: bytes, settings: dict[str, Any], path: Path, *, hint: s
     return len(line)
 
 
+def has_same_noise(path: Path) -> bool:
+    """Whether version 0.1 has begun a manifest: all prompts had the same noise, and nothing says so."""
+    try:
+        with path.open("rb") as file:
+            found = _parse(file.readline())
+    except OSError:
+        return False
+    return found is not None and "weights" in found and "same_noise" not in found
+
+
 def parse_entry(line: bytes, settings: dict[str, Any], pictures: int) -> Entry | None:
     """Return the entry in a line of a manifest, or None if it is none.
 
@@ -62,7 +72,7 @@ def parse_entry(line: bytes, settings: dict[str, Any], pictures: int) -> Entry |
     count, limit = entry.get("pictures", 1), SHARD_SIZE if settings["format"] == WEBDATASET else 1
     if not is_name or not _is(count, int) or not 1 <= count <= limit or not _is(entry.get("bytes", 0), int):
         return None
-    is_next = entry["sample"] == (pictures + count - 1) % settings["n"]
+    is_next = entry["sample"] % settings["n"] == (pictures + count - 1) % settings["n"]  # equal prompts go on
     return entry if is_next else None
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from PIL import Image
 
 from cvae_cli.errors import UsageError
-from cvae_cli.events import Callback, ignore
+from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.cvae import CVAE, check_sampling
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.sampling import check_sampling
 from cvae_cli.pictures.grid import to_pil
 from cvae_cli.text.prompts import Prompt, Prompts
 from cvae_cli.version import __version__
@@ -24,14 +25,26 @@ class Sampling:
     seed: int = 0
     temperature: float = 1.0
     guidance: float | None = None
+    same_noise: bool = False
 
     def __post_init__(self) -> None:
         check_sampling(seed=self.seed, temperature=self.temperature, guidance=self.guidance)
 
     def metadata(self, model: CVAE) -> dict[str, Any]:
         """What a picture's file says about how the picture was made."""
-        values = {name: value for name, value in asdict(self).items() if value is not None}
+        values = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
         return {"model": model.config.name, **values, "software": f"cvae-cli {__version__}"}
+
+    def number(self, prompt: Prompt, sample: int, n: int) -> int:
+        """Return the number of a picture among all pictures of its prompt's text.
+
+        Equal prompts continue each other's numbers, so that their pictures differ. With the same noise they do not.
+
+        Args:
+            sample: the number of the picture among those of this prompt.
+            n: pictures per prompt.
+        """
+        return sample if self.same_noise else prompt.earlier * n + sample
 
 
 def make_prompts(prompts: Prompts | str | Sequence[str]) -> Prompts:
@@ -61,8 +74,15 @@ def prompt_conditions(model: CVAE, prompts: Sequence[Prompt], callback: Callback
         raise
 
 
+def note_repeats(prompts: Prompts, sampling: Sampling, callback: Callback) -> None:
+    """Say that equal prompts give equal pictures, if they do."""
+    if sampling.same_noise and prompts.has_repeats:
+        text = "a prompt occurs more than once: at the same noise its pictures are the same each time"
+        callback(Notice(text, is_warning=True))
+
+
 def sample_pictures(
-    model: CVAE, conditions: Condition, n: int, sampling: Sampling, numbers: range
+    model: CVAE, prompts: Sequence[Prompt], conditions: Condition, n: int, sampling: Sampling, numbers: range
 ) -> Iterator[list[Image.Image]]:
     """Yield pictures in batches.
 
@@ -72,5 +92,11 @@ def sample_pictures(
         numbers: which pictures to sample. Picture `row * n + i` is sample `i` of the prompt in that row.
     """
     for start in range(0, len(numbers), BATCH):
-        rows, samples = zip(*(divmod(number, n) for number in numbers[start : start + BATCH]), strict=True)
-        yield to_pil(model.sample(conditions[list(rows)], indices=samples, **asdict(sampling)))
+        places = [divmod(number, n) for number in numbers[start : start + BATCH]]
+        pictures = model.sample(
+            conditions[[row for row, _ in places]],
+            prompts=[prompts[row].text for row, _ in places],
+            indices=[sampling.number(prompts[row], sample, n) for row, sample in places],
+            **asdict(sampling),
+        )
+        yield to_pil(pictures)

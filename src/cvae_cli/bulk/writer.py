@@ -72,6 +72,7 @@ class Job:
             "seed": self.sampling.seed,
             "temperature": self.sampling.temperature,
             "guidance": self.sampling.guidance,
+            "same_noise": self.sampling.same_noise,
             "n": self.n,
             "format": self.format,
             **self.enlargement,
@@ -133,12 +134,14 @@ class ChunkWriter:
         offset = chunk.pictures[0] // n * n  # the number of the first prompt's first picture
         numbers = range(chunk.pictures[0] - offset, chunk.pictures[-1] + 1 - offset)
         remaining = iter(numbers)
-        for images in sample_pictures(self.model, conditions, n, self.job.sampling, numbers):
+        prompts, sampling = chunk.prompts, self.job.sampling
+        for images in sample_pictures(self.model, prompts, conditions, n, sampling, numbers):
             for image, number in zip(images, remaining, strict=False):
                 row, sample = divmod(number, n)
                 name = f"{offset + number + 1:0{self.job.digits}}"
                 image = enlarge(image, self.job.scale, self.job.resample)
-                yield Picture(image, name, chunk.prompts[row].text, sample, metadata)
+                number_of_prompt = sampling.number(prompts[row], sample, n)
+                yield Picture(image, name, prompts[row].text, number_of_prompt, metadata)
             if self.interrupted():
                 raise InterruptedRunError("stopped")
 

@@ -40,6 +40,7 @@ def generate(
     seed: options.Seed = 0,
     temperature: options.Temperature = 1.0,
     guidance: options.Guidance = None,
+    same_noise: options.SameNoise = False,
     columns: Annotated[int | None, typer.Option(help="Pictures per row of the grid.", min=1, metavar="N")] = None,
     scale: options.Scale = None,
     resample: options.Resample = "nearest",
@@ -86,7 +87,7 @@ def generate(
         gc.freeze()  # otherwise Python ends with a garbage collection of all modules, which takes half a second
         if model == DEFAULT_MODEL and (better := suggest_model(wanted)):
             console.note(f"for clothes there is a model of their own:  --model {better}")
-        settings = sampling | {"resample": resample, "device": device, "callback": callback}
+        settings = sampling | {"same_noise": same_noise, "resample": resample, "device": device, "callback": callback}
         if format_:
             files = generate_files(model, wanted, folder, format=format_, scale=scale or 1, **settings)
         else:

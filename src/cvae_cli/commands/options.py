@@ -56,6 +56,14 @@ Guidance = Annotated[
         metavar="X",
     ),
 ]
+SameNoise = Annotated[
+    bool,
+    typer.Option(
+        "--same-noise",
+        help="Start picture j of every prompt from the same noise, to compare prompts. Otherwise each picture has a "
+        "noise of its own, from the seed, its prompt and j.",
+    ),
+]
 Split = Annotated[
     str | None,
     typer.Option(help="Split of the data set.  [default: test, or val if there is no test split]", metavar="NAME"),

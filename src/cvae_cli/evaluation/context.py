@@ -9,7 +9,7 @@ import torch
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.features import Extractor, load_extractor
 from cvae_cli.events import Callback, ignore
-from cvae_cli.models.cvae import check_sampling
+from cvae_cli.models.sampling import check_sampling
 
 Reconstruction = Literal["sample", "mean"]
 

@@ -32,6 +32,7 @@ def make_protocol(dataset: Dataset, metrics: Sequence[str], context: Context, de
         "generated_images": len(dataset),
         "conditions": "the labels of the data set, or the first caption of each picture, one sample each",
         "seed": settings.seed,
+        "noise": "from the seed, the class or caption, and the number among equal ones",
         "temperature": settings.temperature,
         "guidance": "each model's own" if settings.guidance is None else settings.guidance,
         "reconstruction": f"decoder mean of the posterior's {settings.reconstruction}",

@@ -15,7 +15,8 @@ from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.metrics.reconstruction import closeness
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.models.condition import Condition
-from cvae_cli.models.cvae import CVAE, Source, check_sampling, load_model
+from cvae_cli.models.cvae import CVAE, Source, load_model
+from cvae_cli.models.sampling import check_sampling
 from cvae_cli.pictures.grid import Labels, check_resample, check_sheet, enlarge, grid, readable_scale, to_pil
 from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.pixels import to_float

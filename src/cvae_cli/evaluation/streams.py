@@ -19,6 +19,7 @@ from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.features import Extractor
 from cvae_cli.events import Progress
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.sampling import numbers_of
 from cvae_cli.pictures.pixels import to_uint8
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import noise
@@ -103,23 +104,29 @@ def bound(model: CVAE, batches: Batches, context: Context) -> Iterator[BoundBatc
 
 
 def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleBatch]:
-    """Draw one sample for the condition of each picture; sample i has the noise of `(seed, i)`."""
+    """Draw one sample for the condition of each picture, with a noise of its own (see `CVAE.sample`).
+
+    The prompt is the class or the first caption. Equal ones are numbered in the order of the data set.
+    """
     dataset, settings = batches.dataset, context.settings
     part = get_world().rows(len(dataset))
+    prompts = [dataset.conditions.text(row) for row in range(part.stop)]
+    numbers = numbers_of(prompts)
     context.callback(Progress("samples", 0, part.stop - part.start))
     for start in range(part.start, part.stop, BATCH_SIZE):
         rows = np.arange(start, min(start + BATCH_SIZE, part.stop))
         generated = model.sample(
             torch.from_numpy(dataset.conditions.values(rows)).to(model.device),
             seed=settings.seed,
-            indices=rows.tolist(),
+            prompts=prompts[rows[0] : rows[-1] + 1],
+            indices=numbers[rows[0] : rows[-1] + 1],
             temperature=settings.temperature,
             guidance=settings.guidance,
         )
         yield SampleBatch(
             generated=_three_channels(to_uint8(generated)).to(context.device),
             real=_three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device),
-            texts=[dataset.conditions.text(row) for row in rows.tolist()],
+            texts=prompts[rows[0] : rows[-1] + 1],
         )
         context.callback(Progress("samples", start + len(rows) - part.start, part.stop - part.start))
 

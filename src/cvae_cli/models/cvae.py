@@ -17,19 +17,14 @@ from cvae_cli.models.bound import Bound
 from cvae_cli.models.build import build_likelihood, build_network, build_prior
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
+from cvae_cli.models.sampling import CHUNK, check_sampling, pad, sample_noise
 from cvae_cli.models.tensors import load_weights, named_tensors, tensors_bytes, without_memory
-from cvae_cli.runtime import randomness
 from cvae_cli.runtime.device import pick_device
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Images = Float[Tensor, "b c h w"]
-
-_CHUNK = 8
-"""Pictures per chunk when sampling. The last chunk is padded: with another batch size the arithmetic rounds
-differently, and the same seed would give another picture. Larger chunks are little faster, and a lone picture costs as
-much as a chunk."""
 
 
 class CVAE(nn.Module):
@@ -85,28 +80,33 @@ class CVAE(nn.Module):
         condition: Condition,
         *,
         seed: int = 0,
+        prompts: Sequence[str] | None = None,
         indices: Sequence[int] | None = None,
         temperature: float = 1.0,
         guidance: float | None = None,
+        same_noise: bool = False,
     ) -> Images:
         """Sample pictures from p(x | c): draw z from the prior and return the mean of p(x | z, c).
 
-        Picture i depends only on `(seed, indices[i])` and its condition, not on the rest of the batch.
+        The noise of a picture comes from the seed, its prompt and its number among the pictures of that prompt. So the
+        picture depends neither on the batch nor on the other prompts.
 
         Args:
             condition: one row for each picture.
-            indices: the numbers of the pictures; 0, 1, 2, ... by default.
+            prompts: the prompt of each picture. By default the name of its class, or the condition itself.
+            indices: the number of each picture among those of its prompt; by default 0, 1, 2, ... for equal prompts.
+            same_noise: whether the prompt has no influence on the noise, so that prompts can be compared.
             temperature: scale of the noise; values below 1 give likelier, less varied pictures.
             guidance: the guidance scale; see `Prior.from_noise`.
         """
-        indices = range(len(condition)) if indices is None else indices
-        if len(indices) != len(condition):
-            raise ValueError(f"{len(indices)} indices for {len(condition)} conditions")
-        all_noise = temperature * randomness.noise(seed, indices, self.latent_shape)  # (b, d)
+        settings = self.config.condition
+        all_noise = temperature * sample_noise(  # (b, d)
+            condition, settings, self.latent_shape, seed=seed, prompts=prompts, indices=indices, same_noise=same_noise
+        )
         chunks = []
-        for start in range(0, len(condition), _CHUNK):
-            c = _pad(condition[start : start + _CHUNK])
-            noise = _pad(all_noise[start : start + _CHUNK]).to(self.device)
+        for start in range(0, len(condition), CHUNK):
+            c = pad(condition[start : start + CHUNK])
+            noise = pad(all_noise[start : start + CHUNK]).to(self.device)
             z = self.prior.from_noise(noise, c, guidance=guidance)  # a sample of p(z | c)
             chunks.append(self.decode(z, c))  # p(x | z, c)
         return torch.cat(chunks)[: len(condition)]
@@ -209,9 +209,10 @@ class CVAE(nn.Module):
         seed: int = 0,
         temperature: float = 1.0,
         guidance: float | None = None,
+        same_noise: bool = False,
         callback: Callback = ignore,
     ) -> list["Image.Image"]:
-        """Generate `n` pictures for a prompt. Picture i depends on the prompt and the seed, not on `n`.
+        """Generate `n` pictures for a prompt. Picture i depends on the prompt and the seed, not on `n`; see `sample`.
 
         Args:
             callback: receives a notice for each part of the prompt that has no effect.
@@ -220,7 +221,12 @@ class CVAE(nn.Module):
 
         check_sampling(seed=seed, temperature=temperature, guidance=guidance, n=n)
         condition = self.condition([prompt], callback=callback).repeat_interleave(n, dim=0)
-        return to_pil(self.sample(condition, seed=seed, temperature=temperature, guidance=guidance))
+        prompts = [prompt] * n
+        return to_pil(
+            self.sample(
+                condition, seed=seed, prompts=prompts, temperature=temperature, guidance=guidance, same_noise=same_noise
+            )
+        )
 
     @property
     def is_conditional(self) -> bool:
@@ -238,11 +244,6 @@ class CVAE(nn.Module):
         return self.network.latent_shape
 
 
-def _pad(rows: Tensor) -> Tensor:
-    """Repeat the last row up to the size of a chunk."""
-    return torch.cat([rows, rows[-1:].expand(_CHUNK - len(rows), *rows.shape[1:])])
-
-
 Source = str | Path | CVAE
 """A model: a bundled name, a folder, `org/name` on the Hub, or a model in memory, which stays on its device."""
 
@@ -253,15 +254,3 @@ def load_model(source: Source, *, device: str | torch.device, callback: Callback
         return source
     chosen = pick_device(device) if isinstance(device, str) else device
     return CVAE.from_pretrained(source, device=chosen, callback=callback)
-
-
-def check_sampling(*, seed: int = 0, temperature: float = 1.0, guidance: float | None = None, n: int = 1) -> None:
-    """Raise a UsageError if samples cannot be drawn so; the bounds are those of the commands' options."""
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"seed must be from 0 to {2**32 - 1}, not {seed}")
-    if not 0 <= temperature <= 100:
-        raise UsageError(f"temperature must be from 0 to 100, not {temperature}")
-    if guidance is not None and not 0 <= guidance <= 100:
-        raise UsageError(f"guidance must be from 0 to 100, not {guidance}")
-    if n < 1:
-        raise UsageError(f"n must be at least 1, not {n}")

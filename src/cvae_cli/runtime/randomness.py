@@ -1,25 +1,40 @@
 """Random numbers that do not depend on how pictures are batched or shared among processes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 
-def noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> Float[Tensor, "n ..."]:
+def noise(
+    seed: int, indices: Sequence[int], shape: tuple[int, ...], *, names: Sequence[str] | None = None
+) -> Float[Tensor, "n ..."]:
     """Return standard normal noise `(len(indices), *shape)`, float32 on the CPU.
 
-    Row i depends only on `(seed, indices[i])`: that pair is the key of a counter-based generator (Philox, Salmon et
-    al. 2011). So the row is the same for every batch size and device.
+    Row i depends only on `(seed, indices[i])` and, if there are names, on `names[i]`. They are the key and the counter
+    of a counter-based generator (Philox, Salmon et al. 2011), so the row is the same for every batch size and device.
     """
     rows = np.empty((len(indices), *shape), np.float32)
-    for row, index in zip(rows, indices, strict=True):
-        key = np.array([seed, index], np.uint64)
-        np.random.Generator(np.random.Philox(key=key)).standard_normal(dtype=np.float32, out=row)
+    for number, (row, index) in enumerate(zip(rows, indices, strict=True)):
+        if names is None:
+            philox = np.random.Philox(key=_uint64(seed, index))
+        else:
+            philox = np.random.Philox(key=_uint64(seed, _digest(names[number])), counter=_uint64(0, index, 0, 0))
+        np.random.Generator(philox).standard_normal(dtype=np.float32, out=row)
     return torch.from_numpy(rows)
+
+
+def _uint64(*numbers: int) -> NDArray[np.uint64]:
+    return np.array(numbers, np.uint64)
+
+
+def _digest(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ import re
 import shutil
 import sys
 import tempfile
+from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -24,10 +26,12 @@ class Prompt:
 
     Attributes:
         source: where the prompt comes from, as `prompts.txt, line 17`; empty for one from the command line.
+        earlier: how many prompts before it have the same text.
     """
 
     text: str
     source: str = ""
+    earlier: int = 0
 
 
 class Prompts:
@@ -43,6 +47,7 @@ class Prompts:
 
     Attributes:
         count: the number of prompts.
+        has_repeats: whether a text occurs more than once.
 
     Raises:
         MissingError: no such file.
@@ -56,12 +61,21 @@ class Prompts:
         self._is_json = self._name.lower().endswith(".jsonl")
         self._file = _open(file) if file else None
         self.count = 0
-        self.count = sum(1 for _ in self._read())
+        hashes = array("q", (hash(prompt.text) for prompt in self._read()))  # 8 bytes a prompt
+        self.count = len(hashes)
+        self._repeated = _repeated(hashes)
+        self.has_repeats = bool(self._repeated)
         if file and self.count == len(given):
             raise UsageError(f"{file} has no prompt in it", hint="--from takes a file with a prompt a line")
 
     def __iter__(self) -> Iterator[Prompt]:
-        return islice(self._read(), self.count)  # the file may grow
+        seen: Counter[int] = Counter()  # of the repeated ones only
+        for prompt in islice(self._read(), self.count):  # the file may grow
+            if (key := hash(prompt.text)) not in self._repeated:
+                yield prompt
+                continue
+            yield replace(prompt, earlier=seen[key])
+            seen[key] += 1
 
     def _read(self) -> Iterator[Prompt]:
         yield from self._given
@@ -81,6 +95,16 @@ class Prompts:
                     yield Prompt(_parse_json(text, source) if self._is_json else text, source)
         if count < self.count:
             raise UsageError(f"{self._name} became shorter while it was read")
+
+
+def _repeated(hashes: "array[int]") -> set[int]:
+    """Return the numbers that occur more than once."""
+    if len(hashes) < 2:
+        return set()
+    import numpy as np
+
+    ordered = np.sort(np.frombuffer(hashes, np.int64))
+    return set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
 
 
 def check_text(prompt: str) -> str:
