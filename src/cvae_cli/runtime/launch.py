@@ -73,7 +73,7 @@ def launch(n: int, arguments: list[str]) -> int:
     file = Path(folder) / "exit-code"
     file.touch()
     os.environ[_EXIT_CODE] = str(file)
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes print their own errors
+    logging.disable(logging.CRITICAL)  # the processes print their own errors, and torch what it does with them
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n)))
     config = LaunchConfig(
         min_nodes=1,
