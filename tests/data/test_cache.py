@@ -24,7 +24,7 @@ from PIL import Image
 from small import captioned, many, save, save_noise
 
 from cvae_cli.config.model import ImageShape
-from cvae_cli.data import cache, decode, prepared
+from cvae_cli.data import cache, cache_check, decode, prepared
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import make_captions
@@ -545,3 +545,27 @@ def test_cvae_cache_verify_says_what_is_damaged(cvae: Command, pictures: Path, h
     assert (heard.load(pictures, size=16).pixels == before).all()
     assert "damaged, and are prepared again" in heard.notices[0]
     assert cvae("cache", "verify", env=where).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": None}, {"format": 1}, {"size": True}, {"size": 10**30}, {"files": None}, {"files": [1]},
+        {"broken": []}, {"broken": {"test/9.png": "gone"}}, {"broken": {"test/00.png": 1}}, {"vouched": []},
+        {"vouched": None}, {"name": {}}, {"chunks": None}, {"chunks": [[3]]}, {"chunks": [["3", "x"]]}, {"chunks": []},
+        {"chunks": [[2, "x"]]}, {"chunks": [[3, "x"]]}, {"chunks": [[10**30, "x"]]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_indexes_with_odd_values_are_damaged(pictures: Path, change: dict[str, Any]) -> None:
+    captioned(pictures / "test", 3)
+    heard = Heard()
+    before = heard.load(pictures).images
+    place = heard.load(pictures).cache
+    assert place is not None
+    index = json.loads((place / "index.json").read_text())
+    (place / "index.json").write_text(json.dumps(index | change))
+    forget()
+    assert [each.state for each in cache_check.check_cache()] == ["damaged"]
+    assert (heard.load(pictures).images == before).all()
+    assert "damaged, and are prepared again" in heard.notices[0]

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from cvae_cli.data.prepared import (
     Chunk,
     Prepared,
     UnusableError,
+    are_texts,
     pixels_digest,
     read_prepared,
     write_index,
@@ -181,7 +183,7 @@ def _append_pixels(listing: Listing, size: int, part: Path, callback: Callback) 
     """Append the pixels that are missing in an unfinished folder, and return the broken pictures and all chunks."""
     pixels, journal = part / PIXELS, part / _JOURNAL
     row, total = 3 * size * size, len(listing.files)  # `row` is the number of bytes of a picture
-    chunks, broken, journal_length = _read_journal(journal, pixels, row)
+    chunks, broken, journal_length = _read_journal(journal, pixels, listing.files, row)
     done = chunks[-1][0] if chunks else 0
     task = f"preparing {listing.name}"
     require_space(part, (total - done) * row, task)
@@ -205,22 +207,27 @@ def _append_pixels(listing: Listing, size: int, part: Path, callback: Callback) 
     return broken, chunks
 
 
-def _read_journal(journal: Path, pixels: Path, row: int) -> tuple[list[Chunk], Broken, int]:
+def _read_journal(journal: Path, pixels: Path, files: Sequence[str], row: int) -> tuple[list[Chunk], Broken, int]:
     """Return the finished chunks, the broken pictures in them, and the length of the journal in bytes."""
     broken: Broken = {}
     chunks: list[Chunk] = []
-    length = 0
+    done = length = 0
+    names = set(files)
     written = pixels.stat().st_size if pixels.exists() else 0
     for line in journal.read_bytes().splitlines(keepends=True) if journal.exists() else []:
         try:
             entry = json.loads(line)
-            chunk = int(entry["done"]), str(entry["digest"])
-            more_broken = dict(entry["broken"])
-        except (ValueError, KeyError, TypeError):  # the process was killed while it wrote this line
+        except (ValueError, RecursionError):  # the process was killed while it wrote this line
             break
-        if not line.endswith(b"\n") or chunk[0] * row > written:
-            break
-        chunks.append(chunk)
-        length += len(line)
+        match entry:
+            case {"done": int(next_done), "digest": str(digest), "broken": dict(more_broken)}:
+                is_possible = done < next_done <= min(written // row, len(files))
+                is_sound = more_broken.keys() <= names and are_texts(more_broken.values())
+                if not (is_possible and is_sound and line.endswith(b"\n")):
+                    break
+            case _:
+                break
+        done, length = next_done, length + len(line)
+        chunks.append((done, digest))
         broken |= more_broken
     return chunks, broken, length

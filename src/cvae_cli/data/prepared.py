@@ -7,6 +7,7 @@ chunk of pixels. Version 1 of the index has neither.
 
 import contextlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,33 +131,62 @@ def read_prepared(folder: Path) -> Prepared:
     try:
         index = json.loads((folder / INDEX).read_bytes())
         about = (folder / INDEX).stat()
-        chunks = tuple((int(end), str(digest)) for end, digest in index.get("chunks", ()))
-        prepared = Prepared(
-            folder=folder,
-            name=str(index.get("name", "")),
-            split=str(index.get("split", "")),
-            size=int(index["size"]),
-            files=tuple(index["files"]),
-            broken=dict(index["broken"]),
-            vouched=index.get("vouched"),
-            chunks=chunks,
-            made_ns=about.st_ctime_ns,
-            checked=_checked.setdefault((str(folder), about.st_ino, about.st_mtime_ns), np.zeros(len(chunks), bool)),
-        )
         length = (folder / PIXELS).stat().st_size
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnusableError("damaged") from error
-    n = len(prepared.files)
-    is_whole = index["format"] == 1 or (index["format"] == FORMAT and _cover(chunks, n))
-    if not is_whole or min(n, prepared.size) < 1 or length != n * 3 * prepared.size**2:
+    if not _is_index(index) or length != len(index["files"]) * 3 * index["size"] ** 2:
         raise UnusableError("damaged")
-    return prepared
+    chunks = tuple((end, digest) for end, digest in index.get("chunks", ()))
+    key = str(folder), about.st_ino, about.st_mtime_ns
+    return Prepared(
+        folder=folder,
+        name=index.get("name", ""),
+        split=index.get("split", ""),
+        size=index["size"],
+        files=tuple(index["files"]),
+        broken=index["broken"],
+        vouched=index.get("vouched"),
+        chunks=chunks,
+        made_ns=about.st_ctime_ns,
+        checked=_checked.setdefault(key, np.zeros(len(chunks), bool)),
+    )
 
 
-def _cover(chunks: tuple[Chunk, ...], n: int) -> bool:
+def _is_index(index: Any) -> bool:
+    """Whether a value read from JSON has the parts of an index, and they fit each other."""
+    if not isinstance(index, dict) or type(size := index.get("size")) is not int or size < 1:
+        return False
+    files, broken = index.get("files"), index.get("broken")
+    if not (isinstance(files, list) and files and are_texts(files)):
+        return False
+    if not (isinstance(broken, dict) and are_texts(broken.values()) and broken.keys() <= set(files)):
+        return False
+    if index.get("format") == 1:
+        return not index.keys() & {"chunks", "vouched"}
+    chunks = index.get("chunks")
+    return (
+        index.get("format") == FORMAT
+        and are_texts(index.get(key) for key in ("name", "split", "vouched"))
+        and isinstance(chunks, list)
+        and _cover(chunks, len(files))
+    )
+
+
+def are_texts(values: Iterable[Any]) -> bool:
+    """Whether all values are texts."""
+    return all(isinstance(value, str) for value in values)
+
+
+def _cover(chunks: list[Any], n: int) -> bool:
     """Whether the chunks are in order and hold `n` pictures."""
-    ends = [0, *(end for end, _ in chunks)]
-    return ends == sorted(ends) and ends[-1] == n
+    end = 0
+    for chunk in chunks:
+        match chunk:
+            case [int(next_end), str()] if next_end > end:
+                end = next_end
+            case _:
+                return False
+    return end == n
 
 
 def write_index(
