@@ -182,6 +182,14 @@ def test_redirects_that_lead_nowhere_are_one_clear_line(server: Loopback, path: 
     assert not path.exists()
 
 
+@pytest.mark.parametrize("seconds", ["soon", "0", "-1", "nan", "inf", "1e9"])
+def test_a_patience_that_is_no_number_of_seconds(cvae: Command, seconds: str) -> None:
+    env = {"CVAE_TIMEOUT": seconds, "HF_HUB_OFFLINE": "0"}
+    done = cvae("generate", "dress", "--model", "org/name", env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f'CVAE_TIMEOUT is a number of seconds, not "{seconds}"' in done.stderr
+
+
 # The Hub
 
 
@@ -255,6 +263,7 @@ def test_a_damaged_file_of_a_model_in_the_cache_is_fetched_anew_once(
     server.requests.clear()
     done = cvae("generate", "dress", "--model", "org/name", "-o", "2.png", env=online)
     assert done.returncode == 0, done.stderr
+    assert "downloading org/name again" in done.stderr
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
     address = f"/org/name/resolve/{COMMIT}/{name}"
     assert server.asked(address) == [None]

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from cvae_cli.config.model import ModelConfig
-from cvae_cli.errors import CorruptError, UsageError
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models import pretrained
 from cvae_cli.models.bound import Bound
@@ -18,7 +17,7 @@ from cvae_cli.models.build import build_likelihood, build_network, build_prior
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
 from cvae_cli.models.sampling import CHUNK, check_sampling, pad, sample_noise
-from cvae_cli.models.tensors import load_weights, named_tensors, tensors_bytes, without_memory
+from cvae_cli.models.tensors import named_tensors, tensors_bytes
 from cvae_cli.runtime.device import pick_device
 
 if TYPE_CHECKING:
@@ -149,27 +148,7 @@ class CVAE(nn.Module):
             MissingError: the folder lacks a file, or the Hub cannot be reached.
             CorruptError: a file is damaged, of the wrong kind, or belongs to another model.
         """
-        folder = pretrained.find_model(model, callback=callback)
-        try:
-            loaded = cls._load(folder)
-        except CorruptError:
-            if not pretrained.is_of_hub(folder):
-                raise
-            loaded = cls._load(pretrained.find_model(model, callback=callback, anew=True))
-        return loaded.eval().to(memory_format=torch.channels_last).to(device)  # the faster format for convolutions
-
-    @classmethod
-    def _load(cls, folder: Path) -> "CVAE":
-        """Load a model folder. Nothing is allocated before the header of the weights agrees with the configuration."""
-        config, weights = pretrained.read_config(folder), folder / pretrained.WEIGHTS
-        try:
-            with without_memory(weights):
-                loaded = cls(config)
-        except UsageError as error:  # each setting is valid, but they do not fit each other
-            raise CorruptError(f"{folder / pretrained.CONFIG}: {error.message}") from error
-        load_weights(loaded, weights)
-        pretrained.check_weights(folder)
-        return loaded
+        return pretrained.load_model(model, cls, callback=callback).eval().to(device)
 
     def save_pretrained(self, folder: str | Path, *, card: str = "", tensors: dict[str, Tensor] | None = None) -> None:
         """Write `config.json`, `model.safetensors` and the model card into `folder`, each file atomically.

@@ -5,17 +5,22 @@ import json
 import os
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cvae_cli.config.base import SettingsError, build
 from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean, quoted
-from cvae_cli.events import Callback, ignore
+from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.paths import bundled_dir, write_bytes, write_text
 from cvae_cli.weights import hub
 from cvae_cli.weights.download import file_sha256
+
+if TYPE_CHECKING:
+    from torch import nn
+
+M = TypeVar("M", bound="nn.Module")
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 PRIOR_STAGE = "prior"
@@ -71,9 +76,34 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
     )
 
 
-def is_of_hub(folder: Path) -> bool:
-    """Whether a folder that `find_model` has found is in the Hub's cache."""
-    return hub.is_snapshot(folder)
+def load_model(model: str | Path, make: Callable[[ModelConfig], M], *, callback: Callback = ignore) -> M:
+    """Find a model and load it into the module that `make` builds. For errors see `CVAE.from_pretrained`.
+
+    If a model of the Hub is damaged in the Hub's cache, it is downloaded again, once.
+    """
+    folder = find_model(model, callback=callback)
+    try:
+        return _load(folder, make)
+    except CorruptError as error:
+        if not hub.is_snapshot(folder):
+            raise
+        callback(Notice(f"{error.message}: downloading {model} again", is_warning=True))
+        return _load(find_model(model, callback=callback, anew=True), make)
+
+
+def _load(folder: Path, make: Callable[[ModelConfig], M]) -> M:
+    """Load a model folder. Nothing is allocated before the header of the weights agrees with the configuration."""
+    from cvae_cli.models.tensors import load_weights, without_memory
+
+    config = read_config(folder)
+    try:
+        with without_memory(folder / WEIGHTS):
+            module = make(config)
+    except UsageError as error:  # each setting is valid, but they do not fit each other
+        raise CorruptError(f"{folder / CONFIG}: {error.message}") from error
+    load_weights(module, folder / WEIGHTS)
+    check_weights(folder)
+    return module
 
 
 def _check_complete(folder: Path) -> Path:

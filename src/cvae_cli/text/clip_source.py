@@ -152,7 +152,7 @@ def _find_published(architecture: str, tag: str, callback: Callback) -> ClipSour
 
 
 def _download(name: str, published: dict[str, Any], callback: Callback) -> Path:
-    """Return the safetensors file of a published model; download it unless it is in the Hub's cache."""
+    """Return the safetensors file of a published model; download it unless it is in the Hub's cache, intact."""
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
     repo, _, file = published.get("hf_hub", "").rpartition("/")
@@ -163,8 +163,6 @@ def _download(name: str, published: dict[str, Any], callback: Callback) -> Path:
     )
     if not repo:
         raise pickled
-    if cached := hub.cached_file(repo, file, _REVISION):
-        return cached
     try:
         return hub.download_file(repo, file, _REVISION, callback=callback)
     except MissingError as error:
