@@ -7,7 +7,7 @@ import re
 import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cvae_cli.config.base import SettingsError, build
 from cvae_cli.config.model import ModelConfig
@@ -17,10 +17,7 @@ from cvae_cli.paths import bundled_dir, write_bytes, write_text
 from cvae_cli.weights import hub
 from cvae_cli.weights.download import file_sha256
 
-if TYPE_CHECKING:
-    from torch import nn
-
-M = TypeVar("M", bound="nn.Module")
+M = TypeVar("M", bound=Any)  # a module of torch, which a name and a configuration do not need
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 PRIOR_STAGE = "prior"
