@@ -18,7 +18,6 @@ FEW = ["--data-dir", FASHION, "--model", "MODEL"]
 COMMANDS = {
     "train": (["train", "fashion-fast", *SMALL, "--out", "run"], "cvae_cli.training.trainer:evaluate_bound"),
     "plan": (["train", "fashion-fast", *SMALL, "--out", "run"], "cvae_cli.training.plan:plan_training"),
-    "train a step": (["train", "fashion-fast", *SMALL, "--out", "run"], "cvae_cli.training.fit:take_step"),
     "reconstruct": (["reconstruct", "--dataset", "fashion-mnist", *FEW], "cvae_cli.models.cvae:CVAE.reconstruct"),
     "generate": (["generate", "dress", "-o", "x.png", "--model", "MODEL"], "cvae_cli.models.cvae:CVAE.sample"),
     "generate a folder": (
