@@ -237,7 +237,14 @@ def test_help_and_tables_fit_a_terminal(
     interpreter: str, terminal_environment: dict[str, str], tmp_path: Path, columns: int
 ) -> None:
     code = "from cvae_cli.app import app\nfor call in {}: app(call, standalone_mode=False)"
-    calls = [[], ["--help"], ["train", "--list"], ["download-weights", "--list"]]
+    calls = [
+        [],
+        ["--help"],
+        ["train", "--list"],
+        ["download-weights", "--list"],
+        ["cache"],
+        ["cache", "verify", "--help"],
+    ]
     calls += [[name, "--help"] for name in ("train", "generate", "evaluate", "reconstruct", "download-weights")]
     _, shown = on_terminal(
         [interpreter, "-c", code.format(calls)],
@@ -247,6 +254,7 @@ def test_help_and_tables_fit_a_terminal(
     )
     assert broken_words(shown, columns) == []
     words = set(shown.split())
+    assert "\\n" not in shown
     assert {"fashion-concat", "trains,", "photographs", "--temperature", "download-weights"} <= words
     assert ("epochs:" in words) == (columns == 40)  # a narrow terminal has the recipes below each other
 

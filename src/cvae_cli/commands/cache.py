@@ -4,6 +4,7 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
+from cvae_cli.commands.command import Command, Group
 from cvae_cli.errors import CorruptError
 from cvae_cli.paths import cache_dir
 
@@ -17,24 +18,24 @@ Examples:
   cvae cache verify --json
 """
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(cls=Group, rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
 def cache(context: typer.Context) -> None:
     """Look after the cache, the folder of everything downloaded or prepared."""
     if context.invoked_subcommand is None:
-        console.result(None, context.get_help())
+        console.result(None, context.get_help().split("\n"))
 
 
-@app.command(epilog=PATH_EPILOG)
+@app.command(cls=Command, epilog=PATH_EPILOG)
 def path(json: options.Json = False) -> None:
     """Print the folder of the cache. CVAE_HOME chooses another one."""
     console.configure(json=json)
     console.result({"path": str(cache_dir())}, str(cache_dir()))
 
 
-@app.command(epilog=VERIFY_EPILOG)
+@app.command(cls=Command, epilog=VERIFY_EPILOG)
 def verify(json: options.Json = False, quiet: options.Quiet = False, debug: options.Debug = False) -> None:
     """Compare all prepared pictures with their digests.
 

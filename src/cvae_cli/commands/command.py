@@ -1,0 +1,56 @@
+"""How every command behaves in a terminal of any width, and where it can run."""
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from cvae_cli import console
+from cvae_cli.errors import UsageError
+
+_MIN_COLUMNS_OF_HELP = 72  # for options and their texts side by side
+_UNBROKEN_HYPHEN = "\u2011"  # names have hyphens, at which lines must not end
+
+
+class _FittingHelp:
+    """A command whose help fits the terminal: on a narrow one, texts are below their options."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help."""
+        formatter = ctx.make_formatter()
+        is_narrow = sys.stdout.isatty() and console.width() < _MIN_COLUMNS_OF_HELP
+        if is_narrow:
+            formatter.width = console.width() - 2
+        write = formatter.write_dl
+
+        def write_dl(rows: Iterable[tuple[str, str]]) -> None:
+            unbroken = [(first, text.replace("-", _UNBROKEN_HYPHEN)) for first, text in rows]
+            write(unbroken, col_max=4 if is_narrow else 30)
+
+        formatter.write_dl = write_dl
+        self.format_help(ctx, formatter)  # type: ignore[attr-defined]
+        return console.fit(formatter.getvalue().rstrip("\n").replace(_UNBROKEN_HYPHEN, "-"))
+
+
+class Group(_FittingHelp, TyperGroup):
+    """All commands."""
+
+
+class Command(_FittingHelp, TyperCommand):
+    """A command whose help names an argument by its metavar only: PROMPT, not "PROMPT <list[str]>"."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for parameter in self.params:
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, which needs a folder to run in."""
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise UsageError("the working folder has been deleted", hint="go to another one:  cd") from None
+        return super().invoke(ctx)
