@@ -5,8 +5,14 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+from cvae_cli.data.mnist import FAMILY
+from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
+from cvae_cli.pictures.pixels import to_uint8
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,10 +35,21 @@ def test_python_of_the_library_page_runs(tmp_path: Path, monkeypatch: pytest.Mon
     page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(code) >= 3
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     for block in code:
         exec(block, names)
     assert (tmp_path / "dogs.png").exists()
+
+    # what the pictures show, according to the classifier of Fashion-MNIST
+    def shown(name: str) -> list[str]:
+        pictures = to_uint8(names[name]).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+        classes = list(FAMILY["fashion-mnist"].words)
+        return [classes[index] for index in load_fashion_cnn(torch.device("cpu")).classify(pictures).argmax(1)]
+
+    assert shown("images") == shown("decoded") == shown("reconstructed") == ["dress", "sneaker"]
+    assert shown("dresses") == ["dress"] * 2
+    assert shown("morph") == ["dress"] * 8
+    assert not torch.equal(names["dresses"][0], names["dresses"][1])
 
 
 def test_architecture_names_every_module() -> None:
