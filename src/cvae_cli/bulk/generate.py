@@ -27,7 +27,7 @@ from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.pretrained import find_model, weights_sha256
 from cvae_cli.models.sampling import check_sampling
 from cvae_cli.models.tensors import named_tensors, tensors_sha256
-from cvae_cli.pictures.grid import check_resample
+from cvae_cli.pictures.grid import check_enlargement
 from cvae_cli.runtime.distributed import World, local_device, process_group
 from cvae_cli.runtime.interrupt import deferred_interrupt
 from cvae_cli.text.prompts import Prompts
@@ -98,7 +98,7 @@ def generate_files(
     """
     check_format(format)
     check_sampling(n=n)
-    check_resample(resample)
+    check_enlargement(scale, resample)
     wanted = make_prompts(prompts)
     weights = _digest(model, callback)
     model = load_model(model, device=local_device(device), callback=callback)

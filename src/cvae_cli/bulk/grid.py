@@ -7,11 +7,12 @@ from typing import Any
 from PIL import Image
 
 from cvae_cli.bulk.sampling import Sampling, make_prompts, note_repeats, prompt_conditions, sample_pictures
+from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.cvae import Source, load_model
 from cvae_cli.models.sampling import check_sampling
 from cvae_cli.pictures.files import png_bytes
-from cvae_cli.pictures.grid import Labels, check_resample, check_sheet, enlarge, grid, readable_scale
+from cvae_cli.pictures.grid import Labels, check_enlargement, check_sheet, enlarge, grid, readable_scale
 from cvae_cli.text.prompts import Prompts
 
 
@@ -82,7 +83,9 @@ def generate_grid(
         UsageError: no such model, or the model cannot use a prompt or the guidance; or the sheet would be too large.
     """
     check_sampling(n=n)
-    check_resample(resample)
+    check_enlargement(scale, resample)
+    if columns is not None and columns < 1:
+        raise UsageError(f"columns must be at least 1, not {columns}")
     given = make_prompts(prompts)
     wanted = list(given)
     model = load_model(model, device=device, callback=callback)

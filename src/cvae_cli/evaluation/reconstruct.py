@@ -17,7 +17,7 @@ from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.sampling import check_sampling
-from cvae_cli.pictures.grid import Labels, check_resample, check_sheet, enlarge, grid, readable_scale, to_pil
+from cvae_cli.pictures.grid import Labels, check_enlargement, check_sheet, enlarge, grid, readable_scale, to_pil
 from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.pixels import to_float
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
@@ -63,7 +63,7 @@ class Reconstructions:
         Raises:
             UsageError: no such way to enlarge pictures, or the sheet would be too large.
         """
-        check_resample(resample)
+        check_enlargement(scale, resample)
         size, columns = self.originals.shape[-1], 2 * min(_PAIRS_PER_ROW, len(self.originals))
         scale = scale or (readable_scale(size) if labels else 1)
         check_sheet(2 * len(self.originals), columns, scale * size)

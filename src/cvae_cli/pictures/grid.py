@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 RESAMPLING = ("nearest", "lanczos")
 """The ways to enlarge a picture: `nearest` keeps its pixels as squares, `lanczos` smooths them."""
+MAX_SCALE = 64
 READABLE = 108
 """The width of a picture, in pixels, above which a label of a word or two fits."""
 
@@ -49,8 +50,10 @@ class Labels:
     pictures: Sequence[str] = ()
 
 
-def check_resample(resample: str) -> None:
-    """Raise a UsageError if pictures cannot be enlarged in this way."""
+def check_enlargement(scale: int | None, resample: str) -> None:
+    """Raise a UsageError if pictures cannot be enlarged so; the bounds are those of the commands' options."""
+    if scale is not None and not 1 <= scale <= MAX_SCALE:
+        raise UsageError(f"scale must be from 1 to {MAX_SCALE}, not {scale}")
     if resample not in RESAMPLING:
         raise UsageError(f'no way to enlarge pictures "{resample}"', hint=f"ways: {', '.join(RESAMPLING)}")
 
