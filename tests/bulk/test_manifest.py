@@ -197,8 +197,12 @@ def test_a_name_that_no_file_can_have_is_a_file_that_is_gone(draw: Draw, tmp_pat
     assert contents(tmp_path / "out") == before
 
 
-def test_a_folder_in_place_of_the_manifest_is_refused(draw: Draw, tmp_path: Path) -> None:
-    (tmp_path / "out" / "manifest.jsonl").mkdir(parents=True)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_something_else_in_place_of_the_manifest_is_refused(
+    draw: Draw, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "out").mkdir()
+    make(tmp_path / "out" / "manifest.jsonl")
     done = draw("--separate")
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("cvae: out/manifest.jsonl is not a file\n")

@@ -51,6 +51,8 @@ def check_settings(line: bytes, settings: dict[str, Any], path: Path, *, hint: s
 
 def has_same_noise(path: Path) -> bool:
     """Whether version 0.1 has begun a manifest: all prompts had the same noise, and nothing says so."""
+    if not path.is_file():  # a pipe would wait for ever
+        return False
     try:
         with path.open("rb") as file:
             found = _parse(file.readline())
