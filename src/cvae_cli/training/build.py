@@ -61,6 +61,9 @@ def load_all_but_prior(model: CVAE, start: str) -> None:
         UsageError: the two models differ in more than the prior.
     """
     finished = CVAE.from_pretrained(start)
+    # Draw as many random numbers as loading it did in version 0.1.0, whose runs must go on to the same prior: the noise
+    # of its calibration comes next.
+    CVAE(finished.config)
     ours, theirs = model.config.published(), finished.config.published()
     architecture = theirs.architecture.model_copy(update={"prior": ours.architecture.prior})
     if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):

@@ -21,6 +21,7 @@ from cvae_cli.training.trainer import Trainer
 
 _SHARE = 0.03  # of the time that is spent on measuring a stage
 _LEAST, _MOST = 1.0, 15.0  # seconds of it
+_MOST_SHARE = 0.2  # of the time, which measuring may take from the training; a very short one lasts longer instead
 _WARM_UP = 2  # steps that are not measured: the first ones are slower
 _TOO_LONG = 1.2  # times the time that was asked for, from which on it is said
 _STEPS, _ENDS = 10, 6  # an epoch takes at least as long as so many steps, and as so many ends of an epoch
@@ -71,7 +72,8 @@ def plan_for(
         pace.seconds(stage.training.epochs, steps_per_epoch(stage, train))
         for stage, pace in zip(stages, paces, strict=True)
     ]
-    left = 60 * minutes - (time.perf_counter() - started) - sum(pace.start for pace in paces)
+    measuring = min(time.perf_counter() - started, _MOST_SHARE * 60 * minutes)
+    left = 60 * minutes - measuring - sum(pace.start for pace in paces)
     trainings = [
         _with_schedule(stage.training, *pace.schedule(left * part / sum(whole), stage.training.epochs))
         for stage, pace, part in zip(stages, paces, whole, strict=True)
