@@ -27,6 +27,12 @@ def caught(code: str) -> Exception:
         ("bytearray(2**60)", ExitCode.OUT_OF_MEMORY, "out of memory"),
         ("raise OSError(errno.ENOSPC, 'No space left on device')", ExitCode.UNEXPECTED, "no space left on the device"),
         ("open('/nowhere/at/all')", ExitCode.UNEXPECTED, "no such file or directory: /nowhere/at/all"),
+        (
+            "raise ImportError('libtorch_cpu.so: failed to map segment from shared object')",
+            ExitCode.OUT_OF_MEMORY,
+            "torch",
+        ),
+        ("raise OSError(errno.EMFILE, 'Too many open files', 'x')", ExitCode.UNEXPECTED, "too many open files"),
         ("1 / 0", ExitCode.UNEXPECTED, "unexpected ZeroDivisionError: division by zero"),
     ],
 )

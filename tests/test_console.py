@@ -13,7 +13,7 @@ import pytest
 
 from cvae_cli import console
 from cvae_cli.evaluation.metrics.catalog import METRICS
-from cvae_cli.events import Notice, Progress
+from cvae_cli.events import Event, Notice, Progress, Summary
 from cvae_cli.runtime import progress
 
 NOTE = "a note that is longer than a line of the terminal: " + "x" * 100
@@ -140,6 +140,18 @@ def test_a_command_shows_a_bar_and_a_warning(
     assert 'cvae: warning: "a shirt and jeans" names several classes: drawing shirt, not trouser\r\n' in shown
     assert re.search(r"drawing .*\d/65", shown)
     assert after_last_erasure(shown).endswith("65 pictures in out\r\n")
+
+
+def test_an_event_of_several_lines_keeps_them_and_a_notice_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    class Start(Event):
+        def __str__(self) -> str:
+            return "learns\n  1 epoch"
+
+    with console.events("work") as callback:
+        callback(Start())
+        callback(Notice("a folder called a\nb"))
+        callback(Summary("classes: a\nb"))
+    assert capsys.readouterr().err.splitlines() == ["learns", "  1 epoch", r"a folder called a\nb", r"classes: a\nb"]
 
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J \x9b31m \u202egpj \x7f\r\n \udce9 [bold]b[/bold] :dog: " + "x" * 5000 + " end"

@@ -103,6 +103,10 @@ def _as_cvae_error(error: Exception) -> CvaeError:
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         return OutOfMemoryError("out of memory", hint="try fewer pictures, or a smaller --batch-size")
+    if "failed to map segment" in text or "can't start new thread" in text:  # ulimit -v or -u, while torch is imported
+        return OutOfMemoryError("not enough memory or processes for torch", hint="see  ulimit -v; ulimit -u")
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return CvaeError("too many open files", hint="raise the limit:  ulimit -n 1024")
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return CvaeError(f"no space left on the device{_where(error)}; nothing half-written was kept")
     if isinstance(error, PermissionError):

@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from cvae_cli.errors import CvaeError, ExitCode, ReaderLeftError, UsageError, spelled_out
-from cvae_cli.events import Callback, Event, Notice, Progress
+from cvae_cli.events import Callback, Event, Notice, Progress, Summary
 from cvae_cli.runtime import launch, streams, terminal
 from cvae_cli.runtime.progress import Bar, Lines, beating
 
@@ -143,7 +143,9 @@ def events(name: str) -> Iterator[Callback]:
                 display.update(_task(event.task), spelled_out(event.detail), event.done, event.total)
         elif isinstance(event, Notice) and event.is_warning:
             warn(event.text)
-        else:
+        elif isinstance(event, Notice | Summary):
+            note(event.text)
+        else:  # one that is made of several lines
             for line in str(event).split("\n"):
                 note(line)
 
