@@ -171,14 +171,16 @@ def test_killed_drawing_goes_on_behind_what_is_finished(
     assert [path.name for path in (tmp_path / "out").glob(".*.tmp")] == [".mine.tmp"]
 
 
-@pytest.mark.parametrize(("format", "total"), [("webp", 2000), ("webdataset", 3000)])
+@pytest.mark.parametrize(
+    ("format", "total", "number"), [("webp", 2000, signal.SIGINT), ("webdataset", 3000, signal.SIGHUP)]
+)
 def test_an_interrupt_is_one_line_and_loses_nothing(
-    start: Start, bulk: Command, tmp_path: Path, format: str, total: int
+    start: Start, bulk: Command, tmp_path: Path, format: str, total: int, number: signal.Signals
 ) -> None:
     arguments = ["dress", "bag", "-n", str(total // 2), "--format", format, "-o", "out"]
     process = start(*arguments)
     wait_for_lines(tmp_path / "out", 2, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (130, "")
     (line,) = [line for line in stderr.splitlines() if not line.startswith("drawing")]

@@ -74,12 +74,12 @@ def test_a_process_that_dies_is_started_again_and_all_go_on(
     assert epochs == list(range(1, 41))
 
 
-def test_an_interrupt_saves_and_one_process_can_go_on(
+def test_a_hangup_saves_and_one_process_can_go_on(
     executable: str, clean_environment: dict[str, str], cvae: Command, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     with started(executable, clean_environment, run) as process:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGHUP)
         _, stderr = process.communicate(timeout=300)
     assert process.returncode == 130
     assert stderr.count(f"cvae train --resume {run}") == 1

@@ -1,10 +1,17 @@
 """`cvae train` as a user runs it: killed, interrupted, resumed."""
 
+import fcntl
 import json
+import os
+import pty
 import resource
 import signal
 import subprocess
+import sys
+import termios
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,6 +40,13 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.005)
 
 
+def read_all(descriptor: int) -> None:
+    """Read what a terminal shows until it is closed."""
+    with suppress(OSError):
+        while os.read(descriptor, 1 << 16):
+            pass
+
+
 def test_killed_training_resumes_to_the_same_bits(
     executable: str, clean_environment: dict[str, str], uninterrupted: Path, cvae: Command, tmp_path: Path
 ) -> None:
@@ -52,7 +66,7 @@ def test_killed_training_resumes_to_the_same_bits(
     assert not list(run.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_saves_says_where_and_exits_130(
     executable: str,
     clean_environment: dict[str, str],
@@ -75,6 +89,31 @@ def test_interrupted_training_saves_says_where_and_exits_130(
     done = cvae("train", "--resume", run, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["last"]["epoch"] == 4
+    assert weights(run) == weights(uninterrupted)
+
+
+def test_a_terminal_that_is_closed_stops_a_training_and_loses_nothing(
+    clean_environment: dict[str, str], uninterrupted: Path, cvae: Command, tmp_path: Path
+) -> None:
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    run = tmp_path / "run"
+    terminal, its_end = pty.openpty()
+    command = [sys.executable, "-m", "cvae_cli", *TRAIN, "--out", str(run)]
+    streams = {"stdin": its_end, "stdout": its_end, "stderr": its_end}
+    environment = clean_environment | {"TERM": "xterm"}
+    with subprocess.Popen(command, env=environment, preexec_fn=take_terminal, **streams) as process:
+        os.close(its_end)
+        reader = threading.Thread(target=lambda: read_all(terminal), daemon=True)
+        reader.start()
+        wait_for(run / "metrics.jsonl", process)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), terminal)  # closes the terminal: SIGHUP, and nothing can be written
+        assert process.wait(timeout=300) == 130
+    finished = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert finished[-1] < 4
+    assert cvae("train", "--resume", run).returncode == 0
     assert weights(run) == weights(uninterrupted)
 
 
