@@ -275,6 +275,9 @@ def test_captions_that_are_not_read_are_said(tmp_path: Path) -> None:
     assert captions(found) == {"test/cat/1.png": "a hat", "test/dog/1.png": "a shoe"}
     assert found.summary.endswith(" · not read: 2 .json, 1 .txt")
     assert found.notes == ("2 pictures without a caption are left out, the first test/cat/2.png",)
+    for name in ("labels.csv", "metadata.jsonl"):  # the metadata of the split counts, not that above it
+        (root / name).write_text("x")
+    assert read(root).summary.endswith(" · not read: 2 .json, 1 .txt, 1 .csv, 1 .jsonl")
 
 
 def test_a_single_caption_says_how_many_pictures_have_none(tmp_path: Path) -> None:

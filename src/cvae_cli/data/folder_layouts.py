@@ -105,26 +105,31 @@ def read_layout(root: Path, files: Sequence[str], division: Division, split: str
             f"{where} has no pictures",
             hint=f"pictures end in {', '.join(COMMON)} and others" + (f"; there are {unread}" if unread else ""),
         )
-    outside = [file for file in files if division.locate(file)[0] is None]
+    outside = [file for file in files if split and division.locate(file)[0] is None and not is_picture(file)]
     metadata = [file for file in own if is_metadata(file)] or [file for file in outside if is_metadata(file)]
     if metadata:
         found = from_metadata(root, files, metadata, belongs)
-        return _with_captions(where, found, pictures, own)
+        return _with_captions(where, found, pictures, own, outside)
     texts = texts_beside(pictures, own)
     inner = {file: division.locate(file)[1] for file in pictures}
     # a few stray text files in folders of classes are not captions
     if len(texts) * 2 > len(pictures) or any("/" not in inner[file] for file in texts):
         found = from_texts(root, pictures, texts)
-        return _with_captions(where, found, pictures, own)
+        return _with_captions(where, found, pictures, own, outside)
     if not any("/" in name for name in inner.values()):
         raise UsageError(f"{where} has pictures, but neither captions nor classes", hint=_LAYOUTS)
     everywhere = [division.locate(file) for file in files if is_picture(file)]
     names = [name for its_split, name in everywhere if split is None or its_split is not None]
-    return _with_classes(where, inner, names, [file for file in own if file not in inner])
+    return _with_classes(where, inner, names, [file for file in own + outside if file not in inner])
 
 
-def _with_captions(where: str, found: CaptionsFound, pictures: list[str], own: list[str]) -> Found:
-    """Leave out pictures that have no captions, and say which files are not read."""
+def _with_captions(where: str, found: CaptionsFound, pictures: list[str], own: list[str], outside: list[str]) -> Found:
+    """Leave out pictures that have no captions, and say which files are not read.
+
+    Args:
+        own: all files of the split.
+        outside: the files of no split.
+    """
     captions = clean(found.captions)
     uncaptioned = sorted({*found.captions, *pictures} - captions.keys())
     if not captions:
@@ -135,7 +140,7 @@ def _with_captions(where: str, found: CaptionsFound, pictures: list[str], own: l
     if not any(map(is_metadata, found.read)):
         strays = note_stray_texts(own, found.read)
         known |= {file for file in own if file.lower().endswith(TEXT_ENDINGS)}
-    unread = [file for file in own if file not in known]
+    unread = [file for file in own + outside if file not in known]
     return Found(captions=captions, source=found.source, unread=describe_unread(unread), notes=strays + notes)
 
 
@@ -145,7 +150,7 @@ def _with_classes(where: str, inner: dict[str, str], all_names: list[str], other
     Args:
         inner: the name of each picture in its split.
         all_names: the same for the pictures of all splits.
-        others: the other files of the split.
+        others: the other files of the split, and those of no split.
     """
     n = len(find_wrapper(tuple(name.split("/")[:-1]) for name in all_names))
     class_of = {file: parts[n] for file, name in inner.items() if len(parts := name.split("/")) > n + 1}

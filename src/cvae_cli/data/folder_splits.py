@@ -7,6 +7,7 @@ from other words and numbers by one of `-._ `, as in `train`, `test_images` and 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cvae_cli.data.metadata import is_metadata
 from cvae_cli.data.source import SPLIT_NAMES
@@ -58,6 +59,7 @@ class Division:
         return split_of(folders[at]), "/".join([*folders[:at], *folders[at + 1 :], name])
 
 
+@lru_cache(4096)
 def split_of(name: str) -> str | None:
     """Return the split that a name means: `test` for `Testing_images`. None if it means none, or several."""
     meant = {SPLIT_NAMES[word] for word in _SEPARATORS.split(name.casefold()) if word in SPLIT_NAMES}
@@ -82,10 +84,20 @@ def find_division(files: Sequence[str]) -> Division:
         return Division(wrapper=wrapper, folders=named, notes=_note_merged(named))
     if inner and all(any(map(split_of, each)) for each in inner):
         return Division(wrapper=wrapper, anywhere=True)
-    by_file = {split_of(file.rpartition("/")[2]) for file in files if is_picture(file)}
-    if "train" in by_file and len(by_file) > 1 and None not in by_file:
+    if _is_in_names(file.rpartition("/")[2] for file in files if is_picture(file)):
         return Division(by_file=True)
     return Division(notes=_notes_on_similar_names(names, inner))
+
+
+def _is_in_names(names: Iterable[str]) -> bool:
+    """Return whether each of the names says a split, and they say `train` and another one."""
+    splits = set()
+    for name in names:
+        split = split_of(name)
+        if split is None:
+            return False
+        splits.add(split)
+    return "train" in splits and len(splits) > 1
 
 
 def find_wrapper(folders: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

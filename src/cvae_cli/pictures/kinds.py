@@ -6,7 +6,6 @@ Windows' drawings need another program, and of BUFR, GRIB, HDF5 and MPEG it read
 
 from functools import cache
 from importlib.util import find_spec
-from pathlib import PurePath
 
 _ENDINGS = """
 apng blp bmp bw cur dcx dds dib fit fits flc fli ftc ftu gbr gif icb icns ico iim im j2c j2k jfif jp2 jpc jpe jpeg jpf
@@ -27,7 +26,8 @@ COMMON = (".jpg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ppm", ".heic")
 
 def is_picture(file: str) -> bool:
     """Return whether a file's name has the ending of a picture that can be read here."""
-    return PurePath(file).suffix.lower() in _readable()
+    _, dot, ending = file.rpartition(".")
+    return dot + ending.lower() in _readable()
 
 
 def how_to_read(suffix: str) -> str:
