@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cvae_cli.config.recipe import TrainingSettings
-from cvae_cli.runtime.progress import Bar
+from cvae_cli.console.progress import Bar
 from cvae_cli.training.ema import EMA
 from cvae_cli.training.events import EpochEnd, EpochProgress, duration
 from cvae_cli.training.schedule import learning_rate, rate_weight

@@ -1,4 +1,4 @@
-"""The only module that writes: results to stdout, everything else to stderr.
+"""The only room that writes: results to stdout, everything else to stderr.
 
 There are three modes: for people (tables and progress bars), `--json` (one JSON document on stdout), and `--quiet`
 (results, warnings and errors). Rich is used on a terminal only. In a pipe values are plain text, and paths and JSON
@@ -15,10 +15,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from cvae_cli.console import terminal
+from cvae_cli.console.progress import Bar, Lines, beating
 from cvae_cli.errors import CvaeError, ExitCode, ReaderLeftError, UsageError, spelled_out
 from cvae_cli.events import Callback, Event, Notice, Progress, Summary
-from cvae_cli.runtime import launch, streams, terminal
-from cvae_cli.runtime.progress import Bar, Lines, beating
+from cvae_cli.runtime import launch, streams
 
 _MAX_LINE, _MAX_LINES = 1000, 60  # of a message: characters in a line, and lines of a hint
 _MAX_CELL, _MAX_TASK = 300, 100  # characters in a cell of a table on a terminal, and in the name of a task
@@ -224,7 +225,7 @@ def table(
         return result_rows(data, rows if plain is None else plain)
     from rich.console import Console
 
-    from cvae_cli.runtime import tables
+    from cvae_cli.console import tables
 
     screen = Console(highlight=False, markup=False, emoji=False, width=width())
     cells = [[terminal.shorten(spelled_out(cell), _MAX_CELL) for cell in row] for row in rows]

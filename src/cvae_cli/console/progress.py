@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from cvae_cli.console.terminal import columns, shorten
 from cvae_cli.errors import ReaderLeftError
-from cvae_cli.runtime.terminal import columns, shorten
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar

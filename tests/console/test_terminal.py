@@ -6,8 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
+from cvae_cli.console import tables, terminal
 from cvae_cli.errors import quoted, spelled_out
-from cvae_cli.runtime import tables, terminal
 
 PROSE = "a sentence of words that are longer than a narrow line, with fashion-mnist and --data-dir in it"
 COMMAND = 'cvae generate "two dogs on a beach" --model runs/fashion-concat -n 16 --seed 7 -o dogs.png'

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cvae_cli import console
+from cvae_cli.console import progress
 from cvae_cli.evaluation.metrics.catalog import METRICS
 from cvae_cli.events import Event, Notice, Progress, Summary
-from cvae_cli.runtime import progress
 
 NOTE = "a note that is longer than a line of the terminal: " + "x" * 100
 CALL = f"""

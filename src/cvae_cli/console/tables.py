@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cvae_cli.runtime.terminal import wrap_part
+from cvae_cli.console.terminal import wrap_part
 
 if TYPE_CHECKING:
     from rich.table import Table
