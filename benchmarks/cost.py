@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from cvae_cli import CVAE
-from cvae_cli.config.model import LabelClass
+from cvae_cli.config.condition import LabelClass
 from cvae_cli.config.recipe_files import load_recipe, parse_assignment
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.conditions import Labels, make_captions

@@ -34,7 +34,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from cvae_cli.config.model import LabelCondition
+from cvae_cli.config.condition import LabelCondition
 from cvae_cli.data.catalog import evaluation_split, load_dataset
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset

@@ -10,7 +10,8 @@ from helpers import VARIANTS, data_for, fashion, small_model
 
 from cvae_cli import CVAE
 from cvae_cli.config import model as config
-from cvae_cli.config.model import ImageShape, ModelConfig, StaticCondition
+from cvae_cli.config.condition import StaticCondition
+from cvae_cli.config.model import ImageShape, ModelConfig
 from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.pictures.pixels import to_float

@@ -11,7 +11,8 @@ from conftest import Command
 from helpers import VARIANTS, same, small_model
 from safetensors.torch import load_file, save_file
 
-from cvae_cli.config.model import ClipCondition, ModelConfig
+from cvae_cli.config.condition import ClipCondition
+from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CorruptError, UsageError
 from cvae_cli.models import pretrained
 from cvae_cli.models.cvae import CVAE

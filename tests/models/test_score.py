@@ -6,7 +6,8 @@ import pytest
 import torch
 from helpers import small_model
 
-from cvae_cli.config.model import LabelClass, LabelCondition, ScorePrior
+from cvae_cli.config.condition import LabelClass, LabelCondition
+from cvae_cli.config.model import ScorePrior
 from cvae_cli.errors import UsageError
 from cvae_cli.models.flow_matching import FlowMatching
 

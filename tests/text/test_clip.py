@@ -19,7 +19,7 @@ from safetensors.torch import load, save_file
 from tiny_clip import save_tiny_clip, tiny_config
 from torch import Tensor, nn
 
-from cvae_cli.config.model import ClipCondition
+from cvae_cli.config.condition import ClipCondition
 from cvae_cli.errors import CorruptError, MissingError, UsageError
 from cvae_cli.text import clip_source
 from cvae_cli.text.catalog import load_encoder, load_matching_encoder

@@ -11,7 +11,7 @@ import torch
 from helpers import Listener, captioned, fashion
 from torch import Tensor
 
-from cvae_cli.config.model import LabelCondition, StaticCondition
+from cvae_cli.config.condition import LabelCondition, StaticCondition
 from cvae_cli.data.conditions import Captions, Labels, make_captions, name_classes
 from cvae_cli.data.dataset import dataset_from_pixels
 from cvae_cli.errors import CorruptError, UsageError

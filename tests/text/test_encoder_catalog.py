@@ -4,7 +4,7 @@ import subprocess
 import sys
 from typing import get_args
 
-from cvae_cli.config.model import TextCondition
+from cvae_cli.config.condition import TextCondition
 from cvae_cli.text.catalog import ENCODERS, encoder_options
 
 

@@ -82,14 +82,7 @@ def reconstruct(
             result = reconstruct_files(model, images, prompt=prompt, device=device, callback=callback)
         else:
             result = reconstruct_dataset(
-                model,
-                str(dataset),
-                split=split,
-                n=n,
-                seed=seed,
-                data_dir=data_dir,
-                device=device,
-                callback=callback,
+                model, str(dataset), split=split, n=n, seed=seed, data_dir=data_dir, device=device, callback=callback
             )
         path = output.write(
             result.sheet(scale=scale, resample=resample, labels=labels), {"model": result.model}, stem="pairs"

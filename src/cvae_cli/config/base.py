@@ -1,11 +1,14 @@
 """The base of all settings classes, and the sentences for mistakes in settings."""
 
 import reprlib
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cvae_cli.errors import did_you_mean
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+"""A number of channels or features. The upper bound, far beyond any use, keeps a typo from taking all memory."""
 
 
 class Settings(BaseModel):

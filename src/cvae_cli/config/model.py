@@ -1,17 +1,16 @@
 """What a model is: the settings in `config.json` and in the [architecture] of a recipe, from which it can be rebuilt.
 
-A network, likelihood, prior or text encoder has a settings class here, which is a member of the union of its kind.
+A network, likelihood or prior has a settings class here, which is a member of the union of its kind.
 """
 
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from cvae_cli.config.base import Settings
+from cvae_cli.config.base import Settings, Width
+from cvae_cli.config.condition import ClipCondition, ConditionSettings
 
-Width = Annotated[int, Field(ge=1, le=65_536)]
-"""A number of channels or features. The upper bound, far beyond any use, keeps a typo from taking all memory."""
 Depth = Annotated[int, Field(ge=1, le=1_000)]
 """A number of layers."""
 Conditioning = Literal["none", "concat", "add", "modulate"]
@@ -23,86 +22,6 @@ class ImageShape(Settings):
 
     size: Annotated[int, Field(ge=1, le=4_096)]
     channels: Literal[1, 3]
-
-
-class LabelClass(Settings):
-    """A class that a prompt can name: its name, and every word or phrase that means it."""
-
-    name: str
-    words: tuple[str, ...]
-
-    @field_validator("words")
-    @classmethod
-    def _has_words(cls, words: tuple[str, ...]) -> tuple[str, ...]:
-        if not any(character.isprintable() and not character.isspace() for word in words for character in word):
-            raise ValueError("no word that a prompt could have")
-        return words
-
-
-class LabelCondition(Settings):
-    """Conditions are class indices `(batch,)`; prompts are matched to classes by keyword."""
-
-    kind: Literal["labels"] = "labels"
-    classes: Annotated[tuple[LabelClass, ...], Field(min_length=1)]
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the classes."""
-        return [each.name for each in self.classes]
-
-    @property
-    def option(self) -> str:
-        """The value of `--condition` that selects this condition."""
-        return "labels"
-
-    @property
-    def description(self) -> str:
-        """What a model learns from, for its model card."""
-        return f"{len(self.classes)} classes, matched to prompts by keyword"
-
-
-class StaticCondition(Settings):
-    """Conditions are vectors `(batch, width)` of texts, by the text encoder that ships with the package."""
-
-    kind: Literal["static"] = "static"
-    width: Width
-    sha256: str
-    """Digest of the encoder's weights. A model can only use vectors of the encoder that it was trained with."""
-
-    @property
-    def option(self) -> str:
-        """The value of `--condition` that selects this encoder."""
-        return "static"
-
-    @property
-    def description(self) -> str:
-        """What a model learns from, for its model card."""
-        return f"captions through the embedded text encoder ({self.width} numbers)"
-
-
-class ClipCondition(Settings):
-    """Conditions are vectors `(batch, width)` of texts, by the text tower of a CLIP model."""
-
-    kind: Literal["clip"] = "clip"
-    model: str
-    """The CLIP model: `ARCHITECTURE/TAG` as open_clip names it, or a folder: its path, or in a saved model its name."""
-    width: Width
-    sha256: str
-    """Digest of the weights file."""
-
-    @property
-    def option(self) -> str:
-        """The value of `--condition` that selects this encoder."""
-        return f"clip:{self.model}"
-
-    @property
-    def description(self) -> str:
-        """What a model learns from, for its model card."""
-        return f"captions through CLIP's text tower {self.model} ({self.width} numbers)"
-
-
-TextCondition = StaticCondition | ClipCondition
-Condition = LabelCondition | TextCondition
 
 
 class Part(Settings):
@@ -246,7 +165,7 @@ class ModelConfig(Settings):
     """The data set that the model was trained on, which `cvae evaluate` uses by default; `folder:NAME` for a folder
     elsewhere."""
     image: ImageShape
-    condition: Annotated[Condition, Field(discriminator="kind")]
+    condition: Annotated[ConditionSettings, Field(discriminator="kind")]
     architecture: Architecture
     hybrid: bool = False
     """Whether the loss had perceptual or adversarial terms besides the bound, so that this is not a pure CVAE."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float16, Float32, Float64, Int64
 
-from cvae_cli.config.model import LabelClass, TextCondition
+from cvae_cli.config.condition import LabelClass, TextCondition
 from cvae_cli.errors import UsageError, quoted
 
 _SEPARATORS = str.maketrans("_-", "  ")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cvae_cli.config.model import LabelClass
+from cvae_cli.config.condition import LabelClass
 from cvae_cli.data.conditions import Captions, Labels, make_captions, name_classes
 from cvae_cli.data.folder_captions import (
     TEXT_ENDINGS,

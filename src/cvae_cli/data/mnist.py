@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cvae_cli.config.model import ImageShape, LabelClass
+from cvae_cli.config.condition import LabelClass
+from cvae_cli.config.model import ImageShape
 from cvae_cli.data.conditions import Labels, make_classes
 from cvae_cli.data.dataset import Dataset, dataset_from_pixels
 from cvae_cli.data.idx import read_idx

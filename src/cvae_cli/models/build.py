@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from cvae_cli.config import model as config
+from cvae_cli.config.condition import ConditionSettings
 from cvae_cli.models.likelihood import Likelihood
 from cvae_cli.models.network import Network
 from cvae_cli.models.prior import Prior
@@ -29,7 +30,7 @@ def build_likelihood(settings: config.Likelihood, *, channels: int) -> Likelihoo
     return likelihood
 
 
-def build_prior(settings: config.Prior, *, latent_shape: tuple[int, ...], condition: config.Condition | None) -> Prior:
+def build_prior(settings: config.Prior, *, latent_shape: tuple[int, ...], condition: ConditionSettings | None) -> Prior:
     """Build a prior p(z | c), or p(z) if there is no condition."""
     prior: Prior = find_implementation(settings)(settings, latent_shape=latent_shape, condition=condition)
     return prior

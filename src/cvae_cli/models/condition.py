@@ -9,20 +9,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cvae_cli.config import model as config
+from cvae_cli.config.condition import ConditionSettings, LabelCondition
 
 Condition = Tensor
 
 
-def embedding(condition: config.Condition, width: int) -> nn.Module:
+def embedding(condition: ConditionSettings, width: int) -> nn.Module:
     """Return a learned map from conditions to vectors `(b, width)`: a table for labels, a linear layer for texts."""
-    if isinstance(condition, config.LabelCondition):
+    if isinstance(condition, LabelCondition):
         return nn.Embedding(len(condition.classes), width)
     return nn.Linear(condition.width, width)
 
 
-def as_vector(condition: config.Condition, label_width: int) -> tuple[nn.Module, int]:
+def as_vector(condition: ConditionSettings, label_width: int) -> tuple[nn.Module, int]:
     """Return a map from conditions to vectors, and their width: a learned table for labels, the identity for texts."""
-    if isinstance(condition, config.LabelCondition):
+    if isinstance(condition, LabelCondition):
         return nn.Embedding(len(condition.classes), label_width), label_width
     return nn.Identity(), condition.width
 
@@ -44,7 +45,7 @@ class Join(nn.Module):
     def __init__(
         self,
         method: config.Conditioning,
-        condition: config.Condition,
+        condition: ConditionSettings,
         *,
         width: int,
         vector: tuple[nn.Module, int] | None = None,

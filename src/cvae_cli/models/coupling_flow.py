@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cvae_cli.config import model as config
+from cvae_cli.config.condition import ConditionSettings
 from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.dense import hidden_layers
 from cvae_cli.models.network import Latents
@@ -22,7 +23,7 @@ class CouplingFlow(Prior):
     """
 
     def __init__(
-        self, settings: config.FlowPrior, *, latent_shape: tuple[int, ...], condition: config.Condition | None
+        self, settings: config.FlowPrior, *, latent_shape: tuple[int, ...], condition: ConditionSettings | None
     ) -> None:
         super().__init__(settings, latent_shape=latent_shape, condition=condition)
         latent_dim = math.prod(latent_shape)  # a map is flattened

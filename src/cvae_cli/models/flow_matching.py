@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cvae_cli.config import model as config
+from cvae_cli.config.condition import ConditionSettings
 from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import Prior
@@ -34,7 +35,7 @@ class FlowMatching(Prior):
     scale: Tensor
 
     def __init__(
-        self, settings: config.ScorePrior, *, latent_shape: tuple[int, ...], condition: config.Condition | None
+        self, settings: config.ScorePrior, *, latent_shape: tuple[int, ...], condition: ConditionSettings | None
     ) -> None:
         super().__init__(settings, latent_shape=latent_shape, condition=condition)
         self.steps, self.guidance, self.guided = settings.steps, settings.guidance, settings.guided

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from cvae_cli.config import model as config
 from cvae_cli.config.base import Settings
+from cvae_cli.config.condition import ConditionSettings
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
@@ -32,7 +32,7 @@ class Prior(nn.Module, ABC):
     has_density = True
 
     def __init__(
-        self, settings: Settings, *, latent_shape: tuple[int, ...], condition: config.Condition | None
+        self, settings: Settings, *, latent_shape: tuple[int, ...], condition: ConditionSettings | None
     ) -> None:
         super().__init__()
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cvae_cli.config import model as config
+from cvae_cli.config.condition import ConditionSettings, LabelCondition
 from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.runtime import randomness
@@ -38,7 +38,7 @@ def pad(rows: Tensor) -> Tensor:
 
 def sample_noise(
     condition: Condition,
-    settings: config.Condition,
+    settings: ConditionSettings,
     shape: tuple[int, ...],
     *,
     seed: int,
@@ -70,11 +70,11 @@ def numbers_of(names: Sequence[str]) -> list[int]:
     return numbers
 
 
-def stand_ins(condition: Condition, settings: config.Condition) -> list[str]:
+def stand_ins(condition: Condition, settings: ConditionSettings) -> list[str]:
     """Return what stands for the prompts of conditions: the name of a class, or the signs of a vector's numbers.
 
     Signs, because the last bits of a vector depend on the device and on the batch that it was computed in.
     """
-    if isinstance(settings, config.LabelCondition):
+    if isinstance(settings, LabelCondition):
         return [settings.classes[index].name for index in condition.tolist()]
     return [bytes(row).hex() for row in np.packbits((condition > 0).cpu().numpy(), axis=1)]

@@ -12,7 +12,7 @@ from cvae_cli.events import Callback, ignore
 if TYPE_CHECKING:
     import torch
 
-    from cvae_cli.config.model import TextCondition
+    from cvae_cli.config.condition import TextCondition
     from cvae_cli.text.encoder import TextEncoder
 
 

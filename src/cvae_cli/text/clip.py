@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cvae_cli.config.model import ClipCondition
+from cvae_cli.config.condition import ClipCondition
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.text.clip_source import ClipSource, find_clip, load_tensors, make_tokenizer, unbuildable_error

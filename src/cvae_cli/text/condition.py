@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cvae_cli.config import model as config
-from cvae_cli.config.model import LabelClass, TextCondition
+from cvae_cli.config.condition import ConditionSettings, LabelClass, LabelCondition, TextCondition
 from cvae_cli.data.catalog import has_sizes, shape_of, short_name
 from cvae_cli.data.conditions import Captions, Labels, class_changes
 from cvae_cli.data.dataset import Dataset
@@ -37,7 +37,7 @@ def get_encoder(
 
 
 def prepare_encoder(
-    settings: config.Condition, *, device: torch.device | None = None, callback: Callback = ignore
+    settings: ConditionSettings, *, device: torch.device | None = None, callback: Callback = ignore
 ) -> None:
     """Load the text encoder of a model, if it has one, so that a missing encoder is noticed before long work.
 
@@ -60,7 +60,7 @@ def check_image_shape(model: config.ModelConfig, dataset: str) -> None:
 
 
 def encode_prompts(
-    settings: config.Condition,
+    settings: ConditionSettings,
     prompts: Sequence[str],
     *,
     ignored: bool = False,
@@ -76,7 +76,7 @@ def encode_prompts(
     """
     for prompt in prompts:
         check_text(prompt)
-    if isinstance(settings, config.LabelCondition):
+    if isinstance(settings, LabelCondition):
         if ignored:
             return torch.zeros(len(prompts), dtype=torch.long)
         return torch.tensor([_class_index(prompt, settings.classes, callback) for prompt in prompts])
@@ -139,7 +139,7 @@ def _check_told_apart(labels: Labels, captions: Labels | Captions, encoder: Text
 
 def with_model_conditions(
     dataset: Dataset,
-    settings: config.Condition,
+    settings: ConditionSettings,
     *,
     callback: Callback = ignore,
 ) -> Dataset:
@@ -167,11 +167,11 @@ def _with_vectors(dataset: Dataset, encoder: TextEncoder, callback: Callback) ->
     return with_vectors(replace(dataset, conditions=captions), encoder, callback=callback)
 
 
-def condition_config(dataset: Dataset) -> config.Condition:
+def condition_config(dataset: Dataset) -> ConditionSettings:
     """Return the settings of a data set's conditions, which a model needs to make conditions from prompts."""
     match dataset.conditions:
         case Labels(classes=classes):
-            return config.LabelCondition(classes=classes)
+            return LabelCondition(classes=classes)
         case Captions(encoder=encoder) if encoder is not None:
             return encoder
     raise ValueError(f"the captions of {dataset.name} are not encoded")

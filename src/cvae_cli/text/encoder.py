@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from cvae_cli.config.model import TextCondition
+from cvae_cli.config.condition import TextCondition
 from cvae_cli.events import Callback, ignore
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cvae_cli.config.model import LabelClass
+from cvae_cli.config.condition import LabelClass
 from cvae_cli.data.conditions import visible
 from cvae_cli.errors import UsageError, did_you_mean, quoted
 

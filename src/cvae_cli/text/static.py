@@ -24,7 +24,7 @@ from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from cvae_cli.config.model import StaticCondition
+from cvae_cli.config.condition import StaticCondition
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.text.encoder import TextEncoder

@@ -2,7 +2,8 @@
 
 import torch
 
-from cvae_cli.config.model import Condition, ImageShape, ModelConfig
+from cvae_cli.config.condition import ConditionSettings
+from cvae_cli.config.model import ImageShape, ModelConfig
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.errors import UsageError
 from cvae_cli.models.cvae import CVAE
@@ -12,7 +13,7 @@ from cvae_cli.training.objectives.objective import Objective
 from cvae_cli.training.objectives.prior import PriorObjective
 
 
-def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: Condition) -> CVAE:
+def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: ConditionSettings) -> CVAE:
     """Build the untrained model of a recipe. The recipe's seed decides its random weights.
 
     Args:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from cvae_cli.config.model import Condition, ImageShape, LabelClass, LabelCondition
+from cvae_cli.config.condition import ConditionSettings, LabelClass, LabelCondition
+from cvae_cli.config.model import ImageShape
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.catalog import load_dataset, shape_of, validation_split
 from cvae_cli.data.conditions import Labels
@@ -92,7 +93,7 @@ def _load_encoder(recipe: Recipe, device: torch.device, callback: Callback) -> T
         raise
 
 
-def _check_models(recipe: Recipe, shape: ImageShape, condition: Condition) -> None:
+def _check_models(recipe: Recipe, shape: ImageShape, condition: ConditionSettings) -> None:
     """Build the model and the objective of each stage once, to raise their errors early."""
     build_objective(recipe, build_model(recipe, recipe.data.name, shape, condition))
     if (second := recipe.next_stage()) is not None:
