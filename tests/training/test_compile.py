@@ -42,9 +42,9 @@ def test_compiled_steps_learn_the_same_and_a_damaged_cache_is_told(cvae: Command
     assert f"or remove what was compiled before, which may be damaged:  {cache}" in done.stderr
 
 
-def test_without_a_compiler_it_says_so(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> None:
+def test_without_a_compiler_it_says_so(installed: str, clean_environment: dict[str, str], tmp_path: Path) -> None:
     nowhere = {"CXX": "/nowhere/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "nothing-compiled-yet")}
-    command = [executable, *TRAIN, *COMPILED]
+    command = [installed, *TRAIN, *COMPILED]
     done = subprocess.run(command, cwd=tmp_path, env=clean_environment | nowhere, capture_output=True, text=True)
     assert done.returncode == 2
     assert "torch.compile failed: InvalidCxxCompiler" in done.stderr
