@@ -80,7 +80,7 @@ def _recorded(run: Run) -> dict[str, Any]:
     for folder in (run.last_model, run.kept_model):
         try:
             condition = read_config(folder).condition
-        except CvaeError:
+        except (CvaeError, OSError):  # a stage that has no model yet
             continue
         return {"classes": condition.names if condition.kind == "labels" else None}
     return {}
