@@ -404,4 +404,4 @@ def test_two_processes_fetch_once(server: Server) -> None:
         told.append(json.loads(stdout))
     assert [n for n, _ in told] == [3, 3]
     assert sorted(server.asked()) == ["/annotations/annotations_trainval2017.zip", "/zips/val2017.zip"]
-    assert not any("waiting" in notice for notice in told[0][1])
+    assert not any("another process" in notice for notice in told[0][1])

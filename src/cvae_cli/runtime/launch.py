@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from cvae_cli.errors import ExitCode, UsageError
@@ -11,6 +12,7 @@ from cvae_cli.runtime.interrupt import ignores_hangup
 
 _RESTARTS = 3  # how often all processes are restarted after one of them has died
 _EXIT_CODE = "CVAE_EXIT_CODE_FILE"  # the variable with the path of the file that records a final exit code
+_PATIENCE = 5.0  # seconds that another rank waits for rank 0, which may be stuck
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -35,11 +37,20 @@ def recorded_exit_code() -> int | None:
 
 
 def record_exit_code(code: int) -> None:
-    """Record the exit code of this job if a restart would not change it."""
+    """Record the exit code of this job if a restart would not change it.
+
+    The end of any process stops the others. Rank 0 alone says what is wrong, so the others let it end first.
+    """
     file = os.environ.get(_EXIT_CODE, "")
-    is_final = code not in {ExitCode.OK, ExitCode.UNEXPECTED}
-    if file and rank_and_size()[1] > 1 and is_final and not Path(file).read_bytes():
-        Path(file).write_text(str(int(code)), encoding="ascii")
+    rank, size = rank_and_size()
+    if not file or size == 1 or code in {ExitCode.OK, ExitCode.UNEXPECTED}:
+        return
+    patience = time.monotonic() + (_PATIENCE if rank else 0)
+    while not Path(file).read_bytes():
+        if time.monotonic() >= patience:
+            Path(file).write_text(str(int(code)), encoding="ascii")
+            return
+        time.sleep(0.02)
 
 
 def check_gpus(n: int, device: str) -> None:

@@ -56,4 +56,5 @@ def compile_errors() -> Iterator[None]:
         hint = "train without it:  --set training.compile=false"
         if "Compiler" not in reason:  # there is one, so it may be what it has compiled before
             hint += f"\nor remove what was compiled before, which may be damaged:  {cache_dir()}"
-        raise UsageError(f"torch.compile failed: {reason[:200]}", hint=hint) from error
+        reason = reason.removeprefix("InductorError: ")[:200]  # of which the text says more than the type
+        raise UsageError(f"torch.compile failed: {reason}", hint=hint) from error
