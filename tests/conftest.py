@@ -12,6 +12,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel
 
+import contextlib
 import shlex
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forkserver
 import pytest
 
 DATA = Path(__file__).parent / "data"
@@ -88,8 +90,8 @@ def interpreter(programs: Path) -> str:
 
 
 @pytest.fixture
-def cvae(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> Command:
-    """A function that runs the command as a user does, in an empty folder and a separate process.
+def cvae(programs: Path, clean_environment: dict[str, str], tmp_path: Path) -> Command:
+    """A function that runs the command as a user does, in an empty folder and a separate process (see forkserver.py).
 
     `cvae("generate", "dress", cwd=..., env={...}, stdin="...")` returns a CompletedProcess. With `binary=True` its
     stdout is bytes.
@@ -102,12 +104,23 @@ def cvae(executable: str, clean_environment: dict[str, str], tmp_path: Path) -> 
         stdin: str = "",
         binary: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        argv = [executable, *map(str, arguments)]
-        done = subprocess.run(
-            argv, cwd=cwd, env=clean_environment | (env or {}), input=stdin.encode(), capture_output=True
-        )
-        stdout = done.stdout if binary else done.stdout.decode()
-        return subprocess.CompletedProcess(argv, done.returncode, stdout, done.stderr.decode())  # type: ignore[arg-type]
+        argv = [str(programs / "cvae"), *map(str, arguments)]
+        environment = {os.fsencode(k): os.fsencode(v) for k, v in (clean_environment | (env or {})).items()}
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+            files[0].write(stdin.encode())
+            for file in files:
+                file.seek(0)
+            streams = {number: file.fileno() for number, file in enumerate(files)}
+            address = str(programs / "socket")
+            with forkserver.connect(address, "cvae", argv[1:], environment, str(cwd), streams) as server:
+                forkserver.receive(server)
+                code = forkserver.receive(server)
+            files[1].seek(0)
+            files[2].seek(0)
+            stdout = files[1].read()
+            said = stdout if binary else stdout.decode()
+            return subprocess.CompletedProcess(argv, code, said, files[2].read().decode())  # type: ignore[arg-type]
 
     return run
 

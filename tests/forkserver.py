@@ -28,6 +28,41 @@ _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal
 # ---- the program that stands in ------------------------------------------------------------------------------
 
 
+def connect(
+    address: str, kind: str, arguments: list[str], env: dict[bytes, bytes], cwd: str, streams: dict[int, int]
+) -> socket.socket:
+    """Order a program. The connection brings its process id, and at its end its exit status.
+
+    Args:
+        streams: the file descriptors of its standard streams, by their number; those that are absent are closed.
+    """
+    umask = os.umask(0o022)
+    os.umask(umask)
+    order = {
+        "kind": kind,
+        "arguments": [os.fsencode(argument).decode("latin-1") for argument in arguments],
+        "env": {name.decode("latin-1"): value.decode("latin-1") for name, value in env.items()},
+        "cwd": cwd,
+        "umask": umask,
+        "limits": [resource.getrlimit(limit) for limit in _LIMITS],
+        "ignored": [int(number) for number in _SIGNALS if signal.getsignal(number) == signal.SIG_IGN],
+        "open": list(streams),
+    }
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.connect(address)
+    content = json.dumps(order).encode()
+    passed = array.array("i", streams.values())
+    server.sendmsg([struct.pack("<Q", len(content))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
+    server.sendall(content)
+    return server
+
+
+def receive(server: socket.socket) -> int:
+    """Receive the process id, or the exit status; that of a program whose server has gone is that of a kill."""
+    number = server.recv(4, socket.MSG_WAITALL)
+    return struct.unpack("<i", number)[0] if len(number) == 4 else -signal.SIGKILL
+
+
 def run(address: str, kind: str, arguments: list[str]) -> int:
     """Let the server's fork do the work, and end as it ends."""
     open_streams = [number for number in (0, 1, 2) if _is_open(number)]
@@ -36,29 +71,14 @@ def run(address: str, kind: str, arguments: list[str]) -> int:
     caught: list[int] = []
     waiting, waking = os.pipe()
     os.set_blocking(waking, False)
-    inherited = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in _SIGNALS:
-        if inherited[number] != signal.SIG_IGN:
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: (caught.append(number), os.write(waking, b"x")))
-    order = {
-        "kind": kind,
-        "arguments": [os.fsencode(argument).decode("latin-1") for argument in arguments],
-        "env": {name.decode("latin-1"): value.decode("latin-1") for name, value in os.environb.items()},
-        "cwd": os.getcwd(),
-        "umask": os.umask(0o022),
-        "limits": [resource.getrlimit(limit) for limit in _LIMITS],
-        "ignored": [int(number) for number, handler in inherited.items() if handler == signal.SIG_IGN],
-        "open": open_streams,
-    }
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.connect(address)
-        content = json.dumps(order).encode()
-        streams = array.array("i", order["open"])
-        server.sendmsg([struct.pack("<Q", len(content))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
-        server.sendall(content)
-        for number in order["open"]:
+    streams = {number: number for number in open_streams}
+    with connect(address, kind, arguments, dict(os.environb), os.getcwd(), streams) as server:
+        for number in open_streams:
             os.close(number)  # a reader sees the end of a stream when the fork has ended
-        process = struct.unpack("<i", server.recv(4, socket.MSG_WAITALL))[0]
+        process = receive(server)
         while True:
             ready, _, _ = select.select([server, waiting], [], [])
             if waiting in ready:
@@ -69,8 +89,7 @@ def run(address: str, kind: str, arguments: list[str]) -> int:
                 except ProcessLookupError:
                     break
             if server in ready:
-                status = server.recv(4, socket.MSG_WAITALL)
-                return struct.unpack("<i", status)[0] if len(status) == 4 else -signal.SIGKILL
+                return receive(server)
 
 
 def _is_open(number: int) -> bool:

@@ -54,7 +54,7 @@ def last_process(output: Path) -> int:
 
 def started(executable: str, environment: dict[str, str], run: Path) -> subprocess.Popen[str]:
     """A long training with two processes that has saved its first epoch."""
-    command = [executable, "train", *TRAIN, "--epochs", "40", "--out", str(run), *TWO]
+    command = [executable, "train", *TRAIN, "--epochs", "16", "--out", str(run), *TWO]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     while not (run / "metrics.jsonl").exists():
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -71,7 +71,7 @@ def test_a_process_that_dies_is_started_again_and_all_go_on(
         os.kill(last_process(run), signal.SIGKILL)
         assert process.wait(timeout=300) == 0
     epochs = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert epochs == list(range(1, 41))
+    assert epochs == list(range(1, 17))
 
 
 def test_a_hangup_saves_and_one_process_can_go_on(
@@ -86,7 +86,7 @@ def test_a_hangup_saves_and_one_process_can_go_on(
     assert "torch" not in stderr
     assert "Traceback" not in stderr
     assert cvae("train", "--resume", run).returncode == 0
-    assert len((run / "metrics.jsonl").read_text().splitlines()) == 40
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 16
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_drawing_goes_on_where_it_was_stopped(
     tmp_path: Path,
     stop: signal.Signals,
 ) -> None:
-    arguments = ["generate", "dress", "bag", "--model", str(quick_model), "-n", "2000", "--format", "png", "-o"]
+    arguments = ["generate", "dress", "bag", "--model", str(quick_model), "-n", "1200", "--format", "png", "-o"]
     folder = tmp_path / "two"
     process = subprocess.Popen(
         [executable, *arguments, str(folder), *TWO], env=clean_environment, stderr=subprocess.PIPE, text=True
@@ -172,7 +172,7 @@ def test_drawing_goes_on_where_it_was_stopped(
             _, stderr = process.communicate(timeout=300)
             assert process.returncode == 130
             assert "Traceback" not in stderr
-            assert re.search(r"stopped after [\d,]+ of 4,000 pictures; the same command continues", stderr)
+            assert re.search(r"stopped after [\d,]+ of 2,400 pictures; the same command continues", stderr)
             assert cvae(*arguments, folder).returncode == 0  # one process
     assert (folder / "manifest.jsonl").read_text().startswith(finished)
     assert cvae(*arguments, "one").returncode == 0
