@@ -67,8 +67,10 @@ def programs(installed: str, clean_environment: dict[str, str]) -> Iterator[Path
             (folder / kind).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
             (folder / kind).chmod(0o755)
         command = [sys.executable, str(code), "serve", str(address), str(folder / "python"), installed]
+        # large pages: a fork copies the table of the server's pages, and each fork drops it again
+        pages = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
         with subprocess.Popen(
-            command, env=clean_environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, env=clean_environment | pages, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as server:
             assert server.stdin is not None
             assert server.stdout is not None
