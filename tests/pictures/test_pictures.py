@@ -448,3 +448,15 @@ def test_every_8_bit_value_survives_to_pil() -> None:
     values = torch.arange(256).view(1, 1, 16, 16)
     (picture,) = to_pil(values / 255)
     assert picture.tobytes() == bytes(range(256))
+
+
+def test_a_small_picture_that_promises_gigabytes_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk of a PNG may have a length of 4 GB, for which there may be no memory."""
+
+    def no_memory(self: object) -> None:
+        raise MemoryError
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_end", no_memory)
+    with pytest.raises(CorruptError, match="promises more data than memory can hold"):
+        open_picture(tmp_path / "a.png", size=4, channels=3)

@@ -57,14 +57,13 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
         CorruptError: the file is not a picture, or is damaged.
     """
     done: list[str] = []
+    needed = 0  # bytes of memory
     try:
         with warnings.catch_warnings(action="ignore"), _open(path) as opened:
             if opened.format == "EPS":  # which Pillow would give to Ghostscript
                 raise UsageError(f"{path} is PostScript, not a picture of pixels")
             if getattr(opened, "n_frames", 1) > 1:
                 done.append(f"first of {opened.n_frames} frames")  # type: ignore[attr-defined]
-            if opened.getexif().get(Base.Orientation, 1) != 1:
-                done.append("turned upright")
             width, height = opened.size
             if draft or _needed_memory(opened, width * height) > _allowed_memory(path):
                 opened.draft(None, (2 * size, 2 * size))
@@ -74,12 +73,18 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
                     "more than one picture may",
                     hint="make it smaller first",
                 )
+            if opened.getexif().get(Base.Orientation, 1) != 1:  # which decodes a PNG
+                done.append("turned upright")
             opened.load()
             upright = _UPRIGHT.get(opened.getexif().get(Base.Orientation, 1))  # reading a TIFF has turned it already
             picture = _fit(_to_eight_bits(opened, channels, done), size, done)
             return picture if upright is None else picture.transpose(upright), done
-    except (CvaeError, MemoryError):
+    except CvaeError:
         raise
+    except MemoryError as error:
+        if needed > _MAX_OF_SMALL_FILE:
+            raise
+        raise CorruptError(f"{path} is damaged: it promises more data than memory can hold") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingError(f"no file {path}") from error
     except IsADirectoryError as error:
