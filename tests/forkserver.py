@@ -202,10 +202,6 @@ def _become(order: dict, streams: list[int]) -> int:
     os.environ.clear()
     for name, value in order["env"].items():
         os.environb[name.encode("latin-1")] = value.encode("latin-1")
-    from cvae_cli import console
-    from cvae_cli.runtime.launch import rank_and_size
-
-    console._is_first = rank_and_size()[0] == 0  # known only now
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         errors = "backslashreplace" if name == "stderr" else "surrogateescape" if name == "stdin" else "strict"
         stream = os.fdopen(number, mode, encoding="utf-8", errors=errors, closefd=False) if _is_open(number) else None

@@ -26,7 +26,6 @@ _MAX_CELL, _MAX_TASK = 300, 100  # characters in a cell of a table on a terminal
 
 _json = False
 _quiet = False
-_is_first = launch.rank_and_size()[0] == 0  # if several processes share a job, only rank 0 writes
 _display: Lines | Bar | None = None  # shows progress on stderr, while a long call runs
 debug = False
 """Whether the user wants tracebacks."""
@@ -61,12 +60,17 @@ def fit(text: str) -> str:
     return "\n".join(part for line in text.split("\n") for part in terminal.wrap(line, width()))
 
 
+def _is_first() -> bool:
+    """Whether this process writes: of several that share a job, only rank 0 does."""
+    return launch.rank_and_size()[0] == 0
+
+
 # ---- stderr --------------------------------------------------------------------------------------------------------
 
 
 def note(text: str) -> None:
     """Write a line of information."""
-    if not _quiet and _is_first:
+    if not _quiet and _is_first():
         _write_line(text)
 
 
@@ -78,7 +82,7 @@ def hint(text: str) -> None:
 
 def warn(text: str) -> None:
     """Write a warning, also with `--quiet`."""
-    if _is_first:
+    if _is_first():
         _write_line(f"cvae: warning: {text}")
 
 
@@ -93,7 +97,7 @@ def take_python_warnings() -> None:
 
 def error(error: CvaeError) -> None:
     """Write what is wrong in one line, and the hint below it; with `--debug` also where it was raised."""
-    if isinstance(error, ReaderLeftError) or not (_is_first or error.exit_code == ExitCode.OUT_OF_MEMORY):
+    if isinstance(error, ReaderLeftError) or not (_is_first() or error.exit_code == ExitCode.OUT_OF_MEMORY):
         return
     hint = error.hint.split("\n") if error.hint else []
     if len(hint) > _MAX_LINES:
@@ -134,7 +138,7 @@ def events(name: str) -> Iterator[Callback]:
         name: what the call does; shown with the time while there is no progress.
     """
     global _display
-    is_shown = not _quiet and _is_first
+    is_shown = not _quiet and _is_first()
     looks = Bar if terminal.is_screen(sys.stderr) else Lines
     display = looks(_task(name), sys.stderr) if is_shown else None
 
@@ -163,7 +167,7 @@ def events(name: str) -> Iterator[Callback]:
 
 def result(data: Any, text: str | Sequence[str] | None) -> None:
     """Write the result of a command: `data` with `--json`, otherwise `text`, a line or several, if there is one."""
-    if not _is_first:
+    if not _is_first():
         return
     if _json:
         print(terminal.json_text(data, ascii_only="utf" not in sys.stdout.encoding.lower()), flush=True)
@@ -173,7 +177,7 @@ def result(data: Any, text: str | Sequence[str] | None) -> None:
 
 def result_rows(data: Any, rows: Sequence[Sequence[str]]) -> None:
     """Write the result of a command: `data` with `--json`, otherwise lines of values that are separated by tabs."""
-    if _json or not _is_first:
+    if _json or not _is_first():
         return result(data, None)
     return print("\n".join("\t".join(map(spelled_out, row)) for row in rows), flush=True)
 
@@ -197,7 +201,7 @@ def check_stdout() -> None:
 
 def drawing(text: str) -> None:
     """Write a picture that is made of a terminal's own codes."""
-    if _is_first and not _json:
+    if _is_first() and not _json:
         print(text, flush=True)
 
 
@@ -221,7 +225,7 @@ def table(
     is_drawn = sys.stdout.isatty() and not _json
     for text in warnings if not is_drawn else ():
         warn(text)
-    if not is_drawn or not _is_first:
+    if not is_drawn or not _is_first():
         return result_rows(data, rows if plain is None else plain)
     from rich.console import Console
 
