@@ -172,6 +172,13 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         raise write_error(path, error) from error
 
 
+def check_regular(path: Path) -> None:
+    """Raise a UsageError if `path` is a pipe or a device: opening or reading it may never end."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UsageError(f"cannot read {path}: it is a pipe or a device")
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically (see `atomic_path`)."""
     with name_in_errors(path), atomic_path(path) as draft:

@@ -492,3 +492,23 @@ def test_an_interrupt_while_pictures_are_prepared(
     (pixels,) = home.glob("prepared/*/pixels.bin")
     assert pixels.read_bytes()[:4] == b"mark"
     assert pixels.stat().st_size == 720 * 3 * 128 * 128
+
+
+# ---- files that never end ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["bus/pipe.png", "metadata.jsonl", "metadata.csv", "metadata.parquet"])
+def test_a_pipe_in_a_folder_is_said_and_not_waited_for(refused: Refused, tmp_path: Path, place: str) -> None:
+    for number in range(4):
+        path = tmp_path / "some" / ("bus", "cat")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(path)
+    os.mkfifo(tmp_path / "some" / place)
+    said = refused(["train", "folder:some", *SMALL], 4 if place.endswith(".png") else 2, place)
+    assert "it is a pipe or a device" in said
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_a_pipe_or_a_device_is_no_picture(refused: Refused, tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "a.png")
+    refused("reconstruct a.png --prompt dress --model fashion", 2, "a.png: it is a pipe or a device")

@@ -13,6 +13,7 @@ from typing import Any
 
 from cvae_cli.data.listing import check_file_name
 from cvae_cli.errors import CorruptError, UsageError
+from cvae_cli.paths import check_regular
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _FILE_COLUMNS = ("filename", "imagefilename", "file", "image", "imagepath", "filepath", "path")
@@ -91,8 +92,10 @@ def read_text(path: Path) -> str:
     """Read a UTF-8 file, with or without a byte order mark.
 
     Raises:
+        UsageError: it is a pipe or a device.
         CorruptError: the file is not valid UTF-8.
     """
+    check_regular(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -153,6 +156,7 @@ def _parquet(path: Path) -> Iterator[Row]:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
         raise UsageError(f"{path} needs pyarrow to be read", hint='pip install "cvae-cli[parquet]"') from error
+    check_regular(path)
     try:
         rows = parquet.read_table(path).to_pylist()
     except (ArrowException, OSError, ValueError) as error:

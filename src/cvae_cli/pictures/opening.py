@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError
+from cvae_cli.paths import check_regular
 
 _MAX_MEMORY = 1 << 30  # bytes that one picture may take while it is opened: 200 megapixels in colour
 _MAX_OF_SMALL_FILE = 1 << 29  # the same for a file of hardly any bytes, which may claim any number of pixels,
@@ -53,12 +54,13 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
 
     Raises:
         MissingError: there is no such file.
-        UsageError: the path is a folder, or the picture would need more than 1 GiB of memory.
+        UsageError: the path is a folder, a pipe or a device, or the picture would need more than 1 GiB of memory.
         CorruptError: the file is not a picture, or is damaged.
     """
     done: list[str] = []
     needed = 0  # bytes of memory
     try:
+        check_regular(path)
         with warnings.catch_warnings(action="ignore"), _open(path) as opened:
             if opened.format == "EPS":  # which Pillow would give to Ghostscript
                 raise UsageError(f"{path} is PostScript, not a picture of pixels")
