@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class Output:
             bytes on stdout; or None for a file of a default name in the current folder.
         force: whether bytes may be written to a terminal.
         json: whether the result is written to stdout as JSON.
+        check: raises a UsageError for a file's name of a kind that cannot be written.
 
     Attributes:
         has_name: whether the user has given the file's name.
@@ -34,7 +36,14 @@ class Output:
         UsageError: nothing can be written there.
     """
 
-    def __init__(self, option: str | None, *, force: bool = False, json: bool = False) -> None:
+    def __init__(
+        self,
+        option: str | None,
+        *,
+        force: bool = False,
+        json: bool = False,
+        check: Callable[[Path], None] = check_ending,
+    ) -> None:
         self.is_stdout = option == STDOUT
         self._path = Path(option or ".")
         is_folder = option is None or option.endswith((os.sep, os.altsep or os.sep))
@@ -55,7 +64,7 @@ class Output:
                 )
             check_writable(self._path, folder=is_folder)
             if self.has_name:
-                check_ending(self._path)
+                check(self._path)
 
     def write(self, picture: "Image.Image", text: dict[str, Any], *, stem: str) -> Path | None:
         """Write the picture with a text inside, and return the path of its file, if it has one.
@@ -63,14 +72,18 @@ class Output:
         Args:
             stem: the default name, without its ending.
         """
+        return self.write_encoded(lambda path: encode_picture(picture, path, text), stem=stem)
+
+    def write_encoded(self, encode: Callable[[Path], bytes], *, stem: str) -> Path | None:
+        """Write what `encode` makes for the ending of a file's name, and return the path of its file, if it has one."""
         if self.is_stdout:
-            console.result_bytes(encode_picture(picture, Path("stdout.png"), text))
+            console.result_bytes(encode(Path("stdout.png")))
             return None
         if self.has_name:
-            write_bytes(self._path, encode_picture(picture, self._path, text))
+            write_bytes(self._path, encode(self._path))
             return self._path
         path = self._path / f"{stem}.png"
-        return write_new(path, encode_picture(picture, path, text))
+        return write_new(path, encode(path))
 
 
 def check_folder(option: str | None, *, because: str) -> Path:

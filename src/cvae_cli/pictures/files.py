@@ -7,7 +7,7 @@ Pillow themselves, so that the help of a command can list the formats without lo
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,17 +85,23 @@ ENDINGS: dict[str, Encoder] = {
 _MAX_SIDE: dict[Encoder, int] = {webp_bytes: 16_383, jpeg_bytes: 65_500, avif_bytes: 32_768, gif_bytes: 65_535}
 
 
-def check_ending(path: Path) -> None:
-    """Raise a UsageError unless the ending of a file's name says a format in which a picture can be written."""
+def check_ending(path: Path, *, others: Sequence[str] = ()) -> None:
+    """Raise a UsageError unless the ending of a file's name says a format in which a picture can be written.
+
+    Args:
+        others: more endings that are welcome.
+    """
     ending = path.suffix.lower()
+    if ending in others:
+        return
     if ending not in ENDINGS:
-        known = ", ".join(ENDINGS)
+        known = ", ".join([*ENDINGS, *others])
         if not ending:
             raise UsageError(
                 f"which format has {path}?", hint=f"give it an ending, as {path}.png, or draw into a folder:  {path}/"
             )
         raise UsageError(
-            f'no picture format "{ending}".{did_you_mean(ending, list(ENDINGS))}', hint=f"endings: {known}"
+            f'no picture format "{ending}".{did_you_mean(ending, [*ENDINGS, *others])}', hint=f"endings: {known}"
         )
     if ENDINGS[ending] is avif_bytes:
         from PIL import features
