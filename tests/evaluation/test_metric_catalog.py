@@ -14,7 +14,7 @@ from cvae_cli.evaluation.evaluate import evaluate_model
 from cvae_cli.evaluation.features import EXTRACTORS, load_extractor
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.metric import Metric, ReconstructionMetric
-from cvae_cli.evaluation.streams import STREAMS, ReconstructionBatch, SampleBatch
+from cvae_cli.evaluation.streams import STREAMS, PictureBatch, ReconstructionBatch
 from cvae_cli.pictures.pixels import to_float
 
 CPU = torch.device("cpu")
@@ -87,10 +87,10 @@ def test_features_are_computed_once_for_all_metrics() -> None:
 
 
 def test_a_batch_keeps_the_features_of_each_extractor() -> None:
-    batch = SampleBatch(*(torch.zeros(2, 3, 28, 28, dtype=torch.uint8) for _ in range(2)), texts=["bag", "coat"])
+    batch = PictureBatch(torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
     one, other = load_extractor("fashion", CPU), load_extractor("fashion", CPU)
-    assert batch.real_features(one) is batch.real_features(one)
-    assert batch.real_features(one) is not batch.real_features(other)
+    assert batch.features(one) is batch.features(one)
+    assert batch.features(one) is not batch.features(other)
 
 
 class MeanAbsoluteError(ReconstructionMetric):

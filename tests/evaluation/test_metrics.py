@@ -18,7 +18,7 @@ from cvae_cli.evaluation.features import load_extractor
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.neighbours import Coverage, Recall
 from cvae_cli.evaluation.metrics.reconstruction import closeness, psnr, published_ssim, squared_error, ssim
-from cvae_cli.evaluation.streams import ReconstructionBatch, SampleBatch
+from cvae_cli.evaluation.streams import PictureBatch, ReconstructionBatch, SampleBatch
 from cvae_cli.pictures.pixels import to_float
 
 CPU = torch.device("cpu")
@@ -150,7 +150,7 @@ def test_recall_and_coverage_know_real_pictures_copies_and_strangers() -> None:
         context = Context(CPU)
         metrics = [Recall(context), Coverage(context)]
         for metric in metrics:
-            metric.update(SampleBatch(drawn, other, [""] * 200))
+            metric.update(SampleBatch(PictureBatch(drawn), PictureBatch(other), [""] * 200))
         scores[name] = {metric.name: metric.compute() for metric in metrics}
     assert scores["real"]["recall"] > 0.6
     assert scores["real"]["coverage"] > 0.6

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, TypeVarTuple
 
 import torch
 
@@ -42,6 +42,7 @@ class Settings:
 
 
 S = TypeVar("S")
+Arguments = TypeVarTuple("Arguments")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Context:
     settings: Settings = field(default_factory=Settings)
     callback: Callback = ignore
     _extractors: dict[str, Extractor] = field(default_factory=dict)
-    _states: dict[Callable[[], Any], Any] = field(default_factory=dict)
+    _states: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def extractor(self, name: str) -> Extractor:
         """The feature extractor `name`, loaded once for all metrics and models; see `features.load_extractor`."""
@@ -67,11 +68,12 @@ class Context:
             self._extractors[name] = load_extractor(name, self.device, self.callback)
         return self._extractors[name]
 
-    def shared(self, state: Callable[[], S]) -> S:
-        """The one instance of the class `state` that all metrics of a model share."""
-        if state not in self._states:
-            self._states[state] = state()
-        return self._states[state]
+    def shared(self, state: Callable[[*Arguments], S], *arguments: *Arguments) -> S:
+        """The one instance of the class `state` with these arguments that all metrics of a model share."""
+        key = (state, *arguments)
+        if key not in self._states:
+            self._states[key] = state(*arguments)
+        return self._states[key]
 
     def for_next_model(self) -> "Context":
         """The same settings and extractors without the states of the model before."""

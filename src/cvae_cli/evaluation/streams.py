@@ -50,37 +50,41 @@ class ReconstructionBatch:
 
 
 @dataclass(frozen=True, eq=False)
+class PictureBatch:
+    """Pictures of one size, 8 bits a value. Grey is repeated to three channels."""
+
+    images: UInt8[Tensor, "b 3 h w"]
+    _features: dict[Extractor, Any] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
+        """The features of the pictures, computed once for all metrics."""
+        if extractor not in self._features:
+            self._features[extractor] = extractor.network(self.images)
+        return self._features[extractor]
+
+
+@dataclass(frozen=True, eq=False)
 class SampleBatch:
     """Samples of the model beside pictures of the data set.
 
     Attributes:
-        generated: a sample for the condition of each picture, rounded to 8 bits. Grey is repeated to three channels.
-        real: the pictures themselves, in the same form.
+        generated: a sample for the condition of each picture.
+        real: the pictures themselves.
         texts: what each picture shows: its class, or its first caption.
     """
 
-    generated: UInt8[Tensor, "b 3 h w"]
-    real: UInt8[Tensor, "b 3 h w"]
+    generated: PictureBatch
+    real: PictureBatch
     texts: Sequence[str]
-    _features: dict[tuple[Extractor, str], Any] = field(default_factory=dict)
-
-    def generated_features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
-        """The features of `generated`, computed once for all metrics."""
-        return self._once(extractor, "generated", lambda: extractor.network(self.generated))
-
-    def real_features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
-        """The features of `real`, computed once for all metrics."""
-        return self._once(extractor, "real", lambda: extractor.network(self.real))
-
-    def text_features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
-        """The vectors of `texts`, computed once for all metrics, by a network that has a text tower."""
-        return self._once(extractor, "texts", lambda: extractor.network.texts(self.texts))
+    _vectors: dict[Extractor, Any] = field(default_factory=dict)
 
     @torch.no_grad()
-    def _once(self, extractor: Extractor, part: str, compute: Callable[[], Tensor]) -> Tensor:
-        if (extractor, part) not in self._features:
-            self._features[extractor, part] = compute()
-        return self._features[extractor, part]
+    def text_features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
+        """The vectors of `texts`, computed once for all metrics, by a network that has a text tower."""
+        if extractor not in self._vectors:
+            self._vectors[extractor] = extractor.network.texts(self.texts)
+        return self._vectors[extractor]
 
 
 def reconstructions(model: CVAE, batches: Batches, context: Context) -> Iterator[ReconstructionBatch]:
@@ -124,8 +128,8 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
             guidance=settings.guidance,
         )
         yield SampleBatch(
-            generated=_three_channels(to_uint8(generated)).to(context.device),
-            real=_three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device),
+            generated=PictureBatch(_three_channels(to_uint8(generated)).to(context.device)),
+            real=PictureBatch(_three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device)),
             texts=prompts[rows[0] : rows[-1] + 1],
         )
         context.callback(Progress("samples", start + len(rows) - part.start, part.stop - part.start))

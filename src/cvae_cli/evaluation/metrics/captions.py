@@ -32,7 +32,8 @@ class CaptionVectors:
         """Add a batch; a second call with the same batch has no effect."""
         if batch is not self._last:
             self._last = batch
-            self._parts.append((batch.generated_features(clip), batch.real_features(clip), batch.text_features(clip)))
+            pictures = batch.generated.features(clip), batch.real.features(clip)
+            self._parts.append((*pictures, batch.text_features(clip)))
 
     @cached_property
     def shuffled(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -24,7 +24,7 @@ class Accuracy(SampleMetric):
         self._correct = self._total = 0
 
     def update(self, batch: SampleBatch) -> None:
-        predicted = self.extractor.network.logits(batch.generated_features(self.extractor)).argmax(1)
+        predicted = self.extractor.network.logits(batch.generated.features(self.extractor)).argmax(1)
         target = torch.tensor([self._classes.index(text) for text in batch.texts], device=predicted.device)
         self._correct += int((predicted == target).sum())
         self._total += len(batch.texts)

@@ -136,9 +136,10 @@ class BoundMetric(PictureMean[BoundBatch]):
 
 
 class SampleMetric(Metric[SampleBatch]):
-    """Compares the features of samples with those of real pictures or of their captions.
+    """Compares the features of samples with what was asked for, or with those of real pictures.
 
-    Define `features`, `update` and `compute`, and get vectors from `batch.generated_features(self.extractor)`.
+    Define `features`, `update` and `compute`, and get vectors from `batch.generated.features(self.extractor)`. A metric
+    that needs nothing but two sets of pictures is a `set_metric.SetMetric`.
     """
 
     stream = "samples"

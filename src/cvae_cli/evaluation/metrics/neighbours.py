@@ -1,4 +1,4 @@
-"""Metrics of variety, from nearest neighbours among the features of samples and of real pictures."""
+"""Metrics of fidelity and variety, from nearest neighbours among the features of samples and of real pictures."""
 
 from functools import cached_property
 
@@ -7,10 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cvae_cli.evaluation.context import Context
-from cvae_cli.evaluation.features import Extractor
-from cvae_cli.evaluation.metrics.metric import SampleMetric
-from cvae_cli.evaluation.streams import SampleBatch
-from cvae_cli.runtime.distributed import get_world
+from cvae_cli.evaluation.metrics.feature_rows import FeatureRowsMetric, FeatureSets
 
 RECALL_K, COVERAGE_K = 3, 5
 
@@ -18,28 +15,17 @@ _ROWS = 1000  # rows of a matrix of distances that are in memory at a time
 
 
 class Neighbours:
-    """The features of all samples and real pictures, shared by the metrics of this module."""
+    """The scores of this module, from one pass over the distances between both sets."""
 
-    def __init__(self) -> None:
-        self._generated: list[Tensor] = []
-        self._real: list[Tensor] = []
-        self._last: SampleBatch | None = None
-
-    def update(self, batch: SampleBatch, extractor: Extractor) -> None:
-        """Add a batch; a second call with the same batch has no effect."""
-        if batch is not self._last:
-            self._last = batch
-            self._generated.append(batch.generated_features(extractor).cpu())
-            self._real.append(batch.real_features(extractor).cpu())
+    def __init__(self, sets: FeatureSets) -> None:
+        self._sets = sets
 
     @cached_property
     def recall_and_coverage(self) -> tuple[float, float]:
-        """Both shares, from one pass over the distances."""
-        generated, real = get_world().gather_rows(self._generated), get_world().gather_rows(self._real)
-        return recall_and_coverage(generated, real)
+        return recall_and_coverage(self._sets.generated.all, self._sets.real.all)
 
 
-class Recall(SampleMetric):
+class Recall(FeatureRowsMetric):
     """The share of real pictures within the neighbourhood of a sample (Kynkäänniemi et al. 2019, k = 3)."""
 
     name = "recall"
@@ -52,10 +38,7 @@ class Recall(SampleMetric):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._neighbours = context.shared(Neighbours)
-
-    def update(self, batch: SampleBatch) -> None:
-        self._neighbours.update(batch, self.extractor)
+        self._neighbours = context.shared(Neighbours, self.sets)
 
     def compute(self) -> float | None:
         return self._neighbours.recall_and_coverage[0]
