@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     CORRUPT = 4
     OUT_OF_MEMORY = 5
     DIVERGED = 6
+    GATE = 7
     INTERRUPTED = 130
     READER_LEFT = 141
 
@@ -38,6 +39,7 @@ _DESCRIPTIONS = {
     ExitCode.CORRUPT: "corrupt: a file that is damaged, of the wrong kind, or fails its checksum",
     ExitCode.OUT_OF_MEMORY: "out of memory",
     ExitCode.DIVERGED: "training diverged: the loss has exploded, or is no longer a finite number",
+    ExitCode.GATE: "a score is one that --fail-if does not allow",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or a terminal that was closed)",
     ExitCode.READER_LEFT: "the reader of the output has left, as `| head` does",
 }
@@ -91,6 +93,12 @@ class DivergedError(CvaeError):
     """A training whose loss has exploded, or is no longer a finite number."""
 
     exit_code = ExitCode.DIVERGED
+
+
+class GateError(CvaeError):
+    """A score that the user does not allow (`--fail-if`); the scores were computed and shown."""
+
+    exit_code = ExitCode.GATE
 
 
 class InterruptedRunError(CvaeError):

@@ -12,7 +12,7 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import MissingError, UsageError
 from cvae_cli.evaluation.context import Context, Reconstruction, Settings, feature_device
 from cvae_cli.evaluation.metrics import catalog
-from cvae_cli.evaluation.protocol import make_protocol
+from cvae_cli.evaluation.protocol import make_protocol, score_protocols
 from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import Evaluation, ModelScores
 from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
@@ -104,9 +104,10 @@ def evaluate(
             evaluate_model(model, each, names, context=replace(context, callback=_labelled(callback, label)))
             for model, each, label in zip(loaded, datasets, labels, strict=True)
         ]
+    protocols = score_protocols(data, names, context)
     described = zip(scores, sources, labels, strict=True)
     return Evaluation(
-        models=[_with_source(each, source, label) for each, source, label in described],
+        models=[replace(_with_source(*each), protocols=protocols) for each in described],
         metrics=names,
         protocol=make_protocol(data, names, context, chosen_device),
         warnings=[*warnings, *caveats(scores, names)],

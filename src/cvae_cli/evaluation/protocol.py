@@ -1,4 +1,4 @@
-"""The protocol of an evaluation: everything that the scores depend on, apart from the models."""
+"""The protocol of an evaluation: everything that the scores depend on, apart from the models or pictures measured."""
 
 import platform
 from collections.abc import Sequence
@@ -10,6 +10,9 @@ import torch
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.metrics import catalog
+from cvae_cli.evaluation.result import Protocols
+
+_NUMBERS = ("seed", "temperature", "guidance")
 
 
 def make_protocol(dataset: Dataset, metrics: Sequence[str], context: Context, device: torch.device) -> dict[str, Any]:
@@ -40,8 +43,60 @@ def make_protocol(dataset: Dataset, metrics: Sequence[str], context: Context, de
         "features": {name: context.extractor(each).protocol for name, each in extractors.items() if each is not None},
         "device": str(device),
         "precision": "fp32",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("cvae-cli", "torch", "torchmetrics", "torch-fidelity")},
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes the scores."""
+    names = ("cvae-cli", "torch", "torchmetrics", "torch-fidelity")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def score_protocols(dataset: Dataset, metrics: Sequence[str], context: Context) -> Protocols:
+    """Return what each score of a model depends on, by the metric's name."""
+    settings = context.settings
+    common = {"dataset": dataset.name, "split": dataset.split, "real_images": len(dataset), "seed": settings.seed}
+    of_stream: dict[str, dict[str, Any]] = {
+        "reconstructions": {"reconstruction": settings.reconstruction},
+        "samples": {
+            "generated_images": len(dataset),
+            "temperature": settings.temperature,
+            "guidance": "each model's own" if settings.guidance is None else settings.guidance,
         },
     }
+    return {
+        name: {**common, **of_stream.get(catalog.find_metric(name).stream, {}), **score_protocol(name, context)}
+        for name in metrics
+    }
+
+
+def score_protocol(name: str, context: Context) -> dict[str, Any]:
+    """Return what a metric itself depends on: its features, and its settings."""
+    metric = catalog.find_metric(name)
+    features = {} if metric.features is None else {"features": context.extractor(metric.features).protocol}
+    return {**features, **metric.protocol(context.settings)}
+
+
+def essentials(protocol: dict[str, Any]) -> str:
+    """Return a protocol of a score in one line: how many pictures, drawn how, and measured on which features."""
+    numbers = [
+        f"{protocol[f'{kind}_images']:,} {kind}" for kind in ("real", "generated") if protocol.get(f"{kind}_images")
+    ]
+    parts = [f"{' and '.join(numbers)} pictures"] if numbers else []
+    parts += [f"{key} {protocol[key]:g}" for key in _NUMBERS if isinstance(protocol.get(key), int | float)]
+    features = protocol.get("features", {})
+    parts += [str(features[key]) for key in ("features", "clip") if key in features]
+    parts += [f"resize {features[key]}" for key in ("resize", "clip_resize") if key in features]
+    parts += [f"weights {value[:8]}" for key, value in features.items() if key.endswith("sha256")]
+    return " · ".join(parts)
+
+
+def differences(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Return in words what is different in the protocols of two scores, for the second of them."""
+    texts = []
+    for key in dict.fromkeys([*first, *other]):
+        if (ours := other.get(key)) != (theirs := first.get(key)):
+            is_number = isinstance(ours, int) and isinstance(theirs, int)
+            texts.append(f"{ours:,} {key.replace('_', ' ')}, not {theirs:,}" if is_number else f"other {key}")
+    return texts

@@ -1,7 +1,11 @@
-"""The result of an evaluation."""
+"""The result of an evaluation: the scores of models, or of sets of pictures, with everything that they depend on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+Protocols = dict[str, dict[str, Any]]
+"""What each score depends on, by the metric's name."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class ModelScores:
         hybrid: whether it was trained with perceptual or adversarial terms.
         scores: a value for each metric; None if the metric has no meaning for this model.
         details: other numbers that belong to the scores, such as "clip-score of real pictures".
+        protocols: what each score depends on, apart from the model.
     """
 
     label: str
@@ -25,6 +30,7 @@ class ModelScores:
     hybrid: bool
     scores: dict[str, int | float | None]
     details: dict[str, int | float] = field(default_factory=dict)
+    protocols: Protocols = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of this model in the JSON document of `cvae evaluate --json`."""
@@ -34,8 +40,50 @@ class ModelScores:
             "likelihood": self.likelihood,
             "hybrid": self.hybrid,
             "scores": self.scores,
+            "protocols": self.protocols,
             **self.details,
         }
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """The scores of one set of generated pictures.
+
+    Attributes:
+        label: a short name that differs from those of the other sets.
+        source: the folder, shard or data set.
+        pictures: how many there are.
+        sizes: their widths and heights, such as `28x28`, or `28x28 to 64x48`.
+        sha256: identifies their contents, whatever the names and the order of the files.
+        scores: a value for each metric.
+        details: other numbers that belong to the scores.
+        protocols: what each score depends on, apart from the pictures.
+    """
+
+    label: str
+    source: str
+    pictures: int
+    sizes: str
+    sha256: str
+    scores: dict[str, int | float | None]
+    details: dict[str, int | float] = field(default_factory=dict)
+    protocols: Protocols = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of this set in the JSON document of `cvae evaluate --json`."""
+        return {
+            "generated": self.source,
+            "pictures": self.pictures,
+            "sizes": self.sizes,
+            "sha256": self.sha256,
+            "scores": self.scores,
+            "protocols": self.protocols,
+            **self.details,
+        }
+
+
+Scores = ModelScores | SetScores
+"""What a column of the table shows."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +102,37 @@ class Evaluation:
     protocol: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def measured(self) -> Sequence[Scores]:
+        """The models."""
+        return self.models
+
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document of `cvae evaluate --json`."""
+        """The JSON document of `cvae evaluate --json`; `docs/evaluation.schema.json` describes it."""
         models = [model.to_dict() for model in self.models]
         return {"models": models, "warnings": self.warnings, "protocol": self.protocol}
+
+
+@dataclass(frozen=True)
+class SetEvaluation:
+    """The scores of one or more sets of generated pictures against the same real ones.
+
+    Attributes:
+        sets: the scores of each set, in the order in which the sets were given.
+        metrics, protocol, warnings: see `Evaluation`.
+    """
+
+    sets: list[SetScores]
+    metrics: list[str]
+    protocol: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def measured(self) -> Sequence[Scores]:
+        """The sets."""
+        return self.sets
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of `cvae evaluate --json`; `docs/evaluation.schema.json` describes it."""
+        sets = [each.to_dict() for each in self.sets]
+        return {"sets": sets, "warnings": self.warnings, "protocol": self.protocol}

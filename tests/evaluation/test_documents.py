@@ -1,0 +1,104 @@
+"""The JSON document of an evaluation has the documented schema, and the CSV lines have the protocol of each score."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from conftest import FASHION, Command
+
+from cvae_cli.evaluation import report
+from cvae_cli.evaluation.result import Evaluation, ModelScores, SetEvaluation, SetScores
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "evaluation.schema.json").read_text(encoding="utf-8"))
+
+
+def check_document(document: Any) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+
+
+def test_models_have_the_documented_schema(cvae: Command, quick_model: Path) -> None:
+    arguments = ["evaluate", "--model", quick_model, "--model", "fashion", "--data-dir", FASHION, "--samples", "20"]
+    metrics = [part for name in ("mse", "rate", "recall", "bits-per-dim") for part in ("--metric", name)]
+    document = json.loads(cvae(*arguments, *metrics, "--fail-if", "mse>1e9", "--json").stdout)
+    check_document(document)
+    for model in document["models"]:
+        assert list(model["protocols"]) == list(model["scores"]) == ["mse", "rate", "recall", "bits-per-dim"]
+    protocol = document["models"][0]["protocols"]["recall"]
+    assert (protocol["real_images"], protocol["generated_images"], protocol["seed"]) == (20, 20, 0)
+    assert protocol["features"]["features"].startswith("fashion-cnn")
+    assert document["models"][0]["protocols"]["mse"]["reconstruction"] == "sample"
+    with pytest.raises(jsonschema.ValidationError):
+        check_document({**document, "sets": []})
+    with pytest.raises(jsonschema.ValidationError):
+        check_document({**document, "models": [{**document["models"][0], "scores": {"mse": "3"}}]})
+
+
+def test_csv_has_a_line_for_each_score_with_its_protocol(cvae: Command, quick_model: Path) -> None:
+    arguments = ["evaluate", "--model", quick_model, "--data-dir", FASHION, "--samples", "20", "--seed", "3"]
+    metrics = ["--metric", "mse", "--metric", "recall", "--metric", "bits-per-dim"]
+    done = cvae(*arguments, *metrics, "--csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [(row["model"], row["metric"], row["better"]) for row in rows] == [
+        ("quick", "mse", "lower"),
+        ("quick", "recall", "higher"),
+        ("quick", "bits-per-dim", "lower"),
+    ]
+    document = json.loads(cvae(*arguments, *metrics, "--json").stdout)
+    scores = document["models"][0]["scores"]
+    assert [float(row["value"]) if row["value"] else None for row in rows] == list(scores.values())  # no digit is lost
+    assert rows[0]["protocol"] == "20 real pictures · seed 3"
+    assert rows[1]["protocol"].startswith("20 real and 20 generated pictures · seed 3 · temperature 1 · fashion-cnn")
+    assert "bits/dim: defined only for" in done.stderr
+    assert cvae(*arguments, *metrics, "--csv", "--json").returncode == 2
+
+
+# ---- scores of different protocols ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_sets() -> SetEvaluation:
+    protocol: dict[str, Any] = {"real_images": 50, "generated_images": 40}
+    one = SetScores("one", "a/one", 40, "8x8", "0" * 64, {"fid": 3.0, "recall": 0.5})
+    one = replace(one, protocols={"fid": protocol, "recall": protocol})
+    other_protocol = {**protocol, "generated_images": 30}
+    other = replace(one, label="two", pictures=30, scores={"fid": 2.0, "recall": 0.25})
+    other = replace(other, protocols={"fid": other_protocol, "recall": other_protocol})
+    return SetEvaluation([one, other], ["fid", "recall"], {"real": "a/real", "real_images": 50, "seed": 0})
+
+
+def test_scores_of_different_protocols_are_marked_and_none_is_the_best(two_sets: SetEvaluation) -> None:
+    assert report.rows(two_sets) == [["fid ↓", "3  ", "2 †"], ["recall ↑", "0.5  ", "0.25 †"]]
+    assert report.caveats(two_sets.measured, two_sets.metrics) == [
+        "† fid, recall of two cannot be compared with one: 30 generated images, not 40"
+    ]
+    assert report.plain_rows(two_sets) == [
+        ["fid", "3", "one"],
+        ["fid", "2", "two", "30 generated images, not 40"],
+        ["recall", "0.5", "one"],
+        ["recall", "0.25", "two", "30 generated images, not 40"],
+    ]
+    lines = list(csv.DictReader(report.csv_lines(two_sets)))
+    assert [line["protocol"] for line in lines] == ["50 real and 40 generated pictures"] * 2 + [
+        "50 real and 30 generated pictures"
+    ] * 2
+    one = two_sets.sets[0]
+    same = replace(two_sets, sets=[one, replace(one, label="two", scores={"fid": 2.0, "recall": 0.25})])
+    assert report.rows(same) == [["fid, 40 samples ↓", "3  ", "2 *"], ["recall, 40 samples ↑", "0.5 *", "0.25  "]]
+    assert report.caveats(same.measured, same.metrics) == []
+
+
+def test_the_footer_has_the_essentials_of_the_protocol() -> None:
+    features = {"features": "fashion-cnn 1.0", "weights_sha256": "ae1804e6" * 8, "resize": "none (28x28)"}
+    protocols = {"mse": {"seed": 3}, "recall": {"features": features}, "coverage": {"features": features}}
+    model = ModelScores("one", None, None, "gaussian", False, dict.fromkeys(protocols, 1.0), protocols=protocols)
+    protocol = {"real_images": 1000, "split": "test", "dataset": "fashion-mnist", "seed": 3, "temperature": 0.7}
+    assert report.footer(Evaluation([model], list(protocols), protocol)).split("\n") == [
+        "1,000 test images of fashion-mnist · seed 3 · temperature 0.7 · details: --json",
+        "recall, coverage: fashion-cnn 1.0 · resize none (28x28) · weights ae1804e6",
+    ]
