@@ -117,6 +117,7 @@ def serve(address: str, interpreter: str, command: str) -> None:
     import gc
     import importlib
     import pkgutil
+    import weakref
 
     import torchmetrics.functional.image  # noqa: F401
     import torchvision  # noqa: F401
@@ -131,6 +132,8 @@ def serve(address: str, interpreter: str, command: str) -> None:
     sys.executable = interpreter  # so that what a program starts is a fork, too
     sys.argv = [command]
     gc.freeze()  # the forks do not search the shared objects for garbage, which would copy their pages
+    for finalizer in list(weakref.finalize._registry.values()):  # type: ignore[attr-defined]
+        finalizer.atexit = False  # nor do they take the imported modules to pieces at their end
     waiting, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking)
