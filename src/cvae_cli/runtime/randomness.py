@@ -11,6 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed torch's global generators of the CPU and of a device.
+
+    `torch.manual_seed` seeds those of all kinds of devices, which takes a millisecond where there are none.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.manual_seed(seed)
+
+
 def noise(
     seed: int, indices: Sequence[int], shape: tuple[int, ...], *, names: Sequence[str] | None = None
 ) -> Float[Tensor, "n ..."]:

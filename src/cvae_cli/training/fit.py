@@ -7,6 +7,7 @@ from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.events import Callback, ignore
 from cvae_cli.runtime.interrupt import deferred_interrupt
+from cvae_cli.runtime.randomness import seed_generators
 from cvae_cli.training.checkpoint import TrainerState
 from cvae_cli.training.run import Run
 from cvae_cli.training.schedule import learning_rate, rate_weight
@@ -74,7 +75,7 @@ def take_step(trainer: Trainer, images: Tensor, condition: Tensor) -> None:
     beta = rate_weight(settings, state.step, len(trainer.batches))
 
     # Forward pass. Noise depends on the seed and the step alone, so a resumed training has the same.
-    torch.manual_seed(settings.seed * 1_000_003 + state.step + 1)
+    seed_generators(settings.seed * 1_000_003 + state.step + 1, trainer.device)
     with trainer.compile_errors():
         with trainer.autocast():
             losses = trainer.losses(images, condition)  # (b, losses): rate, distortion
