@@ -1,0 +1,200 @@
+"""Run everything that a GPU changes, and print one table of what was measured, what agreed and what failed.
+
+    python benchmarks/gpu.py [--quick] [--device cuda] [--only NAME] [--json FILE]
+
+It needs no network and no data set: it makes its pictures itself. Rows appear as they are measured. With `--quick` it
+ends within 80 seconds on a fast GPU; without, it takes up to ten minutes. Each step has a time limit of its own and
+runs apart from this process, so that one which fails or hangs does not end the others: its row says FAILED, and why.
+The exit code is 1 if a row does.
+
+- train: steps of `cvae train` with bf16 and fp32, in the recipe's batches and in large ones. "of peak" is the share of
+  the speed of a large matrix product in the same precision. Peak memory is the GPU's.
+- compile: the same with `training.compile` (CUDA graphs), and whether its losses are those of eager steps.
+- generate, evaluate, clip, resume: whether a GPU gives what the CPU gives, and how fast.
+- interrupt, processes: the commands: Ctrl-C within a step, and `--gpus 2` where there are two.
+- tests: the tests that need a GPU (`pytest -m gpu`), if they are beside this folder.
+
+With `--device cpu` the same steps run in small sizes. That shows that the script works, and measures nothing.
+"""
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+LANES = [
+    ["machine", "train fashion-concat", "train fashion", "train scenes", "train prior"],
+    ["compile"],
+    ["generate", "evaluate", "clip", "resume"],
+    ["interrupt", "processes"],
+    ["tests"],
+]
+"""The steps. The first lane is measured alone; with `--quick` the others run beside each other."""
+
+LIMITS = {"compile": (45, 240), "interrupt": (50, 120), "processes": (40, 120), "tests": (45, 240)}
+DEFAULT_LIMIT = (30, 90)  # seconds: of a step with --quick, and without
+QUICK = 78  # seconds after which --quick starts or waits for nothing more
+START = 60  # seconds that a process may take to import torch and open the GPU
+
+COLUMNS = {"step": 22, "what": 34, "images/s": 10, "of peak": 8, "GB": 7, "difference": 11, "result": 0}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What each step gets to know."""
+
+    device: str
+    quick: bool
+    folder: str
+
+
+class Table:
+    """The table: prints each row as it comes, and keeps the file of `--json` up to date."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._file, self._lock = file, threading.Lock()
+        self._print(dict(zip(COLUMNS, COLUMNS, strict=True)))
+
+    def add(self, step: str, **row: Any) -> None:
+        with self._lock:
+            self.rows.append({"step": step, **row})
+            self._print({"step": step, **row})
+            if self._file is not None:
+                self._file.write_text(json.dumps(self.rows, indent=1) + "\n")
+
+    def _print(self, row: dict[str, Any]) -> None:
+        cells = [_text(row.get(column, "")).ljust(width) for column, width in COLUMNS.items()]
+        print(" ".join(cells).rstrip(), flush=True)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def work(connection: Connection, names: Sequence[str], options: Options) -> None:
+    """Run steps in this process, and send what they find."""
+    os.setsid()  # so that whatever a step starts can be ended with it
+    import gpu_steps
+
+    for name in names:
+        connection.send(("start", name, None))
+        failure = None
+        try:
+            for row in gpu_steps.find(name)(options):
+                connection.send(("row", name, row))
+        except Exception as error:
+            failure = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        connection.send(("end", name, failure))
+        if failure and not gpu_steps.still_works(options.device):
+            return  # after some errors of CUDA a process can do nothing more
+
+
+class Lane(threading.Thread):
+    """Steps one after another, in a process that is started anew after one that hangs or dies."""
+
+    def __init__(self, names: Sequence[str], options: Options, table: Table, deadline: float) -> None:
+        super().__init__(daemon=True)
+        self._names, self._options, self._table, self._deadline = list(names), options, table, deadline
+
+    def run(self) -> None:
+        while self._names:
+            if time.monotonic() >= self._deadline:
+                self._fail(self._names.pop(0), "not started: the time is up")
+                continue
+            self._run_process()
+
+    def _run_process(self) -> None:
+        """Run the steps that are left in a process, up to the first that ends it."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs, list(self._names), self._options))
+        process.start()
+        theirs.close()
+        try:
+            limit = START
+            while self._names:
+                end = min(time.monotonic() + limit, self._deadline)
+                if not self._follow(ours, end):
+                    return
+                limit = 5  # the next step starts at once, unless the process has ended
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid or 0, signal.SIGKILL)
+            process.kill()
+            process.join()
+
+    def _follow(self, connection: Connection, end: float) -> bool:
+        """Follow a step to its end; return whether the process can go on."""
+        name = self._names[0]
+        while True:
+            try:
+                if not connection.poll(max(0.0, end - time.monotonic())):
+                    self._fail(self._names.pop(0), "took too long, and was ended")
+                    return False
+                kind, _, content = connection.recv()
+            except EOFError:
+                self._fail(self._names.pop(0), "its process died")
+                return False
+            if kind == "start":
+                seconds = LIMITS.get(name, DEFAULT_LIMIT)[0 if self._options.quick else 1]
+                end = min(time.monotonic() + seconds * (10 if self._options.device == "cpu" else 1), self._deadline)
+            elif kind == "row":
+                self._table.add(name, **content)
+            else:
+                self._names.pop(0)
+                if content:
+                    self._fail(name, content)
+                return True
+
+    def _fail(self, name: str, reason: str) -> None:
+        self._table.add(name, result=f"FAILED: {reason}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", help="cuda, or cpu to try the script; default: cuda")
+    parser.add_argument("--quick", action="store_true", help="end within 80 seconds on a GPU")
+    parser.add_argument("--only", action="append", metavar="NAME", help="only this step; repeatable")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to a file too")
+    arguments = parser.parse_args()
+    known = [name for lane in LANES for name in lane]
+    if unknown := [name for name in arguments.only or [] if name not in known]:
+        parser.error(f"no step {unknown[0]!r}; steps: {', '.join(known)}")
+    lanes = [[name for name in lane if name in (arguments.only or known)] for lane in LANES]
+
+    began = time.monotonic()
+    on_gpu = arguments.device != "cpu"
+    deadline = began + QUICK if arguments.quick and on_gpu else float("inf")
+    table = Table(arguments.json)
+    with tempfile.TemporaryDirectory(prefix="cvae-gpu-", ignore_cleanup_errors=True) as folder:
+        options = Options(arguments.device, arguments.quick, folder)
+        first, *others = [Lane(names, options, table, deadline) for names in lanes]
+        first.start()
+        first.join()
+        for lane in others:
+            lane.start()
+            if not (arguments.quick and on_gpu):
+                lane.join()
+        for lane in others:
+            lane.join()
+    failed = [row for row in table.rows if str(row["result"]).startswith("FAILED")]
+    print(f"{len(table.rows)} rows, {len(failed)} failed, {time.monotonic() - began:.0f} s", flush=True)
+    if not on_gpu:
+        print("no GPU was used: nothing here was measured")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
