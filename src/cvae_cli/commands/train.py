@@ -18,6 +18,7 @@ Examples:
   cvae train folder:my-pictures --minutes 5
   cvae train coco-64 --data-dir coco/
   cvae train --resume runs/fashion-concat
+  cvae train fashion-concat --log tensorboard
 A folder has a sub-folder for each class, or captions in metadata.jsonl, metadata.csv or a .txt beside each picture.
 Ctrl-C stops after the current step and loses nothing.
 """
@@ -45,9 +46,8 @@ def train(
     model: train_options.Model = None,
     changes: train_options.Changes = None,
     force: Annotated[bool, typer.Option("--force", help="Start over in a folder that holds a run.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Look at the data, show the settings and what would be done, and stop.")
-    ] = False,
+    dry_run: train_options.DryRun = False,
+    log: train_options.Log = None,
     gpus: options.Gpus = None,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -83,6 +83,7 @@ def train(
             model=model,
             settings=dict(parse_assignment(change) for change in changes or []),
             force=force,
+            log=log,
         )
         for text in plan.notices:
             console.note(text)

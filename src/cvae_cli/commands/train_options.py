@@ -49,3 +49,14 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change any other setting of the recipe; repeatable.", metavar="KEY=VALUE"),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        help='Log for TensorBoard too: "tensorboard" writes event files to tensorboard/ in the run (install '
+        '"cvae-cli[tensorboard]").',
+        metavar="NAME",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Look at the data, show the settings and what would be done, and stop.")
+]

@@ -12,6 +12,7 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import MissingError, UsageError
 from cvae_cli.evaluation.context import Context, Reconstruction, Settings, feature_device
 from cvae_cli.evaluation.metrics import catalog
+from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.evaluation.protocol import make_protocol, score_protocols
 from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import Evaluation, ModelScores
@@ -227,14 +228,8 @@ def _labelled(callback: Callback, label: str) -> Callback:
 
 
 def _labels(sources: Sequence[Source]) -> list[str]:
-    """A short label for each model: the last part of a path, or the whole if labels would be the same."""
-    names = [source.config.name if isinstance(source, CVAE) else str(source) for source in sources]
-    short = [Path(name).name or name for name in names]
-    if len(set(short)) == len(short):
-        return short
-    if len(set(names)) == len(names):
-        return names
-    return [f"{number} {name}" for number, name in enumerate(names, 1)]
+    """A short label for each model."""
+    return distinct_labels([source.config.name if isinstance(source, CVAE) else str(source) for source in sources])
 
 
 def _with_source(scores: ModelScores, source: Source, label: str) -> ModelScores:

@@ -18,12 +18,16 @@ from cvae_cli.paths import draft_of, write_text
 _MARK = "run.json"
 _MARK_CONTENT = {"kind": "cvae run", "format": 1}
 
-_STAGE_FOLDERS = ("samples", "state", "model", "last")
+LOG_FOLDER = "tensorboard"
+"""The folder of the event files that TensorBoard reads."""
+
+_STAGE_FOLDERS = ("samples", "state", "model", "last", LOG_FOLDER)
 _FOLDERS = {PRIOR_STAGE, *_STAGE_FOLDERS, *(f"{PRIOR_STAGE}/{name}" for name in _STAGE_FOLDERS)}
 _MODEL_FILE = "|".join(map(re.escape, (CONFIG, WEIGHTS, CARD)))
+_EVENT_FILE = r"events\.out\.tfevents\.[^/]+"
 _FILE = re.compile(
     rf"({PRIOR_STAGE}/)?({re.escape(_MARK)}|recipe\.toml|data\.json|metrics\.jsonl|samples/epoch-\d+\.png"
-    rf"|state/(previous-)?training\.safetensors|(model|last)/({_MODEL_FILE}))"
+    rf"|state/(previous-)?training\.safetensors|(model|last)/({_MODEL_FILE})|{LOG_FOLDER}/{_EVENT_FILE})"
 )
 """The files that a run consists of, by their place in its folder."""
 
@@ -35,6 +39,11 @@ def is_run(folder: Path) -> bool:
     """Whether a folder is a run: it has the mark, or what a run of a version without a mark has."""
     is_marked = _read_json(folder / _MARK) == _MARK_CONTENT
     return is_marked or ((folder / "recipe.toml").is_file() and (_has_checkpoint(folder) or _has_metrics(folder)))
+
+
+def is_event_file(name: str) -> bool:
+    """Whether a file of this name is one that TensorBoard reads."""
+    return re.fullmatch(_EVENT_FILE, name) is not None
 
 
 def write_mark(folder: Path) -> None:

@@ -31,6 +31,7 @@ class TrainingOptions(TypedDict, total=False):
     model: str | Path | None
     settings: Mapping[str, Any] | None
     force: bool
+    log: str | None
 
 
 def scaled(own: Recipe, options: TrainingOptions) -> dict[str, Any]:

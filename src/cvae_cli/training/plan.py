@@ -1,6 +1,7 @@
 """Plan a training: which recipe, which folder, new or resumed. Nothing is loaded or written."""
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,6 +15,7 @@ from cvae_cli.runtime import launch
 from cvae_cli.text import catalog as text_catalog
 from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
+from cvae_cli.training.tensorboard import LOGS, check_log, is_installed
 
 FOLDER_RECIPE = "pictures"
 """The recipe for a folder of the user's pictures."""
@@ -31,6 +33,7 @@ class TrainingPlan:
         resume: whether the run exists already and is resumed.
         force: whether another run in the folder is removed.
         minutes: the time to train for; the epochs are planned when the training starts.
+        log: where the training is logged besides its own files: `tensorboard`, or None.
         notices: what the user should know about the settings.
     """
 
@@ -39,6 +42,7 @@ class TrainingPlan:
     resume: bool
     force: bool = False
     minutes: float | None = None
+    log: str | None = None
     notices: tuple[str, ...] = ()
 
     def describe(self) -> list[str]:
@@ -55,6 +59,28 @@ def plan_training(recipe: str | None = None, **options: Unpack[TrainingOptions])
     Raises:
         UsageError, CorruptError, MissingError: see `train`.
     """
+    log = options.get("log")
+    if log is not None:
+        check_log(log)
+    plan = _plan(recipe, options)
+    if log is None and plan.resume and Run(plan.folder).log_folder.is_dir():
+        log = LOGS[0]
+    return _with_log(plan, log)
+
+
+def _with_log(plan: TrainingPlan, log: str | None) -> TrainingPlan:
+    """Say where the log is. One that a run has already goes on when the run does."""
+    if log is None:
+        return plan
+    folder = Run(plan.folder).log_folder
+    if not is_installed():
+        return replace(plan, notices=(*plan.notices, f"{folder} ends here: tensorboard is not installed"))
+    look = f"log: {folder}; look at it with  tensorboard --logdir {shlex.quote(str(plan.folder))}"
+    return replace(plan, log=log, notices=(*plan.notices, look))
+
+
+def _plan(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
+    """Plan a new training, or one that is resumed."""
     if options.get("resume") is not None:
         return _plan_resume(recipe, options)
     plan = _plan_prior(recipe, options) if options.get("model") is not None else _plan_new(recipe, options)

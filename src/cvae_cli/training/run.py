@@ -45,6 +45,7 @@ class Run:
     - `data.json`: what it learns from
     - `metrics.jsonl`: a line for each epoch
     - `samples/`: a picture for each epoch
+    - `tensorboard/`: the same for TensorBoard, if `log` asks for it
     - `state/`: the checkpoint, for resuming, and the one before it
     - `model/`: the model of the epoch that `training.keep` selects
     - `last/`: the model of the last epoch
@@ -60,6 +61,10 @@ class Run:
     @property
     def metrics_file(self) -> Path:
         return self.folder / "metrics.jsonl"
+
+    @property
+    def log_folder(self) -> Path:
+        return self.folder / contents.LOG_FOLDER
 
     @property
     def state_file(self) -> Path:

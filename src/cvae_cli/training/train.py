@@ -26,6 +26,7 @@ from cvae_cli.training.fit import fit
 from cvae_cli.training.plan import TrainingPlan, plan_training
 from cvae_cli.training.precision import decide_precision
 from cvae_cli.training.run import Run
+from cvae_cli.training.tensorboard import logged
 from cvae_cli.training.time_plan import plan_for
 
 
@@ -75,6 +76,7 @@ def train(
     model: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     force: bool = False,
+    log: str | None = None,
     device: str | torch.device = "auto",
     callback: Callback = ignore,
 ) -> TrainingResult:
@@ -112,6 +114,8 @@ def train(
         settings: new values for any other settings of the recipe by dotted key, as
             `{"training.ema_decay": 0.99}`.
         force: start over in a folder that already holds a run.
+        log: `tensorboard` writes the numbers and pictures of each epoch to event files in `tensorboard/` of the run
+            too. A log that a run has is continued when the run is resumed.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         callback: called with each event: `Summary`, `TrainingStart`, `EpochProgress`, `EpochEnd`, `Progress` and
             `Notice`.
@@ -144,6 +148,7 @@ def train(
         model=model,
         settings=settings,
         force=force,
+        log=log,
     )
     for text in plan.notices:
         callback(Notice(text))
@@ -155,7 +160,12 @@ def execute_plan(
 ) -> TrainingResult:
     """Train as planned; see `train`."""
     if not environment_world().is_first:
-        callback = ignore
+        return _execute(plan, device, ignore)
+    with logged(callback) if plan.log else contextlib.nullcontext(callback) as listener:
+        return _execute(plan, device, listener)
+
+
+def _execute(plan: TrainingPlan, device: str | torch.device, callback: Callback) -> TrainingResult:
     run, resume = Run(plan.folder), plan.resume
     local = pick_device(local_device(str(device)))
     callback(Progress("reading the data", 0, None))
