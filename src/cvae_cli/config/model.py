@@ -58,6 +58,9 @@ class ResidualNetwork(Part):
     """How often the size is halved; by default until 8 pixels a side or an odd number are left."""
     latent: Literal["vector", "map"] = "vector"
     """One latent vector for each picture, or one for each position at the smallest size."""
+    full_width: Annotated[int, Field(ge=8, le=65_536, multiple_of=8)] | None = None
+    """Channels of decoder blocks at full size. Without, the last layer unfolds pixels from channels at half size, which
+    is cheaper and can leave a lattice in flat areas."""
 
     def halvings(self, size: int) -> int:
         """Return how often pictures of `size` pixels a side are halved."""
@@ -136,6 +139,10 @@ class ScorePrior(Part):
     """Steps from noise to latent."""
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
     """Default guidance scale: 1 samples p(z | c), larger values follow the condition more closely, 0 ignores it."""
+    attention: bool = False
+    """Whether the positions of a latent map attend to each other after every second block."""
+    guidance_input: bool = False
+    """Whether the guidance scale is an input of the network, which was distilled from one that is called twice."""
     guided: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
     """Guide only between these times, from noise at 1 to latent at 0. Outside, it costs time for little effect."""
 

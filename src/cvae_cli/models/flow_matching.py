@@ -24,6 +24,24 @@ _STRATA = 8  # times at which the bound is evaluated
 _SINGLE_PROCESS = BatchRandom()
 
 
+class Attention(nn.Module):
+    """Residual self-attention between the positions of a map."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.heads = channels // 32
+        self.norm = GroupNorm(8, channels)
+        self.read = nn.Conv2d(channels, 3 * channels, 1)
+        self.write = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.write.weight)  # a new layer is the identity
+        nn.init.zeros_(self.write.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        qkv = self.read(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, 32)).transpose(3, 4)
+        seen = F.scaled_dot_product_attention(*qkv.unbind(1))  # (b, heads, h * w, 32)
+        return x + self.write(seen.transpose(2, 3).reshape(x.shape))
+
+
 class FlowMatching(Prior):
     """A network that predicts the velocity noise - y from y_t = (1 - t) y + t noise (Lipman et al. 2023).
 
@@ -50,7 +68,14 @@ class FlowMatching(Prior):
         self.nothing = nn.Parameter(torch.zeros(code_width)) if condition else None  # the code of a dropped condition
         self.read = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
         self.place = nn.Parameter(torch.zeros(width, *self.map_shape[1:]))  # an embedding of each position
+        self.guide = None
+        if settings.guidance_input and condition:
+            self.guide = nn.Sequential(nn.Linear(1, code_width), nn.SiLU(), nn.Linear(code_width, code_width))
+            for parameter in self.guide[2].parameters():
+                nn.init.zeros_(parameter)
         self.blocks = nn.ModuleList(Block(width, code_width, kernel=kernel) for _ in range(settings.blocks))
+        attentions = settings.blocks // 2 if settings.attention else 0
+        self.attentions = nn.ModuleList(Attention(width) for _ in range(attentions))
         self.write = nn.Sequential(GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, channels, 1))
         for parameter in self.write[2].parameters():
             nn.init.zeros_(parameter)
@@ -109,20 +134,12 @@ class FlowMatching(Prior):
         """
         guidance = self.guidance if guidance is None else guidance
         code = self._code(condition)
-        dropped = self._code(condition, torch.zeros(len(noise), dtype=torch.bool, device=noise.device))
-        both = torch.cat([code, dropped])
         y = noise.reshape(-1, *self.map_shape)
         previous: Tensor | None = None
         for step in range(self.steps):
             time = 1 - step / self.steps
-            t = torch.full((len(both),), time, device=y.device)
             is_guided = guidance < 1 or (guidance > 1 and self.guided[0] <= time <= self.guided[1])
-            if is_guided and self.code is not None:
-                # one large batch is faster than two small ones
-                conditional, unconditional = self._velocity(torch.cat([y, y]), t, both).chunk(2)
-                velocity = unconditional + guidance * (conditional - unconditional)
-            else:
-                velocity = self._velocity(y, t[: len(y)], code)
+            velocity = self._guided_velocity(y, time, code, condition, guidance if is_guided else 1.0)
             slope = velocity if previous is None else 1.5 * velocity - 0.5 * previous
             y = y - slope / self.steps
             previous = velocity
@@ -130,12 +147,31 @@ class FlowMatching(Prior):
 
     # ---- the network -----------------------------------------------------------------------------------------
 
-    def _velocity(self, y: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], code: Tensor) -> Tensor:
-        """Predict the velocity at `y`."""
+    def _guided_velocity(
+        self, y: Float[Tensor, "b c h w"], time: float, code: Tensor, condition: Condition, guidance: float
+    ) -> Float[Tensor, "b c h w"]:
+        """Predict the velocity at `y`, with guidance from one call of the network or from two."""
+        t = torch.full((len(y),), time, device=y.device)
+        if guidance == 1 or self.code is None or self.guide is not None:
+            return self._velocity(y, t, code, guidance)
+        dropped = self._code(condition, torch.zeros(len(y), dtype=torch.bool, device=y.device))
+        # one large batch is faster than two small ones
+        both = self._velocity(torch.cat([y, y]), torch.cat([t, t]), torch.cat([code, dropped]))
+        conditional, unconditional = both.chunk(2)
+        return unconditional + guidance * (conditional - unconditional)
+
+    def _velocity(
+        self, y: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], code: Tensor, guidance: float = 1.0
+    ) -> Tensor:
+        """Predict the velocity at `y`; only a network that has the guidance scale as an input is guided."""
+        if self.guide is not None:
+            code = code + self.guide(_embed_guidance(guidance, like=code))
         code = F.silu(self.time(_embed_time(t)) + code)
         x = self.read(y) + self.place
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x = block(x, code)
+            if self.attentions and number % 2:
+                x = self.attentions[number // 2](x)
         return self.write(x).float()
 
     def _error(self, y: Tensor, noise: Tensor, t: Float[Tensor, " b"], code: Tensor) -> Float[Tensor, " b"]:
@@ -163,6 +199,11 @@ def _interpolate(y: Tensor, noise: Tensor, t: Float[Tensor, " b"]) -> Tensor:
     """Return y_t, between the latent at t = 0 and the noise at t = 1."""
     t = t.view(-1, 1, 1, 1)
     return (1 - t) * y + t * noise
+
+
+def _embed_guidance(guidance: float, *, like: Tensor) -> Float[Tensor, "1 1"]:
+    """Return the guidance scale as the network sees it, from -1/4 for 0 to 1 for 5, the largest that it learns."""
+    return (like.new_tensor([[min(guidance, 5.0)]]) - 1) / 4
 
 
 def _embed_time(t: Float[Tensor, " b"]) -> Float[Tensor, "b embedding"]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -78,6 +79,7 @@ class ResidualNetwork(Network):
             raise UsageError(f"the residual network's width must be divisible by 8, not {width}")
         method, latent_dim = architecture.conditioning, architecture.latent_dim
         widths = [width << level for level in range(levels)]
+        full_width = architecture.network.full_width
         self.bottom = (widths[-1], size >> levels, size >> levels)
         self.is_map = architecture.network.latent == "map"
         self.latent_shape = (latent_dim, *self.bottom[1:]) if self.is_map else (latent_dim,)
@@ -102,8 +104,16 @@ class ResidualNetwork(Network):
         if code and not self.is_map:
             code += latent_dim  # z modulates the decoder's blocks, too
         self.decoder = nn.ModuleList(Stage(each, code, blocks) for each in widths[::-1])
-        self.ups = nn.ModuleList(nn.Conv2d(2 * each, 4 * each, 1) for each in widths[-2::-1])
-        self.write = nn.Sequential(GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 4 * channels, 3, padding=1))
+        self.is_full = full_width is not None
+        if full_width is not None:
+            decoder_widths = [*widths[::-1], full_width]
+            self.decoder.append(Stage(full_width, code, 1))
+            self.ups = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(decoder_widths))
+            last = nn.Conv2d(full_width, channels, 3, padding=1)
+        else:
+            self.ups = nn.ModuleList(nn.Conv2d(2 * each, 4 * each, 1) for each in widths[-2::-1])
+            last = nn.Conv2d(width, 4 * channels, 3, padding=1)
+        self.write = nn.Sequential(GroupNorm(8, last.in_channels), nn.SiLU(), last)
 
     def encode(self, images: Float[Tensor, "b c h w"], condition: Condition) -> tuple[Latents, Latents]:
         code = self.code(condition) if self.code is not None else None
@@ -123,9 +133,15 @@ class ResidualNetwork(Network):
         x = self.spread(self.join_z(z, condition)).reshape(-1, *self.bottom)
         for level, stage in enumerate(self.decoder):
             if level:
-                x = F.pixel_shuffle(self.ups[level - 1](x), 2)  # half the channels, twice the size
+                x = self._enlarge(self.ups[level - 1](x))
             x = stage(x, code)
-        return F.pixel_shuffle(self.write(x), 2)
+        return self.write(x) if self.is_full else F.pixel_shuffle(self.write(x), 2)
+
+    def _enlarge(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        """Double the size: by interpolation, which treats all pixels alike, or by unfolding channels."""
+        if self.is_full:
+            return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        return F.pixel_shuffle(x, 2)
 
 
 def _conv3x3(inputs: int, outputs: int) -> nn.Module:
