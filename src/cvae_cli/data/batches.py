@@ -10,6 +10,7 @@ from torch import Tensor
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.pictures.pixels import to_float
+from cvae_cli.runtime.device import send
 from cvae_cli.runtime.distributed import SINGLE, World
 
 Batch = tuple[Float[Tensor, "b c h w"], Shaped[Tensor, "b ..."]]
@@ -92,17 +93,17 @@ class Batches:
     def _conditions(
         self, chosen: Int64[np.ndarray, " b"], uniform: Float64[np.ndarray, " b"] | None
     ) -> Shaped[Tensor, "b ..."]:
-        return torch.from_numpy(self.dataset.conditions.values(chosen, uniform)).to(self.device)
+        return send(torch.from_numpy(self.dataset.conditions.values(chosen, uniform)), self.device)
 
     def _pictures(self, chosen: Int64[np.ndarray, " b"], mirrored: Bool[np.ndarray, " b"]) -> Float[Tensor, "b c h w"]:
         if self._on_device is not None:
-            pixels = self._on_device[torch.from_numpy(chosen).to(self.device)]  # (b, h, w, c) uint8
+            pixels = self._on_device[send(torch.from_numpy(chosen), self.device)]  # (b, h, w, c) uint8
         else:
-            pixels = torch.from_numpy(self.dataset.read(chosen)).to(self.device)
+            pixels = send(torch.from_numpy(self.dataset.read(chosen)), self.device)
         images = to_float(pixels)
         if not mirrored.any():
             return images
-        mirror = torch.from_numpy(mirrored).to(self.device).view(-1, 1, 1, 1)
+        mirror = send(torch.from_numpy(mirrored), self.device).view(-1, 1, 1, 1)
         return torch.where(mirror, images.flip(3), images)
 
 

@@ -15,6 +15,7 @@ from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.bound import Bound
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.runtime.device import full_precision, send
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import noise
 
@@ -48,7 +49,7 @@ class BoundBatch:
     @torch.inference_mode()
     def bound(self) -> Bound:
         """Rate and distortion of each picture, from one sample of the posterior with the noise of `(seed, index)`."""
-        epsilon = noise(self.seed, self.indices, self.model.latent_shape).to(self.model.device)
+        epsilon = send(noise(self.seed, self.indices, self.model.latent_shape), self.model.device)
         return self.model.elbo(self.images, self.condition, noise=epsilon)
 
     @torch.inference_mode()
@@ -61,7 +62,7 @@ class BoundBatch:
         weights = []
         for j in range(k):
             indices = range(self.indices.start * k + j, self.indices.stop * k + j, k)
-            z = posterior.mean + posterior.stddev * noise(self.seed, indices, model.latent_shape).to(model.device)
+            z = posterior.mean + posterior.stddev * send(noise(self.seed, indices, model.latent_shape), model.device)
             distortion = model.likelihood.distortion(model.network.decode(z, self.condition).float(), self.images)
             weights.append(model.prior.log_prob(z, self.condition) - posterior.log_prob(z) - distortion)
         return math.log(k) - torch.stack(weights).cpu().double().logsumexp(0)
@@ -92,9 +93,10 @@ def evaluate_bound(
     model.eval()
     rates: list[Tensor] = []
     distortions: list[Tensor] = []
-    for batch in bound_batches(model, batches, seed=seed, task=task, callback=callback):
-        rates.append(batch.bound.rate)
-        distortions.append(batch.bound.distortion)
+    with full_precision(model.device):
+        for batch in bound_batches(model, batches, seed=seed, task=task, callback=callback):
+            rates.append(batch.bound.rate)
+            distortions.append(batch.bound.distortion)
     world = get_world()
     return Bound(rate=world.gather_rows(rates).double(), distortion=world.gather_rows(distortions).double())
 

@@ -21,7 +21,7 @@ from cvae_cli.events import Callback, Event, Notice, Progress, ignore
 from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.pretrained import find_model, training_data, weights_sha256
 from cvae_cli.paths import DEFAULT_MODEL
-from cvae_cli.runtime.device import pick_device
+from cvae_cli.runtime.device import full_precision, pick_device
 from cvae_cli.runtime.distributed import get_world, local_device, process_group
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 
@@ -136,9 +136,10 @@ def evaluate_model(
     batches = Batches(dataset, batch_size=BATCH_SIZE, device=model.device)
     for stream, generate in STREAMS.items():
         if updated := [metric for metric in instances if metric.stream == stream]:
-            for batch in generate(model, batches, context):
-                for metric in updated:
-                    metric.update(batch)
+            with full_precision(model.device):
+                for batch in generate(model, batches, context):
+                    for metric in updated:
+                        metric.update(batch)
     scores: dict[str, float | None] = {}
     for metric in instances:
         context.callback(Progress("scores", len(scores), len(instances)))

@@ -21,6 +21,7 @@ from cvae_cli.events import Progress
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.sampling import numbers_of
 from cvae_cli.pictures.pixels import to_uint8
+from cvae_cli.runtime.device import send
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import noise
 
@@ -96,7 +97,7 @@ def reconstructions(model: CVAE, batches: Batches, context: Context) -> Iterator
         indices = range(first, first + len(images))
         epsilon = None
         if context.settings.reconstruction == "sample":
-            epsilon = noise(context.settings.seed, indices, model.latent_shape).to(model.device)
+            epsilon = send(noise(context.settings.seed, indices, model.latent_shape), model.device)
         yield ReconstructionBatch(images, model.reconstruct(images, condition, noise=epsilon))
         first = indices.stop
         context.callback(Progress("reconstructions", first - part.start, part.stop - part.start))
@@ -120,7 +121,7 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
     for start in range(part.start, part.stop, BATCH_SIZE):
         rows = np.arange(start, min(start + BATCH_SIZE, part.stop))
         generated = model.sample(
-            torch.from_numpy(dataset.conditions.values(rows)).to(model.device),
+            send(torch.from_numpy(dataset.conditions.values(rows)), model.device),
             seed=settings.seed,
             prompts=prompts[rows[0] : rows[-1] + 1],
             indices=numbers[rows[0] : rows[-1] + 1],

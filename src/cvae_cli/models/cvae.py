@@ -16,9 +16,9 @@ from cvae_cli.models.bound import Bound
 from cvae_cli.models.build import build_likelihood, build_network, build_prior
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
-from cvae_cli.models.sampling import CHUNK, check_sampling, pad, sample_noise
+from cvae_cli.models.sampling import check_sampling, chunk_size, pad, sample_noise
 from cvae_cli.models.tensors import named_tensors, tensors_bytes
-from cvae_cli.runtime.device import pick_device
+from cvae_cli.runtime.device import full_precision, pick_device, send
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -102,24 +102,27 @@ class CVAE(nn.Module):
         all_noise = temperature * sample_noise(  # (b, d)
             condition, settings, self.latent_shape, seed=seed, prompts=prompts, indices=indices, same_noise=same_noise
         )
-        chunks = []
-        for start in range(0, len(condition), CHUNK):
-            c = pad(condition[start : start + CHUNK])
-            noise = pad(all_noise[start : start + CHUNK]).to(self.device)
-            z = self.prior.from_noise(noise, c, guidance=guidance)  # a sample of p(z | c)
+        chunks, size = [], chunk_size(self.device)
+        for start in range(0, len(condition), size):
+            c = pad(condition[start : start + size], size)
+            noise = send(pad(all_noise[start : start + size], size), self.device)
+            with full_precision(self.device):
+                z = self.prior.from_noise(noise, c, guidance=guidance)  # a sample of p(z | c)
             chunks.append(self.decode(z, c))  # p(x | z, c)
         return torch.cat(chunks)[: len(condition)]
 
     @torch.inference_mode()
     def encode(self, images: Images, condition: Condition) -> Latents:
         """Return the mean of q(z | x, c)."""
-        mean: Tensor = self.posterior(images, condition).mean
+        with full_precision(self.device):
+            mean: Tensor = self.posterior(images, condition).mean
         return mean
 
     @torch.inference_mode()
     def decode(self, z: Latents, condition: Condition) -> Images:
         """Return the mean picture of p(x | z, c)."""
-        return self.likelihood.mean(self.network.decode(z, condition).float())
+        with full_precision(self.device):
+            return self.likelihood.mean(self.network.decode(z, condition).float())
 
     @torch.inference_mode()
     def reconstruct(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Images:
@@ -128,7 +131,8 @@ class CVAE(nn.Module):
         Args:
             noise: standard normal noise, to decode a sample of the posterior instead of its mean.
         """
-        posterior = self.posterior(images, condition)
+        with full_precision(self.device):
+            posterior = self.posterior(images, condition)
         z = posterior.mean if noise is None else posterior.mean + posterior.stddev * noise
         return self.decode(z, condition)
 

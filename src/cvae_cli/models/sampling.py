@@ -13,10 +13,8 @@ from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.runtime import randomness
 
-CHUNK = 8
-"""Pictures per chunk when sampling. The last chunk is padded: with another batch size the arithmetic rounds
-differently, and the same seed would give another picture. Larger chunks are little faster, and a lone picture costs as
-much as a chunk."""
+_CHUNK = 8
+_GPU_CHUNK = 64  # a GPU takes about as long for it as for 8 pictures
 
 
 def check_sampling(*, seed: int = 0, temperature: float = 1.0, guidance: float | None = None, n: int = 1) -> None:
@@ -31,9 +29,19 @@ def check_sampling(*, seed: int = 0, temperature: float = 1.0, guidance: float |
         raise UsageError(f"n must be at least 1, not {n}")
 
 
-def pad(rows: Tensor) -> Tensor:
+def chunk_size(device: torch.device) -> int:
+    """Return how many pictures are sampled at a time on a device.
+
+    It is always the same number, and the last chunk is padded: with another batch size the arithmetic rounds
+    differently, and the same seed would give another picture. On a CPU larger chunks are little faster, and a lone
+    picture costs as much as a chunk.
+    """
+    return _GPU_CHUNK if device.type == "cuda" else _CHUNK
+
+
+def pad(rows: Tensor, size: int) -> Tensor:
     """Repeat the last row up to the size of a chunk."""
-    return torch.cat([rows, rows[-1:].expand(CHUNK - len(rows), *rows.shape[1:])])
+    return torch.cat([rows, rows[-1:].expand(size - len(rows), *rows.shape[1:])])
 
 
 def sample_noise(

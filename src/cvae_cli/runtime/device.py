@@ -1,6 +1,10 @@
 """The device and the precision of computations."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 from cvae_cli.errors import UsageError
 
@@ -39,6 +43,35 @@ def computes_bf16(device: torch.device) -> bool:
     if device.type != "cpu":
         return False
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor from memory to a device. The CPU does not wait for a GPU, which may still compute a step before."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@contextlib.contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Compute convolutions of fp32 numbers in fp32 within the block, as a CPU does.
+
+    By default torch rounds their inputs to TF32 on a GPU, which has 10 bits: pictures and scores would differ visibly
+    from the CPU's.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    owner, name, exact = (
+        (cudnn.conv, "fp32_precision", "ieee") if hasattr(cudnn, "conv") else (cudnn, "allow_tf32", False)
+    )
+    before = getattr(owner, name)
+    setattr(owner, name, exact)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 DTYPES = {"auto": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16}

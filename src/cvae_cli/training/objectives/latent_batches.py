@@ -12,6 +12,7 @@ from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.runtime.device import send
 
 
 class LatentBatches(Batches):
@@ -27,7 +28,7 @@ class LatentBatches(Batches):
         super().__init__(dataset, flip=flip, **settings)
         mirrorings = [False, True] if flip else [False]
         self._moments = [self._encode_all(model.eval(), mirrored, callback) for mirrored in mirrorings]
-        self._resident = None  # frees the pictures
+        self._on_device = None  # frees the pictures
 
     @torch.no_grad()
     def _encode_all(self, model: CVAE, mirrored: bool, callback: Callback) -> Float[Tensor, "n 2 *d"]:
@@ -43,10 +44,10 @@ class LatentBatches(Batches):
         return torch.cat(parts)
 
     def _pictures(self, chosen: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
-        rows = torch.from_numpy(chosen).to(self.device)
+        rows = send(torch.from_numpy(chosen), self.device)
         moments = self._moments[0][rows].float()
         if mirrored.any():
             mirrored_moments = self._moments[1][rows].float()
-            use_mirrored = torch.from_numpy(mirrored).to(self.device).view(-1, *[1] * (moments.ndim - 1))
+            use_mirrored = send(torch.from_numpy(mirrored), self.device).view(-1, *[1] * (moments.ndim - 1))
             moments = torch.where(use_mirrored, mirrored_moments, moments)
         return moments
