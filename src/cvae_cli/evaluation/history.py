@@ -1,9 +1,11 @@
 """The history of a run: what its `metrics.jsonl` says about each epoch of each stage."""
 
 import shlex
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,7 +16,9 @@ from cvae_cli.paths import check_regular
 
 METRICS_FILE = "metrics.jsonl"
 """The file of a run, or of its second stage, with a line for each epoch."""
-_MARKS = ("run.json", "recipe.toml")  # of a run that has no finished epoch yet
+_COMPARED = {"likelihoods": "architecture.likelihood.kind", "data sets": "data.name", "sizes of pictures": "data.size"}
+RECIPE_FILE = "recipe.toml"
+_MARKS = ("run.json", RECIPE_FILE)  # of a run that has no finished epoch yet
 
 
 class _Line(BaseModel):
@@ -79,6 +83,16 @@ def read_histories(runs: Sequence[str | Path]) -> list[History]:
     return [_read_run(folder, label) for folder, label in zip(folders, distinct_labels(folders), strict=True)]
 
 
+def comparison_warnings(histories: Sequence[History]) -> list[str]:
+    """Return sentences about runs whose numbers cannot be compared."""
+    recipes = [_read_recipe(history.run) for history in histories]
+    return [
+        f"the runs have different {what}: their -ELBOs and distortions cannot be compared"
+        for what, key in _COMPARED.items()
+        if len({value for recipe in recipes if (value := _setting(recipe, key)) is not None}) > 1
+    ]
+
+
 def read_epochs(folder: Path) -> list[Epoch]:
     """Read the metrics of the finished epochs of one stage; a stage without any has no file of them.
 
@@ -127,3 +141,18 @@ def _nothing_there(folder: Path) -> UsageError:
     inside = next((each for each in (parent, parent.parent) if (each / METRICS_FILE).is_file()), None)
     hint = f"it lies in one:  {inside}" if inside else "a run is a folder that cvae train has made"
     return UsageError(f"{folder} is not a run", hint=hint)
+
+
+def _read_recipe(run: Path) -> dict[str, Any]:
+    """Read the settings of a run, as they are; a run without a readable recipe has none."""
+    try:
+        return tomllib.loads((run / RECIPE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _setting(recipe: dict[str, Any], key: str) -> str | None:
+    value: Any = recipe
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return None if value is None else str(value)
