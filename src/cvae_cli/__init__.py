@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from cvae_cli.data.catalog import load_dataset
     from cvae_cli.errors import CvaeError
     from cvae_cli.evaluation.evaluate import evaluate
+    from cvae_cli.evaluation.sets import evaluate_sets
     from cvae_cli.models.cvae import CVAE
     from cvae_cli.training.train import train
 
-__all__ = ["CVAE", "CvaeError", "__version__", "evaluate", "load_dataset", "train"]
+__all__ = ["CVAE", "CvaeError", "__version__", "evaluate", "evaluate_sets", "load_dataset", "train"]
 
 _MODULES = {
     "CVAE": "cvae_cli.models.cvae",
     "CvaeError": "cvae_cli.errors",
     "evaluate": "cvae_cli.evaluation.evaluate",
+    "evaluate_sets": "cvae_cli.evaluation.sets",
     "load_dataset": "cvae_cli.data.catalog",
     "train": "cvae_cli.training.train",
 }

@@ -1,10 +1,10 @@
 """`cvae evaluate`: the scores of models, or of sets of pictures, in one table."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cvae_cli import console
 from cvae_cli.commands import evaluate_options, options
+from cvae_cli.commands.evaluated import show
 from cvae_cli.data.catalog import check_known
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import gates
@@ -22,6 +22,8 @@ Examples:
   cvae evaluate --model fashion --metric fid-fashion --json > scores.json
   cvae evaluate --metric clip-score --metric retrieval --samples 1000
   cvae evaluate --model fashion --fail-if "fid-fashion>10" --fail-if "accuracy<0.9"
+  cvae evaluate --real photos/ --generated samples/ --metric fid
+  cvae evaluate --real coco --generated shards/ --metric fid --reference coco.safetensors
 In a pipe, each line has a metric, a tab and its value; with several models, also a tab and the model.
 """
 
@@ -38,6 +40,9 @@ def evaluate(
     reconstruction: evaluate_options.Reconstruction = "sample",
     k: evaluate_options.K = 64,
     clip: evaluate_options.Clip = None,
+    real: evaluate_options.Real = None,
+    generated: evaluate_options.Generated = None,
+    reference: evaluate_options.Reference = None,
     fail_if: evaluate_options.FailIf = None,
     data_dir: options.DataDir = None,
     gpus: options.Gpus = None,
@@ -47,7 +52,7 @@ def evaluate(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Measure models. Metrics judge reconstructions, the variational bound or samples."""
+    """Measure models, or sets of pictures. Metrics judge reconstructions, the variational bound or samples."""
     console.configure(json=json, quiet=quiet, debug=debug)
     if json and csv:
         raise UsageError("give either --json or --csv: stdout has one of them")
@@ -56,47 +61,45 @@ def evaluate(
     conditions = gates.parse_gates(fail_if or [])
     if dataset is not None:
         check_known(dataset)
+    of_model = {
+        "--model": models,
+        "--dataset": dataset,
+        "--temperature": temperature != 1.0,
+        "--guidance": guidance is not None,
+        "--reconstruction": reconstruction != "sample",
+        "--k": k != 64,
+    }
+    evaluate_options.check_sets(generated, real, reference, of_model=of_model, split=split)
     options.check_models(models or [])
     options.share_work(gpus, device)
 
+    names = gates.measured_names(metrics or [], conditions)
+    shared: dict[str, Any] = {"metrics": names, "split": split, "samples": samples, "seed": seed, "clip": clip}
+    shared |= {"data_dir": data_dir, "device": device}
+    evaluation: Evaluation | SetEvaluation
     with console.events("evaluating") as callback:
         from cvae_cli.evaluation.evaluate import evaluate as run
+        from cvae_cli.evaluation.result import StoppedEvaluationError
+        from cvae_cli.evaluation.sets import evaluate_sets
 
         for text in gates.doubts(conditions):
             console.warn(text)
-        evaluation = run(
-            models or DEFAULT_MODEL,
-            metrics=gates.measured_names(metrics or [], conditions),
-            dataset=dataset,
-            split=split,
-            samples=samples,
-            seed=seed,
-            temperature=temperature,
-            guidance=guidance,
-            reconstruction=reconstruction,
-            k=k,
-            clip=clip,
-            data_dir=data_dir,
-            device=device,
-            callback=callback,
-        )
-    _show(evaluation, conditions, csv=csv)
+        try:
+            if generated:
+                evaluation = evaluate_sets(real, generated, reference=reference, callback=callback, **shared)
+            else:
+                evaluation = run(
+                    models or DEFAULT_MODEL,
+                    dataset=dataset,
+                    temperature=temperature,
+                    guidance=guidance,
+                    reconstruction=reconstruction,
+                    k=k,
+                    callback=callback,
+                    **shared,
+                )
+        except StoppedEvaluationError as stopped:
+            show(stopped.evaluation, [], csv=csv)
+            raise
+    show(evaluation, conditions, csv=csv)
     gates.check_gates(evaluation, conditions)
-
-
-def _show(evaluation: "Evaluation | SetEvaluation", conditions: Sequence[gates.Gate], *, csv: bool) -> None:
-    from cvae_cli.evaluation import report
-
-    warnings = report.caveats(evaluation.measured, evaluation.metrics)
-    if csv:
-        for text in warnings:
-            console.warn(text)
-        return console.result(None, report.csv_lines(evaluation))
-    return console.table(
-        {**evaluation.to_dict(), **gates.results(evaluation, conditions)},
-        columns=report.columns(evaluation),
-        rows=report.rows(evaluation),
-        plain=report.plain_rows(evaluation),
-        footer=report.footer(evaluation),
-        warnings=warnings,
-    )

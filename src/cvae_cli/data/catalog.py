@@ -49,9 +49,14 @@ def find_source(name: str) -> "Source":
     return source
 
 
+def is_known(name: str) -> bool:
+    """Return whether there is a data set `name`."""
+    return _target(name) is not None
+
+
 def check_known(name: str) -> None:
     """Raise a UsageError if there is no data set `name`. Nothing is imported or opened for that."""
-    if _target(name) is None:
+    if not is_known(name):
         suggestion = did_you_mean(name, names())
         if name and os.path.isdir(name):
             suggestion = f' Did you mean "folder:{name}"?'

@@ -86,7 +86,7 @@ def evaluate(
     _check_metrics(names, loaded, dataset, settings)
 
     context = Context(feature_device(chosen_device), settings, callback)
-    _load_extractors(names, dataset, context)
+    load_extractors(names, dataset, context)
     for model in loaded:  # before the data set: a missing encoder should not be found after a download of gigabytes
         prepare_encoder(model.config.condition, device=model.device, callback=callback)
     size = loaded[0].config.image.size
@@ -205,7 +205,7 @@ def _warnings(metrics: Sequence[str], models: Sequence[CVAE], data: Dataset, con
     return list(dict.fromkeys(texts))
 
 
-def _load_extractors(metrics: Sequence[str], dataset: str, context: Context) -> None:
+def load_extractors(metrics: Sequence[str], dataset: str, context: Context) -> None:
     """Load the networks that the metrics need; if weights are missing, suggest a metric that needs no download."""
     for metric in map(catalog.find_metric, metrics):
         if metric.features is None:

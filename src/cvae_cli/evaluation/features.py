@@ -21,11 +21,13 @@ class Extractor:
             classifier of Fashion-MNIST also has `logits`, a CLIP model also `texts`.
         num_features: the length of a vector.
         protocol: what the vectors depend on besides the pictures.
+        size: pixels a side of the only pictures that it is for; None if it resizes pictures of any size.
     """
 
     network: Any
     num_features: int
     protocol: dict[str, Any]
+    size: int | None = None
 
 
 def _fashion(device: torch.device, callback: Callback, model: str | None) -> Extractor:
@@ -33,7 +35,7 @@ def _fashion(device: torch.device, callback: Callback, model: str | None) -> Ext
     from cvae_cli.evaluation.fashion_cnn import VERSION, WEIGHTS, FashionCNN, load_fashion_cnn
 
     protocol = {"features": f"fashion-cnn {VERSION}", "weights_sha256": file_sha256(WEIGHTS), "resize": "none (28x28)"}
-    return Extractor(load_fashion_cnn(device), FashionCNN.num_features, protocol)
+    return Extractor(load_fashion_cnn(device), FashionCNN.num_features, protocol, size=28)
 
 
 def _inception(device: torch.device, callback: Callback, model: str | None) -> Extractor:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cvae_cli.errors import InterruptedRunError
+
 Protocols = dict[str, dict[str, Any]]
 """What each score depends on, by the metric's name."""
 
@@ -136,3 +138,15 @@ class SetEvaluation:
         """The JSON document of `cvae evaluate --json`; `docs/evaluation.schema.json` describes it."""
         sets = [each.to_dict() for each in self.sets]
         return {"sets": sets, "warnings": self.warnings, "protocol": self.protocol}
+
+
+class StoppedEvaluationError(InterruptedRunError):
+    """Ctrl-C during an evaluation; some of the scores were finished.
+
+    Attributes:
+        evaluation: those scores.
+    """
+
+    def __init__(self, evaluation: Evaluation | SetEvaluation) -> None:
+        super().__init__("stopped; these are the scores that were finished")
+        self.evaluation = evaluation

@@ -57,6 +57,12 @@ class PictureBatch:
     images: UInt8[Tensor, "b 3 h w"]
     _features: dict[Extractor, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of_features(cls, features: dict[Extractor, Tensor]) -> "PictureBatch":
+        """Return a batch whose features are known already, and whose pictures, of any sizes, are not kept."""
+        number = len(next(iter(features.values())))
+        return cls(torch.empty(number, 3, 0, 0, dtype=torch.uint8), features)
+
     @torch.no_grad()
     def features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
         """The features of the pictures, computed once for all metrics."""

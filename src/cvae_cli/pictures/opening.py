@@ -1,8 +1,11 @@
 """Open pictures of any format, mode, size and orientation that Pillow reads."""
 
+import io
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,9 @@ _UPRIGHT = {
 }
 """What turns a picture upright, by the orientation that its Exif data states."""
 
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+"""What a HEIC file says that it is."""
+
 _one_at_a_time = threading.Lock()
 
 
@@ -57,21 +63,56 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
         UsageError: the path is a folder, a pipe or a device, or the picture would need more than 1 GiB of memory.
         CorruptError: the file is not a picture, or is damaged.
     """
+    with _clear_errors(path):
+        check_regular(path)
+        return _read(path, str(path), os.path.getsize(path), channels=channels, size=size, draft=draft)
+
+
+def open_whole(content: bytes, name: str, *, channels: int) -> tuple[Image.Image, list[str]]:
+    """Open a picture from the bytes of its file, in its own size; see `open_picture`.
+
+    Args:
+        name: of the file, for messages.
+    """
+    with _clear_errors(name):
+        return _read(io.BytesIO(content), name, len(content), channels=channels)
+
+
+@contextmanager
+def _clear_errors(name: Path | str) -> Iterator[None]:
+    """Turn the errors of reading a picture into CvaeErrors that name it."""
+    try:
+        yield
+    except (CvaeError, MemoryError):
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingError(f"no file {name}") from error
+    except IsADirectoryError as error:
+        raise UsageError(f"{name} is a folder, not a picture") from error
+    except PermissionError as error:
+        raise UsageError(f"cannot read {name}: permission denied") from error
+    except Exception as error:  # a damaged file can make Pillow's readers raise anything
+        raise CorruptError(f"{name} is not a picture that can be read, or a damaged one") from error
+
+
+def _read(
+    file: Path | io.BytesIO, name: str, length: int, *, channels: int, size: int | None = None, draft: bool = False
+) -> tuple[Image.Image, list[str]]:
+    """Open a file of `length` bytes; see `open_picture`. Without `size` the picture keeps its own."""
     done: list[str] = []
     needed = 0  # bytes of memory
     try:
-        check_regular(path)
-        with warnings.catch_warnings(action="ignore"), _open(path) as opened:
+        with warnings.catch_warnings(action="ignore"), _open(file, name) as opened:
             if opened.format == "EPS":  # which Pillow would give to Ghostscript
-                raise UsageError(f"{path} is PostScript, not a picture of pixels")
+                raise UsageError(f"{name} is PostScript, not a picture of pixels")
             if getattr(opened, "n_frames", 1) > 1:
                 done.append(f"first of {opened.n_frames} frames")  # type: ignore[attr-defined]
             width, height = opened.size
-            if draft or _needed_memory(opened, width * height) > _allowed_memory(path):
+            if size and (draft or _needed_memory(opened, width * height) > _allowed_memory(length)):
                 opened.draft(None, (2 * size, 2 * size))
-            if (needed := _needed_memory(opened, width * height)) > _allowed_memory(path):
+            if (needed := _needed_memory(opened, width * height)) > _allowed_memory(length):
                 raise UsageError(
-                    f"{path} has {width:,} x {height:,} pixels and would take {needed / 1e9:.1f} GB of memory, "
+                    f"{name} has {width:,} x {height:,} pixels and would take {needed / 1e9:.1f} GB of memory, "
                     "more than one picture may",
                     hint="make it smaller first",
                 )
@@ -79,25 +120,19 @@ def open_picture(path: Path, *, size: int, channels: int, draft: bool = False) -
                 done.append("turned upright")
             opened.load()
             upright = _UPRIGHT.get(opened.getexif().get(Base.Orientation, 1))  # reading a TIFF has turned it already
-            picture = _fit(_to_eight_bits(opened, channels, done), size, done)
+            picture = _to_eight_bits(opened, channels, done)
+            if size:
+                picture = _fit(picture, size, done)
+            elif picture is opened:  # which is about to be closed
+                picture = picture.copy()
             return picture if upright is None else picture.transpose(upright), done
-    except CvaeError:
-        raise
     except MemoryError as error:
         if needed > _MAX_OF_SMALL_FILE:
             raise
-        raise CorruptError(f"{path} is damaged: it promises more data than memory can hold") from error
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingError(f"no file {path}") from error
-    except IsADirectoryError as error:
-        raise UsageError(f"{path} is a folder, not a picture") from error
-    except PermissionError as error:
-        raise UsageError(f"cannot read {path}: permission denied") from error
-    except Exception as error:  # a damaged file can make Pillow's readers raise anything
-        raise CorruptError(f"{path} is not a picture that can be read, or a damaged one") from error
+        raise CorruptError(f"{name} is damaged: it promises more data than memory can hold") from error
 
 
-def _open(path: Path) -> Image.Image:
+def _open(file: Path | io.BytesIO, name: str) -> Image.Image:
     """Open a picture of any kind and any number of pixels; its pixels are not decoded yet.
 
     Raises:
@@ -106,38 +141,33 @@ def _open(path: Path) -> Image.Image:
     with _one_at_a_time:  # Pillow's own limit, on the number of pixels, is a variable of its module
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path)
+            return Image.open(file)
         except UnidentifiedImageError:
-            if not _is_heif(path):
+            if not _is_heif(file):
                 raise
-            return _open_heif(path)
+            return _open_heif(file, name)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _is_heif(path: Path) -> bool:
+def _is_heif(file: Path | io.BytesIO) -> bool:
     """Return whether a file's content is that of a HEIC picture; telephones also name them .jpg."""
+    start = file.getvalue()[:12] if isinstance(file, io.BytesIO) else _start(file)
+    return start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS
+
+
+def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        start = file.read(12)
-    return start[4:8] == b"ftyp" and start[8:] in {
-        b"heic",
-        b"heix",
-        b"heim",
-        b"heis",
-        b"hevc",
-        b"hevx",
-        b"mif1",
-        b"msf1",
-    }
+        return file.read(12)
 
 
-def _open_heif(path: Path) -> Image.Image:
+def _open_heif(file: Path | io.BytesIO, name: str) -> Image.Image:
     try:
         from pillow_heif import register_heif_opener
     except ImportError as error:
-        raise UsageError(f"{path} is a HEIC picture", hint='pip install "cvae-cli[heif]" reads them') from error
+        raise UsageError(f"{name} is a HEIC picture", hint='pip install "cvae-cli[heif]" reads them') from error
     register_heif_opener()
-    return Image.open(path)
+    return Image.open(file)
 
 
 def _needed_memory(opened: Image.Image, pixels: int) -> int:
@@ -156,9 +186,13 @@ def _needed_memory(opened: Image.Image, pixels: int) -> int:
     return opened.width * opened.height * bytes_per_pixel + coefficients
 
 
-def _allowed_memory(path: Path) -> int:
-    """Return how many bytes of memory a picture may take. A tiny file gets less: no camera has made it."""
-    return min(_MAX_MEMORY, _MAX_OF_SMALL_FILE + _MAX_PER_BYTE * os.path.getsize(path))
+def _allowed_memory(length: int) -> int:
+    """Return how many bytes of memory a picture may take. A tiny file gets less: no camera has made it.
+
+    Args:
+        length: of the file, in bytes.
+    """
+    return min(_MAX_MEMORY, _MAX_OF_SMALL_FILE + _MAX_PER_BYTE * length)
 
 
 def _fit(picture: Image.Image, size: int, done: list[str]) -> Image.Image:

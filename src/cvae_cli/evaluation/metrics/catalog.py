@@ -69,3 +69,20 @@ def default_names(dataset: str, models: "Sequence[CVAE]") -> list[str]:
     metrics = [find_metric(name) for name in METRICS]
     candidates = [metric for metric in metrics if metric.is_default and metric.dataset in {None, dataset}]
     return [metric.name for metric in candidates if any(metric.is_meaningful(model) for model in models)]
+
+
+def set_names() -> list[str]:
+    """Return the metrics that compare two sets of pictures, without a model."""
+    from cvae_cli.evaluation.metrics.set_metric import SetMetric
+
+    return [name for name in METRICS if issubclass(find_metric(name), SetMetric)]
+
+
+def default_set_names(dataset: str) -> list[str]:
+    """Return the metrics of sets that are computed by default: those that need no download.
+
+    Args:
+        dataset: the data set that the real pictures are, or "".
+    """
+    metrics = map(find_metric, set_names())
+    return [metric.name for metric in metrics if metric.is_default and metric.dataset in {None, dataset}]
