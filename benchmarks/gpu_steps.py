@@ -442,7 +442,7 @@ def tests(options: Options) -> Iterator[Row]:
         yield {"what": "pytest -m gpu", "result": "not run: no tests beside this folder"}
         return
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    command += ["-o", "addopts=", str(folder)]
+    command += ["-o", "addopts=", "-W", "default", str(folder / "test_gpu.py")]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=folder.parent, env=os.environ | {"COLUMNS": "200"}
     )
