@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from cvae_cli import console
-from cvae_cli.commands import cache, download_weights, evaluate, generate, plot, reconstruct, train
+from cvae_cli.commands import cache, download_weights, evaluate, generate, latents, plot, reconstruct, train
 from cvae_cli.commands.command import Command, Group
 from cvae_cli.errors import CvaeError, ExitCode, OutOfMemoryError, ReaderLeftError, UsageError
 from cvae_cli.runtime import launch, streams
@@ -21,6 +21,7 @@ cvae trains, samples and measures conditional variational autoencoders.
   cvae reconstruct photo.jpg --prompt "..."  encode a picture and decode it again
   cvae evaluate                              measure a model
   cvae plot runs/*                           draw the loss curves of trainings
+  cvae latents                               look into the latent space of models
   cvae download-weights --list               list the weights that can be downloaded
   cvae cache verify                          check the prepared pictures in the cache
 
@@ -39,6 +40,7 @@ app.command("train", cls=Command, epilog=train.EPILOG)(train.train)
 app.command("reconstruct", cls=Command, epilog=reconstruct.EPILOG)(reconstruct.reconstruct)
 app.command("generate", cls=Command, epilog=generate.EPILOG)(generate.generate)
 app.command("evaluate", cls=Command, epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command("latents", cls=Command, epilog=latents.EPILOG)(latents.latents)
 app.command("plot", cls=Command, epilog=plot.EPILOG)(plot.plot)
 app.command("download-weights", cls=Command, epilog=download_weights.EPILOG)(download_weights.download_weights)
 

@@ -70,9 +70,13 @@ class Dataset:
         """Return the first `n` pictures, or all when there are fewer or `n` is absent."""
         return self if n is None or n >= len(self) else self.take(np.arange(n))
 
+    def choose(self, n: int, seed: int) -> Int64[np.ndarray, " m"]:
+        """Return the positions of `n` random pictures, or of all when there are fewer. The seed determines which."""
+        return np.random.default_rng(seed).permutation(len(self))[:n] if n < len(self) else np.arange(len(self))
+
     def sample(self, n: int, seed: int) -> "Dataset":
-        """Return `n` random pictures, or all when there are fewer. The seed determines which."""
-        return self.take(np.random.default_rng(seed).permutation(len(self))[:n]) if n < len(self) else self
+        """Return the pictures that `choose` chooses."""
+        return self.take(self.choose(n, seed)) if n < len(self) else self
 
     def divide(self, n: int, seed: int) -> tuple["Dataset", "Dataset"]:
         """Return the pictures that `division` keeps, and those that it holds out."""

@@ -13,12 +13,12 @@ from torch import Tensor
 from cvae_cli.data.catalog import evaluation_split, load_dataset, short_name
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.metrics.reconstruction import closeness
-from cvae_cli.events import Callback, Notice, Progress, ignore
+from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE, Source, load_model
+from cvae_cli.models.own_pictures import open_pictures, picture_conditions
 from cvae_cli.models.sampling import check_sampling
 from cvae_cli.pictures.grid import Labels, check_enlargement, check_sheet, enlarge, grid, readable_scale, to_pil
-from cvae_cli.pictures.opening import open_picture
 from cvae_cli.pictures.pixels import to_float
 from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
 from cvae_cli.text.labels import match_class
@@ -97,13 +97,9 @@ def reconstruct_files(
     if not (files := [Path(path) for path in paths]):
         raise UsageError("there is no picture to reconstruct")
     model = load_model(model, device=device, callback=callback)
-    pixels = _open_pictures(files, model, callback)
-    if prompt is not None:
-        prompts = [prompt] * len(files)
-        conditions = model.condition([prompt], callback=callback).repeat_interleave(len(files), dim=0)
-    else:
-        prompts = [path.absolute().parent.name for path in files]
-        conditions = _folder_conditions(files, prompts, model)
+    pixels = open_pictures(files, model.config.image, callback=callback)
+    prompts = [path.absolute().parent.name if prompt is None else prompt for path in files]
+    conditions = picture_conditions(files, model, prompt=prompt, callback=callback)
     return _reconstruct(model, [str(path) for path in files], pixels, prompts, conditions, callback)
 
 
@@ -165,34 +161,6 @@ def _reconstruct(
             scores.setdefault(metric, []).extend(values.tolist())
     shown = [_shown_prompt(prompt, model) for prompt in prompts]
     return Reconstructions(model.config.name, names, shown, originals, torch.cat(pictures), scores)
-
-
-def _open_pictures(paths: Sequence[Path], model: CVAE, callback: Callback) -> UInt8[Tensor, "n h w c"]:
-    """Open pictures in the size and channels of the model."""
-    shape = model.config.image
-    arrays = []
-    for number, path in enumerate(paths, 1):
-        picture, changes = open_picture(path, size=shape.size, channels=shape.channels)
-        if changes:
-            callback(Notice(f"{path}: {', '.join(changes)}"))
-        arrays.append(np.asarray(picture).reshape(shape.size, shape.size, shape.channels))
-        callback(Progress("opening pictures", number, len(paths)))
-    return torch.from_numpy(np.stack(arrays))
-
-
-def _folder_conditions(paths: Sequence[Path], names: Sequence[str], model: CVAE) -> Condition:
-    """The conditions for pictures whose class is the name of their folder."""
-    if model.is_conditional and model.config.condition.kind != "labels":
-        raise UsageError(f"what does {paths[0]} show?", hint='say it:  --prompt "two dogs on a beach"')
-    conditions = []
-    for path, name in zip(paths, names, strict=True):
-        try:
-            conditions.append(model.condition([name]))
-        except UsageError as error:
-            raise UsageError(
-                f"what does {path} show? Its folder's name says no class", hint=f"add --prompt; {error.hint}"
-            ) from error
-    return torch.cat(conditions)
 
 
 def _shown_prompt(prompt: str, model: CVAE) -> str:

@@ -1,7 +1,7 @@
 """How a condition enters a network.
 
 A condition is a tensor with one row for each picture: class indices, int64 `(b,)`, or vectors of texts, float
-`(b, d)`.
+`(b, d)`. Between two classes there are mixtures of them, float `(b, classes)`.
 """
 
 import torch
@@ -17,15 +17,22 @@ Condition = Tensor
 def embedding(condition: ConditionSettings, width: int) -> nn.Module:
     """Return a learned map from conditions to vectors `(b, width)`: a table for labels, a linear layer for texts."""
     if isinstance(condition, LabelCondition):
-        return nn.Embedding(len(condition.classes), width)
+        return LabelTable(len(condition.classes), width)
     return nn.Linear(condition.width, width)
 
 
 def as_vector(condition: ConditionSettings, label_width: int) -> tuple[nn.Module, int]:
     """Return a map from conditions to vectors, and their width: a learned table for labels, the identity for texts."""
     if isinstance(condition, LabelCondition):
-        return nn.Embedding(len(condition.classes), label_width), label_width
+        return LabelTable(len(condition.classes), label_width), label_width
     return nn.Identity(), condition.width
+
+
+class LabelTable(nn.Embedding):
+    """A learned vector for each class, and for a mixture of classes the mixture of their vectors."""
+
+    def forward(self, condition: Condition) -> Float[Tensor, "b w"]:
+        return condition @ self.weight if condition.is_floating_point() else super().forward(condition)
 
 
 class Join(nn.Module):

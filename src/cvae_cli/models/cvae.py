@@ -1,142 +1,27 @@
-"""The conditional variational autoencoder: a class in which training and sampling can be compared line by line."""
+"""The model as a user meets it: loaded from files, with prompts for conditions and pictures for tensors."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.distributions import Independent, Normal
+from torch import Tensor
 
-from cvae_cli.config.model import ModelConfig
-from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.events import Callback, ignore
 from cvae_cli.models import pretrained
-from cvae_cli.models.bound import Bound
-from cvae_cli.models.build import build_likelihood, build_network, build_prior
-from cvae_cli.models.condition import Condition
-from cvae_cli.models.network import Latents
-from cvae_cli.models.sampling import check_sampling, chunk_size, pad, sample_noise
+from cvae_cli.models.autoencoder import Autoencoder
+from cvae_cli.models.sampling import check_sampling, check_steps
 from cvae_cli.models.tensors import named_tensors, tensors_bytes
-from cvae_cli.runtime.device import full_precision, pick_device, send
+from cvae_cli.runtime.device import pick_device
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Images = Float[Tensor, "b c h w"]
+    from cvae_cli.data.dataset import Dataset
+    from cvae_cli.models.latents import DatasetLatents
 
 
-class CVAE(nn.Module):
-    """The model p(x, z | c) = p(z | c) p(x | z, c), trained with an approximate posterior q(z | x, c).
-
-    Sohn, Lee & Yan 2015, "Learning Structured Output Representation using Deep Conditional Generative Models".
-
-    Images are float `(b, c, h, w)` in [0, 1]. Latents are float `(b, d)` or `(b, d, h, w)`. Conditions are class
-    indices, int64 `(b,)`, or vectors, float `(b, w)`; `condition` makes them from prompts.
-    """
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.network = build_network(config)
-        self.likelihood = build_likelihood(config.architecture.likelihood, channels=config.image.channels)
-        self.prior = build_prior(
-            config.architecture.prior,
-            latent_shape=self.latent_shape,
-            condition=config.condition if self.is_conditional else None,
-        )
-
-    # ---- the model -------------------------------------------------------------------------------------------
-
-    def posterior(self, images: Images, condition: Condition) -> Independent:
-        """Return q(z | x, c), a diagonal Gaussian over latents."""
-        mean, log_variance = self.network.encode(images, condition)
-        scale = (0.5 * log_variance.float().clamp(-14, 14)).exp()  # bounded, so that no latent overflows
-        normal = Normal(mean.float(), scale, validate_args=False)
-        return Independent(normal, len(self.latent_shape), validate_args=False)
-
-    def elbo(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Bound:
-        """Return the evidence lower bound on log p(x | c) for each image (Sohn, Lee & Yan 2015, eq. 4).
-
-        Args:
-            noise: standard normal noise for the one sample of the posterior; random by default.
-        """
-        posterior = self.posterior(images, condition)  # q(z | x, c)
-        if noise is None:
-            noise = torch.randn_like(posterior.mean)
-        z = posterior.mean + posterior.stddev * noise  # a sample of q(z | x, c)
-        output = self.network.decode(z, condition).float()  # p(x | z, c)
-        return Bound(
-            rate=self.prior.rate(posterior, z, condition),
-            distortion=self.likelihood.distortion(output, images),
-            posterior=posterior,
-            output=output,
-        )
-
-    @torch.inference_mode()
-    def sample(
-        self,
-        condition: Condition,
-        *,
-        seed: int = 0,
-        prompts: Sequence[str] | None = None,
-        indices: Sequence[int] | None = None,
-        temperature: float = 1.0,
-        guidance: float | None = None,
-        same_noise: bool = False,
-    ) -> Images:
-        """Sample pictures from p(x | c): draw z from the prior and return the mean of p(x | z, c).
-
-        The noise of a picture comes from the seed, its prompt and its number among the pictures of that prompt. So the
-        picture depends neither on the batch nor on the other prompts.
-
-        Args:
-            condition: one row for each picture.
-            prompts: the prompt of each picture. By default the name of its class, or the condition itself.
-            indices: the number of each picture among those of its prompt; by default 0, 1, 2, ... for equal prompts.
-            same_noise: whether the prompt has no influence on the noise, so that prompts can be compared.
-            temperature: scale of the noise; values below 1 give likelier, less varied pictures.
-            guidance: the guidance scale; see `Prior.from_noise`.
-        """
-        settings = self.config.condition
-        all_noise = temperature * sample_noise(  # (b, d)
-            condition, settings, self.latent_shape, seed=seed, prompts=prompts, indices=indices, same_noise=same_noise
-        )
-        chunks, size = [], chunk_size(self.device)
-        for start in range(0, len(condition), size):
-            c = pad(condition[start : start + size], size)
-            noise = send(pad(all_noise[start : start + size], size), self.device)
-            with full_precision(self.device):
-                z = self.prior.from_noise(noise, c, guidance=guidance)  # a sample of p(z | c)
-            chunks.append(self.decode(z, c))  # p(x | z, c)
-        return torch.cat(chunks)[: len(condition)]
-
-    @torch.inference_mode()
-    def encode(self, images: Images, condition: Condition) -> Latents:
-        """Return the mean of q(z | x, c)."""
-        with full_precision(self.device):
-            mean: Tensor = self.posterior(images, condition).mean
-        return mean
-
-    @torch.inference_mode()
-    def decode(self, z: Latents, condition: Condition) -> Images:
-        """Return the mean picture of p(x | z, c)."""
-        with full_precision(self.device):
-            return self.likelihood.mean(self.network.decode(z, condition).float())
-
-    @torch.inference_mode()
-    def reconstruct(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Images:
-        """Encode pictures and decode them again.
-
-        Args:
-            noise: standard normal noise, to decode a sample of the posterior instead of its mean.
-        """
-        with full_precision(self.device):
-            posterior = self.posterior(images, condition)
-        z = posterior.mean if noise is None else posterior.mean + posterior.stddev * noise
-        return self.decode(z, condition)
-
-    # ---- files and prompts -----------------------------------------------------------------------------------
+class CVAE(Autoencoder):
+    """A conditional variational autoencoder with its files; the mathematics are those of `Autoencoder`."""
 
     @classmethod
     def from_pretrained(
@@ -167,24 +52,6 @@ class CVAE(nn.Module):
         weights = tensors_bytes(named_tensors(self) if tensors is None else tensors)
         pretrained.write_model(Path(folder), self.config, weights, card=card)
 
-    def condition(self, prompts: Sequence[str], *, callback: Callback = ignore) -> Condition:
-        """Turn prompts into conditions, one row for each prompt.
-
-        Args:
-            callback: receives a notice for each part of a prompt that has no effect.
-
-        Raises:
-            UsageError: a prompt names no class of this model, or has no word that its text encoder knows.
-            MissingError, CorruptError: the text encoder that the model was trained with is not available.
-        """
-        from cvae_cli.text.condition import encode_prompts
-
-        if not self.is_conditional:
-            callback(Notice(f"{self.config.name} has no condition: it ignores what a prompt says", is_warning=True))
-        return encode_prompts(self.config.condition, prompts, ignored=not self.is_conditional, callback=callback).to(
-            self.device
-        )
-
     def generate(
         self,
         prompt: str,
@@ -212,20 +79,98 @@ class CVAE(nn.Module):
             )
         )
 
-    @property
-    def is_conditional(self) -> bool:
-        """Whether conditions have any effect."""
-        return self.config.architecture.conditioning != "none"
+    def latents(
+        self,
+        dataset: "str | Dataset | None" = None,
+        *,
+        split: str | None = None,
+        n: int = 2000,
+        seed: int = 0,
+        data_dir: str | Path | None = None,
+        callback: Callback = ignore,
+    ) -> "DatasetLatents":
+        """Encode `n` pictures of a data set, each with its own class or caption, chosen by the seed.
 
-    @property
-    def device(self) -> torch.device:
-        """The device of the parameters."""
-        return next(self.parameters()).device
+        Args:
+            dataset: a name, or a data set that is loaded already; the one that the model was trained on if absent.
+            split: `test`, or `val` where there is no `test`, if absent.
+            data_dir: see `load_dataset`.
+            callback: receives the progress.
 
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """The shape of one picture's latent."""
-        return self.network.latent_shape
+        Raises:
+            UsageError, MissingError, CorruptError: see `find_data` and `encode_dataset`.
+        """
+        from cvae_cli.models.latents import encode_dataset, find_data
+
+        check_sampling(seed=seed, n=n)
+        if dataset is None:
+            dataset = pretrained.training_data(self.config, option="dataset")
+        if isinstance(dataset, str):
+            dataset = find_data(self, dataset, split=split, data_dir=data_dir, callback=callback)
+        return encode_dataset(self, dataset, n=n, seed=seed, callback=callback)
+
+    def interpolate(
+        self,
+        start: str | Path,
+        end: str | Path,
+        *,
+        steps: int = 9,
+        prompt: str | None = None,
+        seed: int = 0,
+        temperature: float = 1.0,
+        guidance: float | None = None,
+        callback: Callback = ignore,
+    ) -> list["Image.Image"]:
+        """Return `steps` pictures from one to another, both included; see `pictures_between`.
+
+        Args:
+            start, end: a text is a prompt, a `Path` the file of a picture. Two prompts have the same noise, so the
+                pictures at the ends are those of `generate(..., same_noise=True)`.
+            prompt: what the pictures of files show. Without it a model of classes takes the name of their folder.
+            callback: receives what was done to a picture to fit it to the model.
+
+        Raises:
+            UsageError, MissingError, CorruptError: an end cannot be used; see `find_ends`.
+        """
+        from cvae_cli.models.ends import find_ends
+        from cvae_cli.models.interpolation import pictures_between
+        from cvae_cli.pictures.grid import to_pil
+
+        check_sampling(seed=seed, temperature=temperature, guidance=guidance)
+        self.prior.check_guidance(guidance)
+        check_steps(steps)
+        ends = find_ends(self, start, end, prompt=prompt, seed=seed, temperature=temperature, callback=callback)
+        return to_pil(pictures_between(self, *ends, steps=steps, guidance=guidance))
+
+    def traverse(
+        self,
+        dim: int,
+        prompt: str | None = None,
+        *,
+        steps: int = 9,
+        seed: int = 0,
+        temperature: float = 1.0,
+        guidance: float | None = None,
+        callback: Callback = ignore,
+    ) -> list["Image.Image"]:
+        """Return `steps` pictures that differ in number `dim` of their latent, from low to high; see `pictures_along`.
+
+        Args:
+            prompt: what they show; it may be absent for a model without a condition.
+            callback: receives a notice for each part of the prompt that has no effect.
+
+        Raises:
+            UsageError: there is no such number, or the model cannot use the prompt.
+        """
+        from cvae_cli.models.ends import start_of
+        from cvae_cli.models.interpolation import pictures_along
+        from cvae_cli.pictures.grid import to_pil
+
+        check_sampling(seed=seed, temperature=temperature, guidance=guidance)
+        self.prior.check_guidance(guidance)
+        check_steps(steps)
+        condition, noise = start_of(self, dim, prompt, seed=seed, temperature=temperature, callback=callback)
+        return to_pil(pictures_along(self, condition, noise, dim, steps=steps, guidance=guidance))
 
 
 Source = str | Path | CVAE

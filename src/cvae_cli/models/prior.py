@@ -27,9 +27,11 @@ class Prior(nn.Module, ABC):
 
     Attributes:
         has_density: whether `log_prob` is the log-density itself rather than a lower bound on it.
+        is_normal: whether latents are standard normal, so that most of them lie near a sphere.
     """
 
     has_density = True
+    is_normal = False
 
     def __init__(
         self, settings: Settings, *, latent_shape: tuple[int, ...], condition: ConditionSettings | None

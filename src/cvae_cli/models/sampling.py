@@ -16,6 +16,9 @@ from cvae_cli.runtime import randomness
 _CHUNK = 8
 _GPU_CHUNK = 64  # a GPU takes about as long for it as for 8 pictures
 
+MAX_STEPS = 1000
+"""Pictures on the way from one to another: more than a minute of an animation."""
+
 
 def check_sampling(*, seed: int = 0, temperature: float = 1.0, guidance: float | None = None, n: int = 1) -> None:
     """Raise a UsageError if samples cannot be drawn so; the bounds are those of the commands' options."""
@@ -27,6 +30,12 @@ def check_sampling(*, seed: int = 0, temperature: float = 1.0, guidance: float |
         raise UsageError(f"guidance must be from 0 to 100, not {guidance}")
     if n < 1:
         raise UsageError(f"n must be at least 1, not {n}")
+
+
+def check_steps(steps: int) -> None:
+    """Raise a UsageError if there cannot be so many pictures on the way from one to another."""
+    if not 2 <= steps <= MAX_STEPS:
+        raise UsageError(f"steps must be from 2 to {MAX_STEPS}, not {steps}")
 
 
 def chunk_size(device: torch.device) -> int:

@@ -14,6 +14,8 @@ from cvae_cli.models.prior import Prior
 class StandardNormal(Prior):
     """N(0, I), for every condition."""
 
+    is_normal = True
+
     def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
         return standard_log_prob(z)
 

@@ -1,0 +1,180 @@
+"""The conditional variational autoencoder: a class in which training and sampling can be compared line by line."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+
+from cvae_cli.config.model import ModelConfig
+from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.models.bound import Bound
+from cvae_cli.models.build import build_likelihood, build_network, build_prior
+from cvae_cli.models.condition import Condition
+from cvae_cli.models.network import Latents
+from cvae_cli.models.sampling import chunk_size, pad, sample_noise
+from cvae_cli.runtime.device import full_precision, send
+
+Images = Float[Tensor, "b c h w"]
+
+
+class Autoencoder(nn.Module):
+    """The model p(x, z | c) = p(z | c) p(x | z, c), trained with an approximate posterior q(z | x, c).
+
+    Sohn, Lee & Yan 2015, "Learning Structured Output Representation using Deep Conditional Generative Models".
+
+    Images are float `(b, c, h, w)` in [0, 1]. Latents are float `(b, d)` or `(b, d, h, w)`. Conditions are class
+    indices, int64 `(b,)`, mixtures of classes, float `(b, classes)`, or vectors of texts, float `(b, w)`;
+    `condition` makes them from prompts.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = build_network(config)
+        self.likelihood = build_likelihood(config.architecture.likelihood, channels=config.image.channels)
+        self.prior = build_prior(
+            config.architecture.prior,
+            latent_shape=self.latent_shape,
+            condition=config.condition if self.is_conditional else None,
+        )
+
+    # ---- the model -------------------------------------------------------------------------------------------
+
+    def posterior(self, images: Images, condition: Condition) -> Independent:
+        """Return q(z | x, c), a diagonal Gaussian over latents."""
+        mean, log_variance = self.network.encode(images, condition)
+        scale = (0.5 * log_variance.float().clamp(-14, 14)).exp()  # bounded, so that no latent overflows
+        normal = Normal(mean.float(), scale, validate_args=False)
+        return Independent(normal, len(self.latent_shape), validate_args=False)
+
+    def elbo(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Bound:
+        """Return the evidence lower bound on log p(x | c) for each image (Sohn, Lee & Yan 2015, eq. 4).
+
+        Args:
+            noise: standard normal noise for the one sample of the posterior; random by default.
+        """
+        posterior = self.posterior(images, condition)  # q(z | x, c)
+        if noise is None:
+            noise = torch.randn_like(posterior.mean)
+        z = posterior.mean + posterior.stddev * noise  # a sample of q(z | x, c)
+        output = self.network.decode(z, condition).float()  # p(x | z, c)
+        return Bound(
+            rate=self.prior.rate(posterior, z, condition),
+            distortion=self.likelihood.distortion(output, images),
+            posterior=posterior,
+            output=output,
+        )
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        condition: Condition,
+        *,
+        seed: int = 0,
+        prompts: Sequence[str] | None = None,
+        indices: Sequence[int] | None = None,
+        temperature: float = 1.0,
+        guidance: float | None = None,
+        same_noise: bool = False,
+    ) -> Images:
+        """Sample pictures from p(x | c): draw z from the prior and return the mean of p(x | z, c).
+
+        The noise of a picture comes from the seed, its prompt and its number among the pictures of that prompt. So the
+        picture depends neither on the batch nor on the other prompts.
+
+        Args:
+            condition: one row for each picture.
+            prompts: the prompt of each picture. By default the name of its class, or the condition itself.
+            indices: the number of each picture among those of its prompt; by default 0, 1, 2, ... for equal prompts.
+            same_noise: whether the prompt has no influence on the noise, so that prompts can be compared.
+            temperature: scale of the noise; values below 1 give likelier, less varied pictures.
+            guidance: the guidance scale; see `Prior.from_noise`.
+        """
+        noise = temperature * sample_noise(  # (b, d)
+            condition,
+            self.config.condition,
+            self.latent_shape,
+            seed=seed,
+            prompts=prompts,
+            indices=indices,
+            same_noise=same_noise,
+        )
+        return self.draw(noise, condition, guidance=guidance)
+
+    @torch.inference_mode()
+    def draw(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Images:
+        """Turn standard normal noise into pictures: noise to z by the prior, and z to the mean of p(x | z, c).
+
+        Args:
+            guidance: the guidance scale; see `Prior.from_noise`.
+        """
+        chunks, size = [], chunk_size(self.device)
+        for start in range(0, len(condition), size):
+            c = pad(condition[start : start + size], size)
+            chunk = send(pad(noise[start : start + size], size), self.device)
+            with full_precision(self.device):
+                z = self.prior.from_noise(chunk, c, guidance=guidance)  # a sample of p(z | c)
+            chunks.append(self.decode(z, c))  # p(x | z, c)
+        return torch.cat(chunks)[: len(condition)]
+
+    @torch.inference_mode()
+    def encode(self, images: Images, condition: Condition) -> Latents:
+        """Return the mean of q(z | x, c)."""
+        with full_precision(self.device):
+            mean: Tensor = self.posterior(images, condition).mean
+        return mean
+
+    @torch.inference_mode()
+    def decode(self, z: Latents, condition: Condition) -> Images:
+        """Return the mean picture of p(x | z, c)."""
+        with full_precision(self.device):
+            return self.likelihood.mean(self.network.decode(z, condition).float())
+
+    @torch.inference_mode()
+    def reconstruct(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Images:
+        """Encode pictures and decode them again.
+
+        Args:
+            noise: standard normal noise, to decode a sample of the posterior instead of its mean.
+        """
+        with full_precision(self.device):
+            posterior = self.posterior(images, condition)
+        z = posterior.mean if noise is None else posterior.mean + posterior.stddev * noise
+        return self.decode(z, condition)
+
+    def condition(self, prompts: Sequence[str], *, callback: Callback = ignore) -> Condition:
+        """Turn prompts into conditions, one row for each prompt.
+
+        Args:
+            callback: receives a notice for each part of a prompt that has no effect.
+
+        Raises:
+            UsageError: a prompt names no class of this model, or has no word that its text encoder knows.
+            MissingError, CorruptError: the text encoder that the model was trained with is not available.
+        """
+        from cvae_cli.text.condition import encode_prompts
+
+        if not self.is_conditional:
+            callback(Notice(f"{self.config.name} has no condition: it ignores what a prompt says", is_warning=True))
+        return encode_prompts(self.config.condition, prompts, ignored=not self.is_conditional, callback=callback).to(
+            self.device
+        )
+
+    # ---- facts ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether conditions have any effect."""
+        return self.config.architecture.conditioning != "none"
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters."""
+        return next(self.parameters()).device
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The shape of one picture's latent."""
+        return self.network.latent_shape
