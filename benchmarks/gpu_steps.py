@@ -121,6 +121,10 @@ def train_steps(recipe: str, options: Options) -> Iterator[Row]:
             continue
         trainer = make_trainer(recipe, options, precision=precision, batch_size=batch_size)
         yield {"what": f"{precision}, batches of {batch_size}", **speed(trainer, options)}
+        if precision == "bf16" and batch_size == large and recipe != "prior":
+            trainer.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            trainer.ema.reset()
+            yield {"what": "the same, channels last", **speed(trainer, options)}
 
 
 def compiled(options: Options) -> Iterator[Row]:
