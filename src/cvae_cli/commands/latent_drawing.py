@@ -1,5 +1,6 @@
 """What `cvae latents` draws: the figure of latent spaces, or a strip of pictures."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from cvae_cli.paths import check_writable, write_text
 from cvae_cli.pictures.animation import encode_animation, is_animated
 from cvae_cli.pictures.figure import check_figure_ending, encode_figure
 from cvae_cli.pictures.files import encode_picture
-from cvae_cli.pictures.kinds import is_picture
+from cvae_cli.pictures.kinds import AVIF, HEIF, PILLOW
 from cvae_cli.text.prompts import slug
 
 _STEPS, _STEPS_OF_ANIMATION = 9, 25
@@ -118,8 +119,9 @@ def draw_strip(
 
 
 def _end(text: str) -> str | Path:
-    """Return an end of an interpolation: the path of a picture, which its ending says, or a prompt."""
-    return Path(text) if is_picture(text) else text
+    """Return an end of an interpolation: the path of a picture, known by its ending or its folder, or a prompt."""
+    is_named = Path(text).suffix.lower() in PILLOW | AVIF | HEIF
+    return Path(text) if is_named or (os.sep in text and os.path.isfile(text)) else text
 
 
 def _check_points(points: Path, out: str | None) -> None:

@@ -126,10 +126,10 @@ def legend(sheet: "Figure", names: Sequence[str], colours: Sequence[str], *, col
 @contextmanager
 def _style(theme: Theme) -> Iterator[None]:
     """The style of all figures, whatever a user's matplotlibrc says."""
-    import matplotlib.style
-
     # Where its cache cannot be written, or a letter is in no font, the figure is drawn all the same.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    import matplotlib.style
+
     with warnings.catch_warnings(), matplotlib.style.context(["default", _settings(theme)]):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
