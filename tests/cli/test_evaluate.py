@@ -34,8 +34,8 @@ def test_json_carries_the_protocol(evaluate: Command, run_folder: Path) -> None:
     result = json.loads(done.stdout)
     (scored,) = result["models"]
     assert list(scored["scores"]) == [
-        *("mse", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units"),
-        *("accuracy", "fid-fashion", "recall", "coverage"),
+        *("mse", "mae", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units"),
+        *("accuracy", "fid-fashion", "precision", "recall", "density", "coverage"),
     ]
     scores = scored["scores"]
     assert scores["elbo"] == pytest.approx(scores["rate"] + scores["distortion"])

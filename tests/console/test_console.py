@@ -13,7 +13,7 @@ import pytest
 
 from cvae_cli import console
 from cvae_cli.console import progress
-from cvae_cli.evaluation.metrics.catalog import METRICS
+from cvae_cli.evaluation.metrics.catalog import GROUPS, METRICS
 from cvae_cli.events import Event, Notice, Progress, Summary
 
 NOTE = "a note that is longer than a line of the terminal: " + "x" * 100
@@ -281,7 +281,7 @@ def test_messages_fit_a_terminal(
     assert broken_words(shown, columns) == []
     lines = shown.splitlines()
     assert lines[0] == 'cvae: no metric "nonsense".'
-    assert " ".join(" ".join(lines[1:]).split()) == f"metrics: {', '.join(METRICS)}"
+    assert " ".join(" ".join(lines[1:]).split()) == f"metrics: {', '.join([*METRICS, *GROUPS])}"
 
 
 def test_progress_fits_a_narrow_terminal(

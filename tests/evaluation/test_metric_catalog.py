@@ -11,7 +11,7 @@ from torch import Tensor
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, Settings
 from cvae_cli.evaluation.evaluate import evaluate_model
-from cvae_cli.evaluation.features import EXTRACTORS, load_extractor
+from cvae_cli.evaluation.features import EXTRACTORS, SMALL, load_extractor
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.metric import Metric, ReconstructionMetric
 from cvae_cli.evaluation.streams import STREAMS, PictureBatch, ReconstructionBatch
@@ -28,16 +28,19 @@ def test_each_name_is_that_of_its_class(name: str) -> None:
     assert metric.label
     assert metric.direction in {"lower", "higher", None}
     assert metric.stream in STREAMS
-    assert metric.features in {None, *EXTRACTORS}
-    if metric.alternative is not None:
-        assert catalog.find_metric(metric.alternative).features in {None, "fashion"}  # needs no download
+    assert metric.features in {None, SMALL, "lpips", *EXTRACTORS}
+    for alternative in metric.alternatives:  # these need no download
+        assert catalog.find_metric(alternative).features in {None, SMALL, "fashion", "pictures"}
+    assert (name in catalog.ON_FEATURES) == (
+        hasattr(metric, "on") and name not in {"fid", "fid-fashion", "inception-score"}
+    )
 
 
 def test_reading_the_catalog_imports_no_torch() -> None:
     code = (
         "import sys\n"
         "from cvae_cli.evaluation.metrics import catalog\n"
-        "assert 'mse, ssim' in catalog.listing()\n"
+        "assert 'mse, mae, ssim' in catalog.listing()\n"
         "try: catalog.check_names(['fidd'])\n"
         "except Exception as error: assert 'Did you mean \"fid\"?' in str(error)\n"
         "else: raise AssertionError\n"
@@ -47,11 +50,11 @@ def test_reading_the_catalog_imports_no_torch() -> None:
 
 
 def test_default_metrics_need_no_download() -> None:
-    everywhere = ["mse", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units"]
+    everywhere = ["mse", "mae", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units"]
     model = small_model()
     assert catalog.default_names("coco", [model]) == everywhere
     names = catalog.default_names("fashion-mnist", [model])
-    assert names == [*everywhere, "accuracy", "fid-fashion", "recall", "coverage"]
+    assert names == [*everywhere, "accuracy", "fid-fashion", "precision", "recall", "density", "coverage"]
 
 
 def test_metrics_without_meaning_are_no_default() -> None:
@@ -93,24 +96,27 @@ def test_a_batch_keeps_the_features_of_each_extractor() -> None:
     assert batch.features(one) is not batch.features(other)
 
 
-class MeanAbsoluteError(ReconstructionMetric):
-    name = "mae"
-    label = "mae, mean over pixels"
+class LargestError(ReconstructionMetric):
+    name = "largest-error"
+    label = "largest error"
     direction = "lower"
 
     def values(self, batch: ReconstructionBatch) -> Tensor:
-        return (batch.images - batch.reconstructions).abs().flatten(1).mean(1)
+        return (batch.images - batch.reconstructions).abs().flatten(1).amax(1)
 
 
 def test_a_new_metric_is_a_class_and_a_line_of_the_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(catalog.METRICS, "mae", f"{__name__}:MeanAbsoluteError")
+    monkeypatch.setitem(catalog.METRICS, "largest-error", f"{__name__}:LargestError")
     model, data = small_model(), fashion("test", 150)
-    scores = evaluate_model(model, data, ["mae"], context=Context(CPU, Settings(reconstruction="mean"))).scores
+    names = ["largest-error", "mae"]
+    scores = evaluate_model(model, data, names, context=Context(CPU, Settings(reconstruction="mean"))).scores
     images = to_float(torch.from_numpy(data.images))
     others = model.reconstruct(images, torch.from_numpy(data.conditions.values(data.rows)))
-    assert scores["mae"] == pytest.approx((images - others).abs().mean().item(), rel=1e-5)
-    assert catalog.listing().endswith(" or mae")
-    assert "mae" in catalog.default_names("coco", [model])
+    error = (images - others).abs()
+    assert scores["largest-error"] == pytest.approx(error.flatten(1).amax(1).mean().item(), rel=1e-5)
+    assert scores["mae"] == pytest.approx(error.mean().item(), rel=1e-5)
+    assert catalog.listing().endswith(" or largest-error")
+    assert "largest-error" in catalog.default_names("coco", [model])
 
 
 def test_settings_out_of_range_are_refused() -> None:

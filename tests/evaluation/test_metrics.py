@@ -16,7 +16,7 @@ from cvae_cli.evaluation.evaluate import evaluate_model
 from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 from cvae_cli.evaluation.features import load_extractor
 from cvae_cli.evaluation.metrics import catalog
-from cvae_cli.evaluation.metrics.neighbours import Coverage, Recall
+from cvae_cli.evaluation.metrics.neighbours import Coverage, Density, Precision, Recall
 from cvae_cli.evaluation.metrics.reconstruction import closeness, psnr, published_ssim, squared_error, ssim
 from cvae_cli.evaluation.streams import PictureBatch, ReconstructionBatch, SampleBatch
 from cvae_cli.pictures.pixels import to_float
@@ -140,19 +140,26 @@ def test_unknown_metric_gets_a_suggestion() -> None:
         catalog.find_metric("sssim")
 
 
-def test_recall_and_coverage_know_real_pictures_copies_and_strangers() -> None:
+def test_neighbours_know_real_pictures_copies_and_strangers() -> None:
     scores: dict[str, dict[str, float]] = {}
     real = torch.from_numpy(fashion("train", 300).images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
     other = torch.from_numpy(fashion("test", 200).images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
     noise = torch.randint(0, 256, (200, 3, 28, 28), dtype=torch.uint8)
     same = other[:1].expand(200, -1, -1, -1)
     for name, drawn in {"real": real[:200], "copies": same, "noise": noise}.items():
-        context = Context(CPU)
-        metrics = [Recall(context), Coverage(context)]
+        context = Context(CPU, dataset="fashion-mnist")
+        metrics = [metric(context) for metric in (Precision, Recall, Density, Coverage)]
+        batch = SampleBatch(PictureBatch(drawn), PictureBatch(other), [""] * 200)
         for metric in metrics:
-            metric.update(SampleBatch(PictureBatch(drawn), PictureBatch(other), [""] * 200))
+            metric.update(batch)
         scores[name] = {metric.name: metric.compute() for metric in metrics}
     assert scores["real"]["recall"] > 0.6
     assert scores["real"]["coverage"] > 0.6
+    assert scores["real"]["precision"] > 0.6
+    assert 0.7 < scores["real"]["density"] < 1.3
+    assert scores["copies"]["precision"] == 1
+    assert scores["copies"]["recall"] < 0.1
     assert scores["copies"]["coverage"] < 0.1
     assert scores["noise"]["coverage"] < 0.1
+    assert scores["noise"]["precision"] < 0.1
+    assert scores["noise"]["density"] < 0.1

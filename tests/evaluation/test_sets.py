@@ -23,7 +23,7 @@ from cvae_cli.evaluation import picture_stream
 from cvae_cli.evaluation.features import load_extractor
 from cvae_cli.evaluation.metrics.frechet import frechet_distance
 
-METRICS = ["fid-fashion", "recall"]
+METRICS = ["fid-fashion", "recall:fashion"]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_sizes_of_batches_change_no_score(home: Path, monkeypatch: pytest.Monkey
 
 def test_processes_change_no_score(cvae: Command, home: Path) -> None:
     arguments = ["evaluate", "--real", "real", "--generated", "generated", "--metric", "fid-fashion"]
-    arguments += ["--metric", "recall", "--device", "cpu", "--json"]
+    arguments += ["--metric", "recall:fashion", "--device", "cpu", "--json"]
     documents = []
     for more in ([], ["--gpus", "2"]):
         done = cvae(*arguments, *more, cwd=home)
@@ -117,7 +117,7 @@ def test_names_and_order_of_files_change_nothing(home: Path, tmp_path: Path) -> 
 def test_a_set_against_itself(home: Path) -> None:
     evaluation = evaluate_sets(home / "real", home / "real", metrics=METRICS)
     assert abs(evaluation.sets[0].scores["fid-fashion"]) < 1e-3  # type: ignore[arg-type]
-    assert evaluation.sets[0].scores["recall"] == 1
+    assert evaluation.sets[0].scores["recall:fashion"] == 1
     assert "real has the same pictures as the real side" in evaluation.warnings
 
 
@@ -274,7 +274,7 @@ def test_constant_pictures_and_values_that_are_no_numbers(home: Path, tmp_path: 
     for number in range(3):
         Image.fromarray(np.full((28, 28), np.nan, np.float32)).save(tmp_path / f"{number}.tif")
     evaluation = evaluate_sets(home / "real", tmp_path, metrics=METRICS)
-    assert evaluation.sets[0].scores["recall"] == 0
+    assert evaluation.sets[0].scores["recall:fashion"] == 0
     assert 0 < evaluation.sets[0].scores["fid-fashion"] < 1e4  # type: ignore[operator]
 
 

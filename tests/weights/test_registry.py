@@ -93,18 +93,19 @@ def test_hub_entries_are_pinned_to_a_commit() -> None:
             assert set(entry.revision) <= set(string.hexdigits.lower())
 
 
-def test_the_digest_of_inception_begins_as_its_published_name_says() -> None:
-    inception = REGISTRY["inception"]
-    assert isinstance(inception, AddressWeights)
-    published = inception.url.removesuffix(".pth").rsplit("-", 1)[-1]
+@pytest.mark.parametrize("name", ["inception", "alexnet"])
+def test_a_digest_begins_as_the_published_name_says(name: str) -> None:
+    entry = REGISTRY[name]
+    assert isinstance(entry, AddressWeights)
+    published = entry.url.removesuffix(".pth").rsplit("-", 1)[-1]
     assert len(published) == 8
-    assert inception.sha256.startswith(published)
+    assert entry.sha256.startswith(published)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match='Did you mean "clip"') as caught:
         get_weights("clipp")
-    assert caught.value.hint == "weights: clip, inception"
+    assert caught.value.hint == "weights: clip, inception, alexnet"
 
 
 # From another address
@@ -275,7 +276,11 @@ def test_the_list_is_tab_separated_in_a_pipe(cvae: Command) -> None:
     done = cvae("download-weights", "--list")
     assert done.returncode == 0
     rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert [row[:4] for row in rows] == [["clip", "605 MB", "no", "MIT"], ["inception", "96 MB", "no", "Apache-2.0"]]
+    assert [row[:4] for row in rows] == [
+        ["clip", "605 MB", "no", "MIT"],
+        ["inception", "96 MB", "no", "Apache-2.0"],
+        ["alexnet", "244 MB", "no", "BSD-3-Clause"],
+    ]
     assert {len(row) for row in rows} == {5}
 
 

@@ -21,6 +21,8 @@ Examples:
   cvae evaluate --model fashion --model runs/fashion-concat --metric mse --metric ssim
   cvae evaluate --model fashion --metric fid-fashion --json > scores.json
   cvae evaluate --metric clip-score --metric retrieval --samples 1000
+  cvae evaluate --model runs/photos --metric precision --metric recall --metric frechet:clip
+  cvae evaluate --model fashion --metric samples --repeats 5
   cvae evaluate --model fashion --fail-if "fid-fashion>10" --fail-if "accuracy<0.9"
   cvae evaluate --real photos/ --generated samples/ --metric fid
   cvae evaluate --real coco --generated shards/ --metric fid --reference coco.safetensors
@@ -40,6 +42,7 @@ def evaluate(
     reconstruction: evaluate_options.Reconstruction = "sample",
     k: evaluate_options.K = 64,
     clip: evaluate_options.Clip = None,
+    repeats: evaluate_options.Repeats = 1,
     real: evaluate_options.Real = None,
     generated: evaluate_options.Generated = None,
     reference: evaluate_options.Reference = None,
@@ -57,7 +60,7 @@ def evaluate(
     if json and csv:
         raise UsageError("give either --json or --csv: stdout has one of them")
     # Wrong names are said before torch is imported.
-    catalog.check_names(metrics or [])
+    catalog.check_names(metrics or [], groups=True)
     conditions = gates.parse_gates(fail_if or [])
     if dataset is not None:
         check_known(dataset)
@@ -68,6 +71,7 @@ def evaluate(
         "--guidance": guidance is not None,
         "--reconstruction": reconstruction != "sample",
         "--k": k != 64,
+        "--repeats": repeats != 1,
     }
     evaluate_options.check_sets(generated, real, reference, of_model=of_model, split=split)
     options.check_models(models or [])
@@ -95,6 +99,7 @@ def evaluate(
                     guidance=guidance,
                     reconstruction=reconstruction,
                     k=k,
+                    repeats=repeats,
                     callback=callback,
                     **shared,
                 )

@@ -8,6 +8,7 @@ import typer
 
 from cvae_cli.data.catalog import is_known, names
 from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.features import LISTING as FEATURES
 from cvae_cli.evaluation.metrics import catalog
 
 Models = Annotated[
@@ -20,7 +21,13 @@ Models = Annotated[
 ]
 Metrics = Annotated[
     list[str] | None,
-    typer.Option("--metric", help=f"{catalog.listing()}; repeat for several.", metavar="METRIC"),
+    typer.Option(
+        "--metric",
+        help=f"{catalog.listing()}; repeat for several. {', '.join(catalog.ON_FEATURES)} take other features as "
+        f"METRIC:FEATURES, of {FEATURES}. {', '.join(catalog.GROUPS)} stand for all metrics, or those of one kind, "
+        "that can be computed.",
+        metavar="METRIC",
+    ),
 ]
 Dataset = Annotated[
     str | None,
@@ -55,6 +62,10 @@ FailIf = Annotated[
         "These metrics are measured too.",
         metavar="CONDITION",
     ),
+]
+Repeats = Annotated[
+    int,
+    typer.Option(help="Mean and standard deviation over R seeds: --seed and the ones after it.", min=1, metavar="R"),
 ]
 Samples = Annotated[
     int | None, typer.Option(help="Measure on N pictures only, chosen at random by the seed.", min=1, metavar="N")

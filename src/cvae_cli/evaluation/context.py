@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, TypeVarTuple
 import torch
 
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation.features import Extractor, load_extractor
+from cvae_cli.evaluation.features import SMALL, Extractor, load_extractor, small_features
 from cvae_cli.events import Callback, ignore
 from cvae_cli.models.sampling import check_sampling
 
@@ -24,6 +24,7 @@ class Settings:
             its mean, which gives a smaller error.
         k: posterior samples a picture for the importance-weighted bound.
         clip: the CLIP model of `clip-score` and `retrieval`, see `clip_source.find_clip`; OpenAI's ViT-B/32 if absent.
+        repeats: how many seeds the scores are a mean of: `seed` and the ones after it.
     """
 
     seed: int = 0
@@ -32,6 +33,7 @@ class Settings:
     reconstruction: Reconstruction = "sample"
     k: int = 64
     clip: str | None = None
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         check_sampling(seed=self.seed, temperature=self.temperature, guidance=self.guidance)
@@ -39,6 +41,8 @@ class Settings:
             raise UsageError(f'reconstruction must be "sample" or "mean", not "{self.reconstruction}"')
         if self.k < 1:
             raise UsageError(f"k must be at least 1, not {self.k}")
+        if self.repeats < 1:
+            raise UsageError(f"repeats must be at least 1, not {self.repeats}")
 
 
 S = TypeVar("S")
@@ -52,18 +56,27 @@ class Context:
     Attributes:
         device: where features are computed.
         callback: called with events while networks are loaded and while models are measured.
+        dataset: the name of the data set that pictures are of, which decides what the features `small` are.
     """
 
     device: torch.device
     settings: Settings = field(default_factory=Settings)
     callback: Callback = ignore
+    dataset: str | None = None
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _states: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
+    def features_name(self, name: str) -> str:
+        """The feature extractor that `name` stands for: `small` and `clip` depend on the data and the settings."""
+        if name == SMALL:
+            return small_features(self.dataset)
+        if name == "clip" and self.settings.clip is not None:
+            return f"clip:{self.settings.clip}"
+        return name
+
     def extractor(self, name: str) -> Extractor:
         """The feature extractor `name`, loaded once for all metrics and models; see `features.load_extractor`."""
-        if name == "clip" and self.settings.clip is not None:
-            name = f"clip:{self.settings.clip}"
+        name = self.features_name(name)
         if name not in self._extractors:
             self._extractors[name] = load_extractor(name, self.device, self.callback)
         return self._extractors[name]
@@ -75,9 +88,9 @@ class Context:
             self._states[key] = state(*arguments)
         return self._states[key]
 
-    def for_next_model(self) -> "Context":
-        """The same settings and extractors without the states of the model before."""
-        return replace(self, _states={})
+    def for_next_model(self, dataset: str | None = None) -> "Context":
+        """The same settings and extractors without the states of the model before, and perhaps for other data."""
+        return replace(self, dataset=dataset or self.dataset, _states={})
 
 
 def feature_device(device: torch.device) -> torch.device:

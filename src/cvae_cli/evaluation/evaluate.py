@@ -9,13 +9,15 @@ import torch
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.errors import MissingError, UsageError
+from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, Reconstruction, Settings, feature_device
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.evaluation.protocol import make_protocol, score_protocols
+from cvae_cli.evaluation.repeats import combine
 from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import Evaluation, ModelScores
+from cvae_cli.evaluation.selection import load_networks, select
 from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
 from cvae_cli.events import Callback, Event, Notice, Progress, ignore
 from cvae_cli.models.cvae import CVAE, Source, load_model
@@ -41,6 +43,7 @@ def evaluate(
     reconstruction: Reconstruction = "sample",
     k: int = 64,
     clip: str | None = None,
+    repeats: int = 1,
     data_dir: str | Path | None = None,
     device: str = "auto",
     callback: Callback = ignore,
@@ -53,7 +56,9 @@ def evaluate(
     Args:
         models: a bundled name, a folder, `org/name` on the Hub, or a model in memory; or several of them. A model in
             memory stays on its device and is put into evaluation mode.
-        metrics: names of `metrics.catalog.METRICS`; by default those that need no download.
+        metrics: names of `metrics.catalog.METRICS`, also `METRIC:FEATURES` or a group of `metrics.catalog.GROUPS`; by
+            default those that need no download. Metrics of a group that cannot be computed are left out, with a
+            warning.
         dataset: a name of `data.catalog.names()`; the data set of the first model if absent.
         split: `test`, or `val` where there is no `test`, if absent.
         samples: how many pictures to measure on, drawn by the seed; all if absent.
@@ -63,6 +68,7 @@ def evaluate(
         k: posterior samples a picture for `iwae`.
         clip: the CLIP model of `clip-score` and `retrieval`, `ARCHITECTURE/TAG` or a folder; OpenAI's ViT-B/32 if
             absent.
+        repeats: measure with this many seeds, `seed` and the ones after it; scores are means.
         data_dir: a folder with the data set's published files, instead of the cache.
         device: where to compute: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         callback: called with progress, and with notices, among them warnings about scores that may mislead, which the
@@ -73,38 +79,39 @@ def evaluate(
         MissingError: files of a model, the data set or a metric that are not on this machine and cannot be downloaded.
         CorruptError: a damaged file.
     """
-    settings = Settings(seed, temperature, guidance, reconstruction, k, clip)
-    names = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics or []))
-    catalog.check_names(names)
+    settings = Settings(seed, temperature, guidance, reconstruction, k, clip, repeats)
+    asked = [metrics] if isinstance(metrics, str) else list(metrics or [])
+    catalog.check_names(asked, groups=True)
     if samples is not None and samples < 1:
         raise UsageError(f"samples must be at least 1, not {samples}")
     sources = [models] if isinstance(models, Source) else list(dict.fromkeys(models))
     loaded, chosen_device = _load_models(sources, device, callback)
     dataset = dataset or training_data(loaded[0].config, option="--dataset")
-    names = names or catalog.default_names(dataset, loaded)
+    for model in loaded:
+        model.prior.check_guidance(guidance)
     split = _check_data(loaded, dataset, split)
-    _check_metrics(names, loaded, dataset, settings)
+    selection = select(asked, loaded, dataset)
 
-    context = Context(feature_device(chosen_device), settings, callback)
-    load_extractors(names, dataset, context)
+    context = Context(feature_device(chosen_device), settings, callback, dataset)
+    selection = load_networks(selection, dataset, context)
+    names = selection.names
     for model in loaded:  # before the data set: a missing encoder should not be found after a download of gigabytes
         prepare_encoder(model.config.condition, device=model.device, callback=callback)
     size = loaded[0].config.image.size
-    data = load_dataset(dataset, split, size=size, data_dir=data_dir, callback=callback)
-    data = data if samples is None else data.sample(samples, seed)
+    whole = load_dataset(dataset, split, size=size, data_dir=data_dir, callback=callback)
+    data = whole if samples is None else whole.sample(samples, seed)
     for model in loaded:
         check(names, model, data)
-    datasets = [with_model_conditions(data, model.config.condition, callback=callback) for model in loaded]
 
-    warnings = _warnings(names, loaded, data, context)
+    warnings = [*selection.warnings(), *_warnings(names, loaded, data, context)]
     for text in warnings:
         callback(Notice(text, is_warning=True))
     labels = _labels(sources)
+    scores = []
     with process_group(chosen_device):
-        scores = [
-            evaluate_model(model, each, names, context=replace(context, callback=_labelled(callback, label)))
-            for model, each, label in zip(loaded, datasets, labels, strict=True)
-        ]
+        for model, label in zip(loaded, labels, strict=True):
+            labelled = replace(context, callback=_labelled(callback, label))
+            scores.append(_measure(model, whole, samples, names, labelled))
     protocols = score_protocols(data, names, context)
     described = zip(scores, sources, labels, strict=True)
     return Evaluation(
@@ -131,7 +138,7 @@ def evaluate_model(
     if len(dataset) < get_world().size:
         raise UsageError(f"{len(dataset)} pictures are too few for {get_world().size} processes")
     model.eval()
-    context = (context or Context(feature_device(model.device))).for_next_model()
+    context = (context or Context(feature_device(model.device))).for_next_model(dataset.name)
     instances = [catalog.find_metric(name)(context) for name in metrics]
     batches = Batches(dataset, batch_size=BATCH_SIZE, device=model.device)
     for stream, generate in STREAMS.items():
@@ -144,6 +151,7 @@ def evaluate_model(
     for metric in instances:
         context.callback(Progress("scores", len(scores), len(instances)))
         scores[metric.name] = metric.compute()
+    deviations = {metric.name: metric.deviation() for metric in instances}
     return ModelScores(
         label=model.config.name,
         source=None,
@@ -155,7 +163,20 @@ def evaluate_model(
             **{f"{metric.name} samples": len(dataset) for metric in instances if metric.depends_on_number},
             **{name: value for metric in instances for name, value in metric.details().items()},
         },
+        deviations={name: value for name, value in deviations.items() if value is not None},
     )
+
+
+def _measure(model: CVAE, whole: Dataset, samples: int | None, metrics: Sequence[str], context: Context) -> ModelScores:
+    """Measure a model with each of the seeds, each on the pictures that it draws."""
+    runs: list[ModelScores] = []
+    for seed in range(context.settings.seed, context.settings.seed + context.settings.repeats):
+        if samples is not None or not runs:
+            data = whole if samples is None else whole.sample(samples, seed)
+            data = with_model_conditions(data, model.config.condition, callback=context.callback)
+        seeded = replace(context, settings=replace(context.settings, seed=seed, repeats=1))
+        runs.append(evaluate_model(model, data, metrics, context=seeded))
+    return combine(runs)
 
 
 def check(metrics: Sequence[str], model: CVAE, dataset: Dataset) -> None:
@@ -190,33 +211,11 @@ def _check_data(models: Sequence[CVAE], dataset: str, split: str | None) -> str:
     return split
 
 
-def _check_metrics(metrics: Sequence[str], models: Sequence[CVAE], dataset: str, settings: Settings) -> None:
-    """Raise a UsageError if metrics or settings do not fit the data set or one of the models."""
-    for model in models:
-        model.prior.check_guidance(settings.guidance)
-        for metric in map(catalog.find_metric, metrics):
-            metric.check(model, dataset)
-
-
 def _warnings(metrics: Sequence[str], models: Sequence[CVAE], data: Dataset, context: Context) -> list[str]:
     """Return what metrics say before the models are measured, each sentence once."""
     wanted = [catalog.find_metric(name) for name in metrics]
     texts = (text for model in models for metric in wanted for text in metric.warnings(model, data, context))
     return list(dict.fromkeys(texts))
-
-
-def load_extractors(metrics: Sequence[str], dataset: str, context: Context) -> None:
-    """Load the networks that the metrics need; if weights are missing, suggest a metric that needs no download."""
-    for metric in map(catalog.find_metric, metrics):
-        if metric.features is None:
-            continue
-        try:
-            context.extractor(metric.features)
-        except MissingError as error:
-            hint = "or measure what needs no download:  --metric ssim"
-            if metric.alternative and catalog.find_metric(metric.alternative).dataset in {None, dataset}:
-                hint = f"or measure offline, on other features:  --metric {metric.alternative}"
-            raise MissingError(error.message, hint=f"{error.hint}\n{hint}") from error
 
 
 def _labelled(callback: Callback, label: str) -> Callback:

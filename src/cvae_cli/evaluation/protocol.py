@@ -12,7 +12,7 @@ from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.result import Protocols
 
-_NUMBERS = ("seed", "temperature", "guidance")
+_NUMBERS = ("seed", "repeats", "temperature", "guidance")
 
 
 def make_protocol(dataset: Dataset, metrics: Sequence[str], context: Context, device: torch.device) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def make_protocol(dataset: Dataset, metrics: Sequence[str], context: Context, de
         "generated_images": len(dataset),
         "conditions": "the labels of the data set, or the first caption of each picture, one sample each",
         "seed": settings.seed,
+        "repeats": settings.repeats,
         "noise": "from the seed, the class or caption, and the number among equal ones",
         "temperature": settings.temperature,
         "guidance": "each model's own" if settings.guidance is None else settings.guidance,
@@ -57,6 +58,8 @@ def score_protocols(dataset: Dataset, metrics: Sequence[str], context: Context) 
     """Return what each score of a model depends on, by the metric's name."""
     settings = context.settings
     common = {"dataset": dataset.name, "split": dataset.split, "real_images": len(dataset), "seed": settings.seed}
+    if settings.repeats > 1:
+        common["repeats"] = settings.repeats
     of_stream: dict[str, dict[str, Any]] = {
         "reconstructions": {"reconstruction": settings.reconstruction},
         "samples": {

@@ -77,7 +77,7 @@ def measure_real_side(
     states: dict[str, State] = {}
     if known is not None:
         assert path is not None
-        features = dict.fromkeys(_features(metric) for metric in needing)
+        features = dict.fromkeys(_features(metric, context) for metric in needing)
         states = {name: known.state(name, context.extractor(name), path) for name in features}
         if real is not None:
             _check_same(real, known, path, context)
@@ -110,7 +110,7 @@ def _measure(real: Originals, metrics: SetMetrics, context: Context) -> RealSide
         context.callback(Notice(text, is_warning=True))
     states: dict[str, State] = {}
     for metric in instances:
-        states.setdefault(_features(type(metric)), {}).update(metric.real_state())
+        states.setdefault(_features(type(metric), context), {}).update(metric.real_state())
     return RealSide({"source": real.source, **facts.about()}, states, warnings)
 
 
@@ -138,12 +138,12 @@ def _check_same(real: Originals, known: Reference, path: Path, context: Context)
 def _suffices(metric: type[SetMetric], states: dict[str, State], context: Context) -> bool:
     """Whether a metric has all that it needs of the real side."""
     try:
-        metric(context.for_next_model()).load_real_state(states.get(_features(metric), {}))
+        metric(context.for_next_model()).load_real_state(states.get(_features(metric, context), {}))
     except KeyError:
         return False
     return True
 
 
-def _features(metric: type[SetMetric]) -> str:
+def _features(metric: type[SetMetric], context: Context) -> str:
     assert metric.features is not None
-    return metric.features
+    return context.features_name(metric.features)

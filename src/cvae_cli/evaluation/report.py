@@ -47,13 +47,14 @@ def csv_lines(evaluation: AnyEvaluation) -> list[str]:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     kind = "model" if isinstance(evaluation, Evaluation) else "generated"
-    writer.writerow([kind, "metric", "value", "better", "protocol"])
+    writer.writerow([kind, "metric", "value", "deviation", "better", "protocol"])
     for each in evaluation.measured:
         for name in evaluation.metrics:
             score = each.scores[name]
             value = "" if score is None else repr(score)
             better = catalog.find_metric(name).direction or ""
-            writer.writerow([each.label, name, value, better, essentials(each.protocols.get(name, {}))])
+            deviation = repr(each.deviations[name]) if name in each.deviations else ""
+            writer.writerow([each.label, name, value, deviation, better, essentials(each.protocols.get(name, {}))])
     return file.getvalue().splitlines()
 
 
@@ -111,9 +112,11 @@ def _row(name: str, evaluation: AnyEvaluation) -> list[str]:
     elif len(known) > 1 and metric.direction is not None and _is_comparable(name, measured):
         best = min(known) if metric.direction == "lower" else max(known)
         marks = [" *" if value == best else "  " for value in values]
-    cells = [_cell(value) + mark for value, mark in zip(values, marks, strict=True)]
+    spreads = [each.deviations.get(name) for each in measured]
+    cells = [_cell(*each) + mark for *each, mark in zip(values, spreads, marks, strict=True)]
     numbers = {_number(each, evaluation) for each in measured}
-    heading = metric.heading(numbers.pop()) if len(numbers) == 1 else metric.label
+    features = measured[0].protocols.get(name, {}).get("features", {}).get("extractor")
+    heading = metric.heading(numbers.pop(), features) if len(numbers) == 1 else metric.label
     return [f"{heading} {_ARROWS[metric.direction]}".rstrip(), *cells]
 
 
@@ -136,8 +139,10 @@ def _is_comparable(name: str, measured: Sequence[Scores]) -> bool:
     return all(catalog.find_metric(name).is_comparable(models[0], other) for other in models[1:])
 
 
-def _cell(value: float | None) -> str:
-    return "not comparable" if value is None else f"{value:.4g}"
+def _cell(value: float | None, deviation: float | None = None) -> str:
+    if value is None:
+        return "not comparable"
+    return f"{value:.4g}" if deviation is None else f"{value:.4g} ± {deviation:.2g}"
 
 
 def _plain(value: float | None) -> str:

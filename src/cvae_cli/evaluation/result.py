@@ -23,6 +23,7 @@ class ModelScores:
         scores: a value for each metric; None if the metric has no meaning for this model.
         details: other numbers that belong to the scores, such as "clip-score of real pictures".
         protocols: what each score depends on, apart from the model.
+        deviations: standard deviations of scores: over the seeds, or what a metric of one seed states itself.
     """
 
     label: str
@@ -33,6 +34,7 @@ class ModelScores:
     scores: dict[str, int | float | None]
     details: dict[str, int | float] = field(default_factory=dict)
     protocols: Protocols = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of this model in the JSON document of `cvae evaluate --json`."""
@@ -42,6 +44,7 @@ class ModelScores:
             "likelihood": self.likelihood,
             "hybrid": self.hybrid,
             "scores": self.scores,
+            "deviations": self.deviations,
             "protocols": self.protocols,
             **self.details,
         }
@@ -60,6 +63,7 @@ class SetScores:
         scores: a value for each metric.
         details: other numbers that belong to the scores.
         protocols: what each score depends on, apart from the pictures.
+        deviations: standard deviations that metrics state with their scores.
     """
 
     label: str
@@ -70,6 +74,7 @@ class SetScores:
     scores: dict[str, int | float | None]
     details: dict[str, int | float] = field(default_factory=dict)
     protocols: Protocols = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of this set in the JSON document of `cvae evaluate --json`."""
@@ -79,6 +84,7 @@ class SetScores:
             "sizes": self.sizes,
             "sha256": self.sha256,
             "scores": self.scores,
+            "deviations": self.deviations,
             "protocols": self.protocols,
             **self.details,
         }

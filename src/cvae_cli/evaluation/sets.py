@@ -9,7 +9,6 @@ from typing import Any
 from cvae_cli.data.originals import Originals, find_originals
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, Settings, feature_device
-from cvae_cli.evaluation.evaluate import load_extractors
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.set_metric import SetMetric
 from cvae_cli.evaluation.naming import distinct_labels
@@ -18,6 +17,7 @@ from cvae_cli.evaluation.protocol import score_protocol, versions
 from cvae_cli.evaluation.real_side import RealSide, SetMetrics, check_real_side, measure_real_side
 from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import SetEvaluation, SetScores, StoppedEvaluationError
+from cvae_cli.evaluation.selection import load_networks, select_for_sets
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.runtime.device import pick_device
 from cvae_cli.runtime.distributed import environment_world, local_device, process_group
@@ -71,7 +71,8 @@ def evaluate_sets(
     sources = [str(each) for each in ([generated] if isinstance(generated, Pictures) else dict.fromkeys(generated))]
     if not sources:
         raise UsageError("there are no generated pictures to measure")
-    asked = _set_metrics([metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics or [])))
+    asked = [metrics] if isinstance(metrics, str) else list(metrics or [])
+    _set_metrics(name for name in asked if name not in catalog.GROUPS)
 
     def find(source: Pictures) -> Originals:
         folder = None if data_dir is None else Path(data_dir)
@@ -83,19 +84,21 @@ def evaluate_sets(
     real_pictures = None if real is None else find(real)
     sets = [find(source) for source in sources]
     dataset = real_pictures.dataset if real_pictures else ""
-    chosen = asked or _set_metrics(catalog.default_set_names(dataset))
+    selection = select_for_sets(asked, dataset)
     path = None if reference is None else Path(reference)
+    chosen = _set_metrics(selection.names)
     known = check_real_side(real_pictures, path, chosen)
     for metric in chosen:
         for each in [*sets, *([real_pictures] if real_pictures and metric.needs_real else [])]:
             _check_number(metric, each)
 
     chosen_device = pick_device(local_device(device))
-    context = Context(feature_device(chosen_device), settings, callback)
-    load_extractors([metric.name for metric in chosen], dataset, context)
+    context = Context(feature_device(chosen_device), settings, callback, dataset)
+    selection = load_networks(selection, dataset, context)
+    chosen = _set_metrics(selection.names)
     with process_group(chosen_device):
         side = measure_real_side(real_pictures, path, known, chosen, context)
-        comparison = _Comparison(chosen, side, context)
+        comparison = _Comparison(chosen, side, context, selection.warnings())
         try:
             for source, pictures, label in zip(sources, sets, distinct_labels(sources), strict=True):
                 comparison.measure(source, pictures, label)
@@ -108,10 +111,11 @@ def evaluate_sets(
 class _Comparison:
     """The scores of sets against one real side, as far as they are finished."""
 
-    def __init__(self, metrics: SetMetrics, side: RealSide, context: Context) -> None:
+    def __init__(self, metrics: SetMetrics, side: RealSide, context: Context, warnings: Iterable[str]) -> None:
         self._metrics, self._side, self._context = metrics, side, context
         self._scored: list[SetScores] = []
         self._warnings = list(side.warnings)
+        self._warn(warnings)
 
     def measure(self, source: str, pictures: Originals, label: str) -> None:
         """Measure one set."""
@@ -121,7 +125,7 @@ class _Comparison:
         instances = [metric(own) for metric in self._metrics]
         for instance in instances:
             if instance.needs_real:
-                instance.load_real_state(self._side.states[str(instance.features)])
+                instance.load_real_state(self._side.states[own.features_name(str(instance.features))])
         extractors = list(dict.fromkeys(instance.extractor for instance in instances))
         for batch in picture_batches(pictures, extractors, self._context, facts, task=label):
             for instance in instances:
@@ -135,6 +139,8 @@ class _Comparison:
         for instance in instances:
             self._context.callback(Progress(f"{label}: scores", len(scored.scores), len(instances)))
             scored.scores[instance.name] = self._finite(instance.compute(), instance.name, label)
+            if (deviation := instance.deviation()) is not None and math.isfinite(deviation):
+                scored.deviations[instance.name] = deviation
             scored.details.update(instance.details())
 
     def stop(self) -> None:
@@ -184,7 +190,7 @@ class _Comparison:
                 self._context.callback(Notice(text, is_warning=True))
 
 
-def _set_metrics(names: Sequence[str]) -> list[type[SetMetric]]:
+def _set_metrics(names: Iterable[str]) -> list[type[SetMetric]]:
     """Return the classes of metrics.
 
     Raises:

@@ -127,12 +127,22 @@ REGISTRY: dict[str, Weights] = {
         ),
         AddressWeights(
             name="inception",
-            use='Inception-v3 of the original FID: the metric "fid"',
+            use="Inception-v3 of the original FID: fid, kid, inception-score",
             url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
             "weights-inception-2015-12-05-6726825d.pth",
             size=95_628_359,
             sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             licence="Apache-2.0",
+            note="the digest starts with the digits of the published file name; its other digits and the size as "
+            "several public projects quote them; not yet downloaded by the authors",
+        ),
+        AddressWeights(
+            name="alexnet",
+            use="AlexNet trained on ImageNet: lpips",
+            url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            size=244_408_911,
+            sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+            licence="BSD-3-Clause",
             note="the digest starts with the digits of the published file name; its other digits and the size as "
             "several public projects quote them; not yet downloaded by the authors",
         ),

@@ -98,7 +98,7 @@ class Retrieval(CLIPMetric):
     label = f"retrieval, R@1 of {GROUP}"
 
     @classmethod
-    def heading(cls, pictures: int) -> str:
+    def heading(cls, pictures: int, features: str | None = None) -> str:
         return f"retrieval, R@1 of {min(GROUP, pictures)}"
 
     def compute(self) -> float | None:

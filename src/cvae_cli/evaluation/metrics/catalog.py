@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from cvae_cli.errors import UsageError, did_you_mean
+from cvae_cli.evaluation.features import check_features
 
 if TYPE_CHECKING:
     from cvae_cli.evaluation.metrics.metric import Metric
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
 METRICS = {
     "mse": "cvae_cli.evaluation.metrics.reconstruction:MeanSquaredError",
+    "mae": "cvae_cli.evaluation.metrics.reconstruction:MeanAbsoluteError",
     "ssim": "cvae_cli.evaluation.metrics.reconstruction:StructuralSimilarity",
     "ssim-wang": "cvae_cli.evaluation.metrics.reconstruction:PublishedStructuralSimilarity",
+    "ms-ssim": "cvae_cli.evaluation.metrics.reconstruction:MultiScaleStructuralSimilarity",
     "psnr": "cvae_cli.evaluation.metrics.reconstruction:PeakSignalToNoiseRatio",
+    "lpips": "cvae_cli.evaluation.metrics.perceptual:LPIPS",
     "elbo": "cvae_cli.evaluation.metrics.bound:NegativeELBO",
     "rate": "cvae_cli.evaluation.metrics.bound:Rate",
     "distortion": "cvae_cli.evaluation.metrics.bound:Distortion",
@@ -27,12 +31,23 @@ METRICS = {
     "accuracy": "cvae_cli.evaluation.metrics.classifier:Accuracy",
     "fid": "cvae_cli.evaluation.metrics.frechet:FID",
     "fid-fashion": "cvae_cli.evaluation.metrics.frechet:FashionFID",
+    "frechet": "cvae_cli.evaluation.metrics.frechet:Frechet",
+    "kid": "cvae_cli.evaluation.metrics.kernel:KID",
+    "inception-score": "cvae_cli.evaluation.metrics.inception_score:InceptionScore",
+    "precision": "cvae_cli.evaluation.metrics.neighbours:Precision",
     "recall": "cvae_cli.evaluation.metrics.neighbours:Recall",
+    "density": "cvae_cli.evaluation.metrics.neighbours:Density",
     "coverage": "cvae_cli.evaluation.metrics.neighbours:Coverage",
     "clip-score": "cvae_cli.evaluation.metrics.captions:CLIPScore",
     "retrieval": "cvae_cli.evaluation.metrics.captions:Retrieval",
 }
 """The class of each metric, as `module:class`, in the order of tables and help texts."""
+
+ON_FEATURES = ("frechet", "kid", "precision", "recall", "density", "coverage")
+"""The metrics that can be asked for on other features, as `METRIC:FEATURES`."""
+
+GROUPS = ("all", "reconstructions", "bound", "samples")
+"""Names of several metrics: all, or those of one stream."""
 
 
 def listing() -> str:
@@ -41,24 +56,45 @@ def listing() -> str:
     return f"{', '.join(names)} or {last}"
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Raise a UsageError with a suggestion if there is no metric of one of these names."""
+def check_names(names: Sequence[str], *, groups: bool = False) -> None:
+    """Raise a UsageError with a suggestion if one of these is not a metric.
+
+    Args:
+        groups: whether names of `GROUPS` may be among them.
+    """
     for name in names:
-        if name not in METRICS:
-            raise UsageError(
-                f'no metric "{name}".{did_you_mean(name, list(METRICS))}', hint=f"metrics: {', '.join(METRICS)}"
+        metric, colon, features = name.partition(":")
+        known = [*METRICS, *(GROUPS if groups else ())]
+        if metric not in known:
+            raise UsageError(f'no metric "{name}".{did_you_mean(metric, known)}', hint=f"metrics: {', '.join(known)}")
+        if colon and metric not in ON_FEATURES:
+            is_distance = metric.startswith("fid")
+            hint = (
+                f"a Fréchet distance on other features:  --metric frechet:{features or 'clip'}" if is_distance else None
             )
+            raise UsageError(
+                f'"{metric}" is not measured on features of choice, as "{name}" asks for',
+                hint=hint or f"these are: {', '.join(ON_FEATURES)}",
+            )
+        if colon:
+            check_features(features)
 
 
 def find_metric(name: str) -> "type[Metric[Any]]":
-    """Return the class of the metric `name`.
+    """Return the class of the metric `name`, which may be `METRIC:FEATURES`.
 
     Raises:
-        UsageError: there is no such metric.
+        UsageError: there is no such metric, or it is not measured on such features.
     """
     check_names([name])
-    metric: type[Metric[Any]] = resolve_name(METRICS[name])
-    return metric
+    metric, colon, features = name.partition(":")
+    found: Any = resolve_name(METRICS[metric])
+    return found.on(features) if colon else found
+
+
+def group_names(group: str) -> list[str]:
+    """Return the metrics of one of `GROUPS`."""
+    return [name for name in METRICS if group in {"all", find_metric(name).stream}]
 
 
 def default_names(dataset: str, models: "Sequence[CVAE]") -> list[str]:
@@ -67,7 +103,7 @@ def default_names(dataset: str, models: "Sequence[CVAE]") -> list[str]:
     They need no download, and have a meaning for at least one of the models.
     """
     metrics = [find_metric(name) for name in METRICS]
-    candidates = [metric for metric in metrics if metric.is_default and metric.dataset in {None, dataset}]
+    candidates = [metric for metric in metrics if metric.is_default_on(dataset)]
     return [metric.name for metric in candidates if any(metric.is_meaningful(model) for model in models)]
 
 
@@ -84,5 +120,5 @@ def default_set_names(dataset: str) -> list[str]:
     Args:
         dataset: the data set that the real pictures are, or "".
     """
-    metrics = map(find_metric, set_names())
-    return [metric.name for metric in metrics if metric.is_default and metric.dataset in {None, dataset}]
+    distance = "fid-fashion" if dataset == "fashion-mnist" else "frechet"
+    return [distance, "precision", "recall", "density", "coverage"]

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.features import SMALL
 from cvae_cli.evaluation.metrics.set_metric import SetMetric
 from cvae_cli.evaluation.streams import PictureBatch
 from cvae_cli.runtime.distributed import get_world
@@ -19,17 +20,16 @@ Inception's 2,048 features the number is 40,960, a little less than the 50,000 t
 """
 
 
-class FID(SetMetric):
-    """The Fréchet distance between Gaussians fitted to Inception features (Heusel et al. 2017)."""
+class Frechet(SetMetric):
+    """The Fréchet distance between Gaussians fitted to features; FID is that on Inception's."""
 
-    name = "fid"
-    label = "fid"
+    name = "frechet"
+    label = "frechet"
     direction = "lower"
     is_default = False
-    features = "inception"
+    features = SMALL
     min_pictures = 2
     depends_on_number = True
-    alternative = "fid-fashion"
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -71,7 +71,16 @@ class FID(SetMetric):
             )
 
 
-class FashionFID(FID):
+class FID(Frechet):
+    """The Fréchet distance between Gaussians fitted to Inception features (Heusel et al. 2017)."""
+
+    name = "fid"
+    label = "fid"
+    features = "inception"
+    alternatives = ("fid-fashion", "frechet")
+
+
+class FashionFID(Frechet):
     """The Fréchet distance on the features of the Fashion-MNIST classifier of this package. It is not FID."""
 
     name = "fid-fashion"

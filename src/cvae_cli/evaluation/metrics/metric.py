@@ -11,7 +11,7 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.bound import BoundBatch
 from cvae_cli.evaluation.context import Context, Settings
-from cvae_cli.evaluation.features import Extractor
+from cvae_cli.evaluation.features import SMALL, Extractor
 from cvae_cli.evaluation.result import ModelScores
 from cvae_cli.evaluation.streams import ReconstructionBatch, SampleBatch
 from cvae_cli.models.cvae import CVAE
@@ -32,10 +32,10 @@ class Metric(ABC, Generic[B]):
         stream: which batches it is computed from, a name of `streams.STREAMS`.
         dataset: the only data set that it is defined for, if there is only one.
         is_default: whether it is computed unless other metrics are asked for. Metrics that need a download are not.
-        features: the feature extractor that it needs, a name of `features.EXTRACTORS`.
+        features: the feature extractor that it needs, see `features.load_extractor`, or `features.SMALL`.
         min_pictures: how many pictures it needs at least.
         min_size: how many pixels a side the pictures must have at least.
-        alternative: a metric that measures something similar and needs no download.
+        alternatives: metrics that measure something similar and need no download, the best one first.
         depends_on_number: whether fewer pictures give another score on average, and not only a less certain one.
         note: a sentence about models for which the score has no meaning.
     """
@@ -49,7 +49,7 @@ class Metric(ABC, Generic[B]):
     features: ClassVar[str | None] = None
     min_pictures: ClassVar[int] = 1
     min_size: ClassVar[int] = 1
-    alternative: ClassVar[str | None] = None
+    alternatives: ClassVar[tuple[str, ...]] = ()
     depends_on_number: ClassVar[bool] = False
     note: ClassVar[str] = ""
 
@@ -57,9 +57,15 @@ class Metric(ABC, Generic[B]):
         self.context = context
 
     @classmethod
-    def heading(cls, pictures: int) -> str:
-        """Return the name in a table for scores of this many pictures."""
-        return f"{cls.label}, {pictures:,} samples" if cls.depends_on_number else cls.label
+    def heading(cls, pictures: int, features: str | None = None) -> str:
+        """Return the name in a table for scores of this many pictures, and on these features."""
+        label = f"{cls.label} on {features}" if cls.features == SMALL and features else cls.label
+        return f"{label}, {pictures:,} samples" if cls.depends_on_number else label
+
+    @classmethod
+    def is_default_on(cls, dataset: str) -> bool:
+        """Whether the metric is computed on a data set unless other metrics are asked for."""
+        return cls.is_default and cls.dataset in {None, dataset}
 
     @abstractmethod
     def update(self, batch: B) -> None:
@@ -68,6 +74,10 @@ class Metric(ABC, Generic[B]):
     @abstractmethod
     def compute(self) -> float | None:
         """Return the score over the batches of all processes; None if it has no meaning for this model."""
+
+    def deviation(self) -> float | None:
+        """Return the standard deviation that belongs to the score, if the metric has one. Called after `compute`."""
+        return None
 
     def details(self) -> dict[str, int | float]:
         """Return other numbers that belong to the score, by name. Called after `compute`."""

@@ -11,7 +11,7 @@ from cvae_cli.evaluation.streams import ReconstructionBatch
 
 Images = Float[Tensor, "b c h w"]
 
-_EACH_IMAGE = {"mse, ssim, ssim-wang, psnr": "of each image, then their mean; values in [0, 1]"}
+_EACH_IMAGE = {"mse, mae, ssim, ssim-wang, ms-ssim, psnr": "of each image, then their mean; values in [0, 1]"}
 _WINDOW = "11x11 Gaussian window, sigma 1.5, data_range 1.0, in each channel"
 _RADIUS = 5
 """How far a window of SSIM reaches from the pixel in its centre."""
@@ -26,6 +26,21 @@ class MeanSquaredError(ReconstructionMetric):
 
     def values(self, batch: ReconstructionBatch) -> Float[Tensor, " b"]:
         return squared_error(batch.images, batch.reconstructions)
+
+    @classmethod
+    def protocol(cls, settings: Settings) -> dict[str, Any]:
+        return _EACH_IMAGE
+
+
+class MeanAbsoluteError(ReconstructionMetric):
+    """The absolute difference of a reconstruction, a mean over pixels and channels, values in [0, 1]."""
+
+    name = "mae"
+    label = "mae, mean over pixels"
+    direction = "lower"
+
+    def values(self, batch: ReconstructionBatch) -> Float[Tensor, " b"]:
+        return (batch.images - batch.reconstructions).abs().flatten(1).mean(1)
 
     @classmethod
     def protocol(cls, settings: Settings) -> dict[str, Any]:
@@ -62,6 +77,26 @@ class PublishedStructuralSimilarity(ReconstructionMetric):
     @classmethod
     def protocol(cls, settings: Settings) -> dict[str, Any]:
         return _EACH_IMAGE | {"ssim-wang": f"{_WINDOW}, within the picture; equals scikit-image with these settings"}
+
+
+class MultiScaleStructuralSimilarity(ReconstructionMetric):
+    """The structural similarity at five scales, each half the one before (Wang et al. 2003)."""
+
+    name = "ms-ssim"
+    label = "ms-ssim"
+    direction = "higher"
+    min_size = 16 * (2 * _RADIUS + 1)  # the smallest scale holds one window
+
+    def values(self, batch: ReconstructionBatch) -> Float[Tensor, " b"]:
+        from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+
+        return multiscale_structural_similarity_index_measure(
+            batch.reconstructions, batch.images, data_range=1.0, reduction="none"
+        )
+
+    @classmethod
+    def protocol(cls, settings: Settings) -> dict[str, Any]:
+        return _EACH_IMAGE | {"ms-ssim": f"{_WINDOW}, within the picture, at 5 scales with the published weights"}
 
 
 class PeakSignalToNoiseRatio(ReconstructionMetric):

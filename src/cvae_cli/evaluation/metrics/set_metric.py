@@ -7,7 +7,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.features import SIZES, SMALL, small_features
 from cvae_cli.evaluation.metrics.metric import SampleMetric
 from cvae_cli.evaluation.streams import PictureBatch, SampleBatch
 from cvae_cli.models.cvae import CVAE
@@ -24,6 +26,20 @@ class SetMetric(SampleMetric):
     """
 
     needs_real: ClassVar[bool] = True
+
+    @classmethod
+    def on(cls, features: str) -> "type[SetMetric]":
+        """Return the metric on other features: its name and label are `METRIC:FEATURES`."""
+        name = f"{cls.name}:{features}"
+        return type(cls.__name__, (cls,), {"name": name, "label": name, "features": features, "is_default": False})
+
+    @classmethod
+    def check(cls, model: CVAE, dataset: str) -> None:
+        super().check(model, dataset)
+        features = small_features(dataset) if cls.features == SMALL else cls.features
+        size = SIZES.get(features or "")
+        if size not in {None, ours := model.config.image.size}:
+            raise UsageError(f"the features {features} are of pictures of {size}x{size}, not of {ours}x{ours}")
 
     @abstractmethod
     def update_generated(self, pictures: PictureBatch) -> None:

@@ -1,0 +1,31 @@
+"""The scores of several seeds as one: means and standard deviations."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
+
+from cvae_cli.evaluation.result import ModelScores
+
+
+def combine(runs: Sequence[ModelScores]) -> ModelScores:
+    """Return the means of the scores of one model, with their standard deviations (n - 1) over the runs.
+
+    A score that has no meaning in one run has none. The deviation of a single run is what the metric itself states.
+    """
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    values = {name: [run.scores[name] for run in runs] for name in first.scores}
+    known = {name: [v for v in each if v is not None] for name, each in values.items()}
+    known = {name: each for name, each in known.items() if len(each) == len(runs)}
+    return replace(
+        first,
+        scores={name: fmean(known[name]) if name in known else None for name in first.scores},
+        deviations={name: stdev(each) for name, each in known.items()},
+        details={name: _mean([run.details[name] for run in runs]) for name in first.details},
+    )
+
+
+def _mean(values: Sequence[int | float]) -> int | float:
+    """The mean; a number that is the same in all runs stays as it is."""
+    return values[0] if len(set(values)) == 1 else fmean(values)
