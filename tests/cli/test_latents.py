@@ -58,8 +58,10 @@ def test_figure_has_a_number_and_points_for_each_model(
 
 
 def test_a_pipe_gets_the_probe_and_stderr_the_file(cvae: Command, quick_model: Path, tmp_path: Path):
-    done = cvae("latents", "--model", quick_model, *DATA, "-n", "20", "--method", "pca")
+    nowhere = {"MPLCONFIGDIR": str(quick_model / "config.json" / "no")}  # matplotlib would talk about that
+    done = cvae("latents", "--model", quick_model, *DATA, "-n", "20", "--method", "pca", env=nowhere)
     assert done.returncode == 0, done.stderr
+    assert "atplotlib" not in done.stderr
     name, accuracy = done.stdout.rstrip("\n").split("\t")
     assert name == quick_model.name
     assert 0 <= float(accuracy) <= 1

@@ -10,7 +10,6 @@ pyplot is never used: nothing global is left behind, and no window is opened.
 
 import io
 import json
-import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,6 +103,7 @@ def check_figure_ending(path: Path) -> None:
 
 def class_colours(count: int) -> list[str]:
     """Return a colour for each of `count` classes, all readable on white and on black: ten, twenty, or a rainbow."""
+    _silence()
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -126,13 +126,19 @@ def legend(sheet: "Figure", names: Sequence[str], colours: Sequence[str], *, col
 @contextmanager
 def _style(theme: Theme) -> Iterator[None]:
     """The style of all figures, whatever a user's matplotlibrc says."""
-    # Where its cache cannot be written, or a letter is in no font, the figure is drawn all the same.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    _silence()
     import matplotlib.style
 
     with warnings.catch_warnings(), matplotlib.style.context(["default", _settings(theme)]):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
+
+
+def _silence() -> None:
+    """Keep matplotlib from talking: it draws all the same where its cache cannot be written or a font is missing."""
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def _settings(theme: Theme) -> dict[str, Any]:
