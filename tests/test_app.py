@@ -3,11 +3,13 @@
 import errno
 import subprocess
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 import torch
+from typer.models import OptionInfo
 
-from cvae_cli.app import _as_cvae_error
+from cvae_cli.app import _as_cvae_error, app
 from cvae_cli.errors import CvaeError, ExitCode
 from cvae_cli.runtime import launch
 
@@ -76,3 +78,18 @@ def test_an_environment_that_is_not_torchruns_means_one_process(
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert launch.rank_and_size() == (1, 2)
+
+
+def test_no_option_has_a_metavar_that_typer_would_take_for_its_name() -> None:
+    """Typer 0.27 calls an option --MODEL that is called `model`, has the metavar MODEL, and no name of its own."""
+    checked = 0
+    for command in app.registered_commands:
+        assert command.callback is not None
+        for name, hint in get_type_hints(command.callback, include_extras=True).items():
+            for option in getattr(hint, "__metadata__", ()):
+                if isinstance(option, OptionInfo):
+                    checked += 1
+                    is_its_name = (option.metavar or "").replace("_", "-").lower() == name.replace("_", "-")
+                    has_names = isinstance(option.default, str) or option.param_decls  # the first is in `default`
+                    assert has_names or not is_its_name, f"{command.name}: {name}"
+    assert checked > 50

@@ -46,9 +46,9 @@ def test_pictures_are_those_of_the_cpu_within_one_grey_level(name: str) -> None:
 
 def test_a_picture_does_not_depend_on_how_many_are_drawn() -> None:
     model = CVAE.from_pretrained("fashion", device=GPU)
-    together = model.sample(model.condition(["bag"] * 70), prompts=["bag"] * 70)
-    alone = model.sample(model.condition(["bag"]), prompts=["bag"], indices=[69])
-    assert torch.equal(alone[0], together[69])
+    together = model.sample(model.condition(["bag"] * 140), prompts=["bag"] * 140)
+    alone = model.sample(model.condition(["bag"]), prompts=["bag"], indices=[139])
+    assert torch.equal(alone[0], together[139])
 
 
 @pytest.mark.parametrize("resident", [True, False])
@@ -111,4 +111,4 @@ def test_bf16_learns_what_fp32_learns(recipe: str, tmp_path: Path) -> None:
         train(**settings, precision=precision, out=tmp_path / precision).best_negative_elbo
         for precision in ("fp32", "bf16")
     ]
-    assert bounds[1] == pytest.approx(bounds[0], rel=0.02)
+    assert bounds[1] == pytest.approx(bounds[0], abs=0.01 * 28 * 28)  # nats: a hundredth for each pixel

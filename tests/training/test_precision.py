@@ -12,7 +12,7 @@ from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.training import precision
 from cvae_cli.training.precision import decide_precision
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 VARIANT = "map-modulate"
 CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
@@ -50,6 +50,21 @@ def test_a_small_network_stays_in_full_precision(monkeypatch: pytest.MonkeyPatch
     small = load_recipe("fashion-concat", VARIANTS["dense-concat"] | {"training.precision": "auto"})
     chosen, reason = decide_precision(small, data_for("dense-concat"), CPU)
     assert (chosen, reason) == ("fp32", "for so small a network bf16 is not faster")
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "compile_", "chosen"), [(128, False, "fp32"), (1024, False, "bf16"), (128, True, "bf16")]
+)
+def test_small_steps_on_a_gpu_stay_in_full_precision(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, compile_: bool, chosen: Precision
+) -> None:
+    monkeypatch.setattr(precision, "computes_bf16", lambda device: device.type == "cuda")
+    monkeypatch.setattr(precision, "_count_flops", lambda recipe, train: 20_000_000)  # 7.7 and 61 GFLOP a step
+    changed = {"training.batch_size": batch_size, "training.compile": compile_, "training.precision": "auto"}
+    decided, reason = decide_precision(load_recipe("fashion-concat", changed), data_for(VARIANT), GPU)
+    assert decided == chosen
+    said = "this GPU has instructions for bf16" if chosen == "bf16" else "in so small steps bf16 is not faster"
+    assert reason == said
 
 
 def test_it_is_said_and_recorded_and_nothing_is_measured(cvae: Command, tmp_path: Path) -> None:

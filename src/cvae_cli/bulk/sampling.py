@@ -10,7 +10,7 @@ from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.sampling import check_sampling
+from cvae_cli.models.sampling import check_sampling, chunk_size
 from cvae_cli.pictures.grid import to_pil
 from cvae_cli.text.prompts import Prompt, Prompts
 from cvae_cli.version import __version__
@@ -91,8 +91,9 @@ def sample_pictures(
         n: pictures per prompt.
         numbers: which pictures to sample. Picture `row * n + i` is sample `i` of the prompt in that row.
     """
-    for start in range(0, len(numbers), BATCH):
-        places = [divmod(number, n) for number in numbers[start : start + BATCH]]
+    batch = max(BATCH, chunk_size(model.device))
+    for start in range(0, len(numbers), batch):
+        places = [divmod(number, n) for number in numbers[start : start + batch]]
         pictures = model.sample(
             conditions[[row for row, _ in places]],
             prompts=[prompts[row].text for row, _ in places],

@@ -18,7 +18,8 @@ else:
     _Resample = Literal["nearest", "lanczos"]
 
 Model = Annotated[
-    str, typer.Option(help="Model to use: a bundled name, a folder, or org/name on the Hub.", metavar="MODEL")
+    str,
+    typer.Option("--model", help="Model to use: a bundled name, a folder, or org/name on the Hub.", metavar="MODEL"),
 ]
 PromptFile = Annotated[
     str | None,
@@ -85,7 +86,9 @@ Resample = Annotated[
 ]
 Labels = Annotated[bool, typer.Option("--labels", help="Write beside the pictures what they show.")]
 ForceBytes = Annotated[bool, typer.Option("--force", help="With -o -, write bytes to a terminal too.")]
-Device = Annotated[str, typer.Option(help="Device to compute on: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")]
+Device = Annotated[
+    str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results, warnings and errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

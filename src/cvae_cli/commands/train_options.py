@@ -43,7 +43,9 @@ Prior = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="With --prior: a finished model to fit the prior to, instead of training one.", metavar="MODEL"),
+    typer.Option(
+        "--model", help="With --prior: a finished model to fit the prior to, instead of training one.", metavar="MODEL"
+    ),
 ]
 Changes = Annotated[
     list[str] | None,

@@ -14,7 +14,7 @@ from cvae_cli.models.condition import Condition
 from cvae_cli.runtime import randomness
 
 _CHUNK = 8
-_GPU_CHUNK = 64  # a GPU takes about as long for it as for 8 pictures
+_GPU_CHUNK = 128  # starting kernels takes a large GPU longer than computing them
 
 MAX_STEPS = 1000
 """Pictures on the way from one to another: more than a minute of an animation."""

@@ -14,12 +14,15 @@ from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 
 _SMALL_FLOPS = 1e6  # operations an image: on a CPU a smaller network loses in converting to bf16 what it gains
+_SMALL_STEP = 50e9  # operations a step: a GPU spends a smaller one on starting kernels, and bf16 needs more of them
+_TRAINING = 3  # operations of a training step, relative to a forward pass
 
 
 def decide_precision(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precision, str]:
     """Return the precision of a recipe on a device, and the reason; no reason if the recipe names the precision.
 
-    `auto` is bf16 where the device computes with bf16 itself, and fp32 elsewhere and for very small networks on a CPU.
+    `auto` is bf16 where the device computes with bf16 itself, and fp32 elsewhere, for very small networks on a CPU, and
+    for small steps on a GPU, unless they are compiled.
     """
     if recipe.training.precision != "auto":
         return recipe.training.precision, ""
@@ -27,10 +30,17 @@ def decide_precision(recipe: Recipe, train: Dataset, device: torch.device) -> tu
         return "fp32", f"this {_KINDS.get(device.type, device.type)} has no instructions for bf16"
     if device.type == "cpu" and _count_flops(recipe, train) < _SMALL_FLOPS:
         return "fp32", "for so small a network bf16 is not faster"
+    if device.type == "cuda" and not recipe.training.compile and _count_step(recipe, train) < _SMALL_STEP:
+        return "fp32", "in so small steps bf16 is not faster"
     return "bf16", f"this {_KINDS.get(device.type, device.type)} has instructions for bf16"
 
 
 _KINDS = {"cpu": "processor", "cuda": "GPU", "mps": "GPU"}
+
+
+def _count_step(recipe: Recipe, train: Dataset) -> int:
+    """Return the operations of a training step."""
+    return _TRAINING * recipe.training.batch_size * _count_flops(recipe, train)
 
 
 def _count_flops(recipe: Recipe, train: Dataset) -> int:
