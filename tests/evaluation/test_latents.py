@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import FASHION
 from helpers import Listener, captioned, small_model
+from PIL import Image
 
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.latent_figure import draw_latents
@@ -90,6 +91,20 @@ def test_a_figure_has_a_panel_for_each_model_and_a_legend_of_the_classes(models:
     assert encode_figure(sheet, Path("x.png"))
 
 
+def test_many_classes_of_few_pictures_are_read_and_have_no_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CVAE_HOME", str(tmp_path / "cache"))
+    for number in range(84):
+        path = tmp_path / "many" / f"_{number // 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RANDOM.integers(0, 256, (16, 16, 3), np.uint8)).save(path)
+    listener = Listener()
+    model = small_model("captioned-residual-concat")
+    dataset = f"folder:{tmp_path / 'many'}"
+    spaces = latent_spaces(model, method="pca", dataset=dataset, split="train", callback=listener)
+    assert spaces.spaces[0].probe is not None
+    assert any("no legend: there are 42 classes" in notice for notice in listener.notices)
+
+
 def test_captions_have_no_probe_and_are_written_as_they_are():
     model = small_model("captioned-residual-concat")
     latents = model.latents(captioned(12), n=12)
@@ -110,5 +125,6 @@ def test_models_are_compared_on_the_same_pictures(quick_model: Path):
     assert first.rows.tolist() == second.rows.tolist()
     assert first.texts == second.texts
     assert listener.progress[:2] == [(0, 30), (30, 30)]
+    assert listener.notices == []
     with pytest.raises(UsageError, match="too few"):
         latent_spaces(model, n=3, data_dir=FASHION)

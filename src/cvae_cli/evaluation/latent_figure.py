@@ -1,6 +1,7 @@
 """Draw latent spaces: one panel a model, a dot for each picture, coloured by class."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 _PER_ROW = 4  # panels
 _PANEL = 3.6  # inches a side
 _ENTRY = 1.5  # inches of a name in the legend
-_MAX_NAMED = 40  # classes in the legend
+MAX_NAMED = 40
+"""Classes in a legend; more would be larger than the panels."""
+
+_LETTERS = 12  # of the title in an inch
 _MAX_NAME = 28  # characters of a class's name
 
 Panel = tuple[str, Float64[np.ndarray, "n 2"], Probe | None]
@@ -34,7 +38,7 @@ def draw_latents(panels: Sequence[Panel], shown: DatasetLatents, *, title: str, 
     columns = min(_PER_ROW, len(panels))
     rows = math.ceil(len(panels) / columns)
     names = [_shorten(shown.classes[index]) for index in _present(shown)]
-    named = names if len(names) <= _MAX_NAMED else []
+    named = names if len(names) <= MAX_NAMED else []
     lines = math.ceil(len(named) * _ENTRY / (columns * _PANEL))  # of the legend
     height = rows * (_PANEL + 0.5) + 0.5 + 0.22 * lines
     colours = class_colours(max(1, len(names)))
@@ -50,7 +54,7 @@ def draw_latents(panels: Sequence[Panel], shown: DatasetLatents, *, title: str, 
             axes.set_xlabel(f"linear probe {probe.accuracy:.3f}  (chance {probe.chance:.3f})" if probe else "")
         if named:
             legend(sheet, named, colours, columns=math.ceil(len(named) / lines))
-        sheet.suptitle(title, fontsize=11)
+        sheet.suptitle(textwrap.fill(title, int(_LETTERS * sheet.get_figwidth())), fontsize=11)
     return sheet
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.latent_figure import MAX_NAMED, draw_latents
 from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.evaluation.probe import Probe, linear_probe
 from cvae_cli.evaluation.projection import METHODS, MIN_PICTURES, Method, project
@@ -26,7 +27,7 @@ from cvae_cli.version import __version__
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLES: dict[Method, str] = {"tsne": "t-SNE", "pca": "principal components"}
+TITLES: dict[Method, str] = {"tsne": "t-SNE", "pca": "PCA"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,6 @@ class LatentSpaces:
 
     def figure(self, *, theme: Theme = "light") -> "Figure":
         """Draw one panel a model, coloured by class."""
-        from cvae_cli.evaluation.latent_figure import draw_latents
-
         panels = [(space.label, space.points, space.probe) for space in self.spaces]
         return draw_latents(panels, self.spaces[0].latents, title=self.title, theme=theme)
 
@@ -174,6 +173,8 @@ def latent_spaces(
         spaces.append(LatentSpace(label, latents, points, probe))
     if all(space.probe is None for space in spaces):
         callback(Notice("there is no linear probe: it needs two classes of two pictures each"))
+    if (classes := len(set(spaces[0].latents.texts))) > MAX_NAMED and spaces[0].latents.classes:
+        callback(Notice(f"the figure has no legend: there are {classes} classes, more than {MAX_NAMED}"))
     return LatentSpaces(spaces, method, seed)
 
 
