@@ -294,7 +294,9 @@ def evaluate(options: Options) -> Iterator[Row]:
         found = scores[device][name]
         if expected is not None and found is not None:
             worst[name] = (
-                0.0 if name in COUNTED and abs(found - expected) <= 2 / n else abs(found / (expected or 1) - 1)
+                0.0
+                if name.partition(":")[0] in COUNTED and abs(found - expected) <= 2 / n
+                else abs(found / (expected or 1) - 1)
             )
     name = max(worst, key=lambda each: worst[each])
     wrong = {each: (scores[torch.device("cpu")][each], scores[device][each]) for each in worst if worst[each] > 1e-3}
