@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from cvae_cli import console
 from cvae_cli.commands import evaluate_options, options
-from cvae_cli.commands.evaluated import show
+from cvae_cli.commands.evaluated import show, write_report
 from cvae_cli.data.catalog import check_known
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import gates
 from cvae_cli.evaluation.metrics import catalog
+from cvae_cli.evaluation.page import check_page
 from cvae_cli.paths import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ Examples:
   cvae evaluate --metric clip-score --metric retrieval --samples 1000
   cvae evaluate --model runs/photos --metric precision --metric recall --metric frechet:clip
   cvae evaluate --model fashion --metric samples --repeats 5
+  cvae evaluate --model fashion --model runs/fashion-concat --report report.html
   cvae evaluate --model fashion --fail-if "fid-fashion>10" --fail-if "accuracy<0.9"
   cvae evaluate --real photos/ --generated samples/ --metric fid
   cvae evaluate --real coco --generated shards/ --metric fid --reference coco.safetensors
@@ -47,6 +49,7 @@ def evaluate(
     generated: evaluate_options.Generated = None,
     reference: evaluate_options.Reference = None,
     fail_if: evaluate_options.FailIf = None,
+    report: evaluate_options.Report = None,
     data_dir: options.DataDir = None,
     gpus: options.Gpus = None,
     device: options.Device = "auto",
@@ -72,9 +75,12 @@ def evaluate(
         "--reconstruction": reconstruction != "sample",
         "--k": k != 64,
         "--repeats": repeats != 1,
+        "--report": report is not None,
     }
     evaluate_options.check_sets(generated, real, reference, of_model=of_model, split=split)
     options.check_models(models or [])
+    if report is not None:
+        check_page(report)
     options.share_work(gpus, device)
 
     names = gates.measured_names(metrics or [], conditions)
@@ -107,4 +113,6 @@ def evaluate(
             show(stopped.evaluation, [], csv=csv)
             raise
     show(evaluation, conditions, csv=csv)
+    if report is not None:
+        write_report(evaluation, report, data_dir=data_dir, device=device)
     gates.check_gates(evaluation, conditions)

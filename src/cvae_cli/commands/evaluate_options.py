@@ -83,6 +83,14 @@ Clip = Annotated[
         metavar="MODEL",
     ),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a page of HTML too, in one file: the table, samples, reconstructions, the latent space and the "
+        "loss curves of runs.",
+        metavar="FILE",
+    ),
+]
 Csv = Annotated[
     bool,
     typer.Option("--csv", help="Print the result as CSV on stdout, a line for each score with its protocol."),

@@ -1,10 +1,14 @@
 """What `cvae evaluate` shows of an evaluation."""
 
+import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvae_cli import console
 from cvae_cli.evaluation import gates
+from cvae_cli.runtime import launch
 
 if TYPE_CHECKING:
     from cvae_cli.evaluation.result import Evaluation, SetEvaluation
@@ -27,3 +31,16 @@ def show(evaluation: "Evaluation | SetEvaluation", conditions: Sequence[gates.Ga
         footer=report.footer(evaluation),
         warnings=warnings,
     )
+
+
+def write_report(evaluation: "Evaluation | SetEvaluation", path: Path, *, data_dir: Path | None, device: str) -> None:
+    """Write the page of `--report`; of several processes, the first one does."""
+    from cvae_cli.evaluation.page import write_page
+    from cvae_cli.evaluation.result import Evaluation
+
+    if launch.rank_and_size()[0] != 0 or not isinstance(evaluation, Evaluation):
+        return
+    with console.events("writing the report") as callback:
+        command = shlex.join(["cvae", *sys.argv[1:]])
+        write_page(evaluation, path, data_dir=data_dir, device=device, command=command, callback=callback)
+    console.note(f"report in {path}")

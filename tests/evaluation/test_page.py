@@ -1,0 +1,222 @@
+"""`evaluate --report`: one page with everything in it, in which every text is a text."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import FASHION, Command
+from PIL import Image
+
+from cvae_cli import evaluate
+from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.page import check_page, write_page
+
+EVIL = '"><img src=x onerror=alert(1)>'
+CLASSES = ("<script>alert(1)<", 'a & b\'s "c"')
+TINY = ["--size", "16", "--epochs", "2", "--prior", "none", "--batch-size", "8", "--condition", "labels",
+        "--set", "data.epoch_size=1", "--set", "architecture.network.width=8"]  # fmt: skip
+COLOUR_SCHEMES = ("light", "dark")
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its elements with their attributes, and its texts by element."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.elements[-1:] and self.elements[-1][0] not in {"script", "style"} and data.strip():
+            self.texts.append(data.strip())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_every_name_is_a_text_and_every_picture_has_one(cvae: Command, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number, name in enumerate(CLASSES):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for index in range(12):
+            pixels = random.integers(100 * number, 100 * number + 100, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{index}.png")
+    trained = cvae("train", "folder:pictures", *TINY, "--out", EVIL)
+    assert trained.returncode == 0, trained.stderr
+    done = cvae("evaluate", "--model", EVIL, "--metric", "mse", "--metric", "ssim", "--split", "train",
+                "--report", "report.html", "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "report in report.html" in done.stderr
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(html)
+
+    # nothing comes from elsewhere, and no name has become an element
+    assert {name for name, _ in page.elements} & {"iframe", "object", "embed", "base", "form"} == set()
+    assert len(page.all("script")) == 1
+    sources = [each["src"] for each in page.all("img") if "src" in each]
+    assert len(sources) > 30
+    assert all(source is not None and source.startswith("data:image/") for source in sources)
+    assert all("onerror" not in attributes for _, attributes in page.elements)
+    assert re.findall(r"(?:src|href)=[\"'](?!data:|#)", html) == []
+    assert [each["href"] for each in page.all("link")] == ["data:,"]
+    assert page.all("html") == [{"lang": "en"}]
+
+    # the names are there, as they are, and each picture says what it shows
+    assert EVIL in page.texts
+    assert {*CLASSES} <= set(page.texts)
+    alts = [each["alt"] for each in page.all("img") if "src" in each]
+    assert all(alts)
+    assert any(alt is not None and alt.endswith(f": {CLASSES[0]}") for alt in alts)
+    anchors = {str(each["href"])[1:] for each in page.all("a")}
+    assert anchors == {each["id"] for each in page.all("h2")}
+    assert {"scores", "samples", "reconstructions", "classes", "latents", "interpolation", "curves"} <= anchors
+
+    # the numbers are those of the evaluation
+    scores = json.loads(done.stdout)["models"][0]["scores"]
+    assert f"{scores['mse']:.4g}" in page.texts
+    assert f"{scores['ssim']:.4g}" in page.texts
+    rows = [cells for cells in _rows(page) if cells[0] in CLASSES]
+    means = [float(cells[2]) for cells in rows]
+    counts = [int(cells[1]) for cells in rows]
+    assert np.average(means, weights=counts) == pytest.approx(scores["mse"], rel=1e-3)
+    errors = [float(text) for text in page.texts[page.texts.index("Smallest errors") :][2:16:2]]
+    assert errors == sorted(errors)
+    assert any("cvae evaluate --model " in text and "--report report.html" in text for text in page.texts)
+
+
+def _rows(page: Page) -> list[list[str]]:
+    """The rows of the table of classes."""
+    texts = page.texts[page.texts.index("distortion", page.texts.index("Classes")) + 1 :]
+    return [texts[start : start + 6] for start in (0, 6)]
+
+
+def test_a_page_from_python_with_a_model_in_memory(tmp_path: Path, quick_model: Path) -> None:
+    from cvae_cli import CVAE
+
+    model = CVAE.from_pretrained(quick_model)
+    evaluation = evaluate(model, metrics="mse", data_dir=FASHION, samples=3)
+    with pytest.raises(UsageError, match="in memory"):
+        write_page(evaluation, tmp_path / "page.html", data_dir=FASHION)
+    write_page(evaluation, tmp_path / "page.html", models=[model], data_dir=FASHION)
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "curves" not in {each.get("id") for each in page.all("h2")}  # it is of no run
+    assert "latents" not in {each.get("id") for each in page.all("h2")}  # three pictures are too few
+    assert {"samples", "interpolation"} <= {each.get("id") for each in page.all("h2")}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("report.pdf", "an HTML page"), ("-", "an HTML page"), ("folder.html", "it is a folder"), ("a/b.html", "a file")],
+)
+def test_a_page_that_cannot_be_written_is_said_before_the_work(
+    cvae: Command, tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "a").touch()
+    done = cvae("evaluate", "--model", "fashion", "--metric", "fid", "--report", name)  # which has no weights here
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert check_page(tmp_path / "new" / "page.HTM").name == "page.HTM"
+
+
+def test_a_report_is_of_models(cvae: Command) -> None:
+    done = cvae("evaluate", "--generated", ".", "--real", ".", "--report", "report.html")
+    assert done.returncode == 2
+    assert "--report is for models" in done.stderr
+
+
+def test_the_report_of_fashion_and_two_runs_in_a_browser(
+    executable: str, clean_environment: dict[str, str], run_folder: Path, tmp_path: Path
+) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("there is no browser: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    for name in ("first", "second"):
+        shutil.copytree(run_folder, tmp_path / name)
+    models = [word for name in ("fashion", "first", "second") for word in ("--model", name)]
+    command = ["evaluate", *models, "--metric", "mse", "--metric", "elbo", "--samples", "20", "--data-dir", FASHION]
+    done = subprocess.run(
+        [executable, *command, "--report", "report.html"],
+        cwd=tmp_path,
+        env=clean_environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    said: list[str] = []
+    asked: list[str] = []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = chromium.new_page()
+        page.set_default_timeout(120_000)  # a busy machine is slow
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "report.html").as_uri())
+        _check_layout(page, tmp_path)
+        _check_slider(page)
+        _check_print(page)
+        chromium.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [(tmp_path / "report.html").as_uri()]
+
+
+def _check_layout(page: Any, folder: Path) -> None:
+    """Nothing is wider than the screen, every picture is drawn, and a dark page is dark."""
+    for width in (400, 1400):
+        for scheme in COLOUR_SCHEMES:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            picture = folder / f"report-{width}-{scheme}.png"
+            page.screenshot(path=picture, full_page=True)
+            with Image.open(picture) as shot:
+                corner = shot.convert("L").getpixel((1, 1))
+                assert corner > 200 if scheme == "light" else corner < 50
+    broken = "[...document.images].filter(each => !each.hidden && !each.naturalWidth).length"
+    assert page.evaluate(broken) == 0
+    for heading in ("Scores", "Latent space", "Loss curves", "Commands"):
+        assert page.get_by_role("heading", name=heading, exact=True).is_visible()
+    assert page.locator("svg").count() == 3
+    ink = "getComputedStyle(document.querySelector('svg path[style*=\"--ink\"]')).fill"
+    assert page.evaluate(ink) == "rgb(230, 237, 243)"  # the last one was dark
+
+
+def _check_slider(page: Any) -> None:
+    """Moving the slider, by keys or otherwise, shows this step of every model."""
+    slider = page.get_by_role("slider")
+    frames = page.locator(".frame")
+    steps = page.locator(".steps")
+    assert (frames.count(), steps.count()) == (3, 3)
+    for move, step in ((lambda: slider.fill("9"), 9), (lambda: slider.press("ArrowRight"), 10)):
+        move()
+        for index in range(3):
+            thumbnail = steps.nth(index).locator("img").nth(step)
+            assert frames.nth(index).is_visible()
+            assert frames.nth(index).get_attribute("src") == thumbnail.get_attribute("src")
+            assert frames.nth(index).get_attribute("alt") == f"step {step + 1} of 15"
+        assert page.locator("output").inner_text() == f"{step + 1} of 15"
+    first = steps.first.locator("img")
+    assert len({first.nth(step).get_attribute("src") for step in range(15)}) > 10
+
+
+def _check_print(page: Any) -> None:
+    """On paper everything is open, dark on white, and there is nothing to drag."""
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("[...document.querySelectorAll('details')].every(each => each.open)")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.get_by_role("slider").is_visible()
+    assert page.locator(".steps").first.is_visible()
