@@ -23,7 +23,7 @@ RESIDUAL = {
 }
 """Changes to a recipe for a small modern model."""
 
-MAP = {
+MAP: dict[str, Any] = {
     "architecture.network": {"kind": "residual", "width": 16, "blocks": 1, "latent": "map"},
     "architecture.likelihood": {"kind": "gaussian"},
     "architecture.latent_dim": 3,
@@ -31,6 +31,12 @@ MAP = {
 """Changes to a recipe for a small model with a map of latents."""
 
 SCORE = {"architecture.prior": {"kind": "score", "width": 16, "blocks": 1, "condition_width": 8, "steps": 3}}
+
+ATTENTIVE = {
+    "architecture.prior": SCORE["architecture.prior"]
+    | {"width": 32, "blocks": 2, "attention": True, "guidance_input": True, "guidance": 2.0, "guided": (0.1, 0.9)}
+}
+"""Changes to a recipe for a small prior with attention that has the guidance scale as an input."""
 
 DENSE = {
     "architecture.network": {"kind": "dense", "width": 32, "layers": 2},
@@ -61,6 +67,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "map-modulate": {**MAP, "architecture.conditioning": "modulate"},
     "map-flow": {**MAP, "architecture.prior": RESIDUAL["architecture.prior"]},
     "map-score": {**MAP, **SCORE, "architecture.conditioning": "modulate"},
+    "map-full": {
+        **MAP,
+        "architecture.network": MAP["architecture.network"] | {"full_width": 8},
+        "architecture.conditioning": "modulate",
+    },
+    "map-attentive": {**MAP, **ATTENTIVE, "architecture.conditioning": "modulate"},
     "vector-score": {**RESIDUAL, **SCORE, "architecture.conditioning": "concat"},
     "dense-none": {**DENSE, "architecture.conditioning": "none"},
     "dense-concat": {**DENSE, "architecture.conditioning": "concat"},

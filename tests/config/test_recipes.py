@@ -44,6 +44,10 @@ def test_change_reaches_its_key() -> None:
         ("training.learning_rate=nan", '"training.learning_rate"'),
         ("architecture.conditioning=multiply", '"architecture.conditioning"'),
         ("architecture.network.kind=transformer", '"architecture.network"'),
+        (
+            "architecture.prior={kind='score', width=48, attention=true}",
+            '"architecture.prior.attention" needs a width divisible by 32, not 48',
+        ),
     ],
 )
 def test_wrong_change_is_refused_by_its_name(change: str, complaint: str) -> None:

@@ -50,6 +50,8 @@ def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationErro
         return f'unknown key "{key}".{suggestion}'
     if mistake["type"] == "missing":
         return f'"{key}" is missing'
+    if mistake["type"] == "needs":  # what one setting needs of another one
+        return f'"{key}" {mistake["msg"]}'
     return f'"{key}": {mistake["msg"][0].lower()}{mistake["msg"][1:]}, not {reprlib.repr(mistake["input"])}'
 
 

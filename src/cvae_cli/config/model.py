@@ -6,7 +6,8 @@ A network, likelihood or prior has a settings class here, which is a member of t
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from cvae_cli.config.base import Settings, Width
 from cvae_cli.config.condition import ClipCondition, ConditionSettings
@@ -140,11 +141,19 @@ class ScorePrior(Part):
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
     """Default guidance scale: 1 samples p(z | c), larger values follow the condition more closely, 0 ignores it."""
     attention: bool = False
-    """Whether the positions of a latent map attend to each other after every second block."""
+    """Whether the positions of a latent map attend to each other after every second block, in heads of 32 channels."""
     guidance_input: bool = False
     """Whether the guidance scale is an input of the network, which was distilled from one that is called twice."""
     guided: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
     """Guide only between these times, from noise at 1 to latent at 0. Outside, it costs time for little effect."""
+
+    @field_validator("attention")
+    @classmethod
+    def _check_heads(cls, attention: bool, others: ValidationInfo) -> bool:
+        width = others.data.get("width")
+        if attention and width is not None and width % 32:
+            raise PydanticCustomError("needs", "needs a width divisible by 32, not {width}", {"width": width})
+        return attention
 
 
 LearnedPrior = Annotated[FlowPrior | ScorePrior, Field(discriminator="kind")]

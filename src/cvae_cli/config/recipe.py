@@ -29,6 +29,9 @@ class DataSettings(Settings):
     """Number of training pictures held out for validation, at most a tenth of them; for a folder with `val/`, none."""
     flip: bool = False
     """Mirror pictures at random, with probability 1/2."""
+    windows: PositiveInt | None = None
+    """Keep the training pictures in this size too, and show half of them in part: a random square window, from 5/8 to
+    7/8 of a side, resized to `size`. Only for data sets whose pictures are available in any size."""
     epoch_size: PositiveInt = 1
     """Least number of pictures in an epoch. A smaller data set is repeated within an epoch."""
 
