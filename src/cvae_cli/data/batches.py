@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Float64, Int64, Shaped, UInt8
 from torch import Tensor
 
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.windows import Windows, cut_windows, draw_windows
 from cvae_cli.errors import UsageError
 from cvae_cli.pictures.pixels import to_float
 from cvae_cli.runtime.device import send
@@ -23,6 +24,8 @@ _MAX_MEMORY = 0.5
 
 class Batches:
     """Serve the batches of a data set on a device. Pixels that are mapped from a file are read when they are needed.
+
+    Of a data set that also has its pictures in a larger size, half of the training pictures are windows of these.
 
     Args:
         batch_size: pictures in a batch, over all processes; at most an epoch.
@@ -62,7 +65,8 @@ class Batches:
                 f"a batch of {self.batch_size} cannot be divided among {world.size} processes",
                 hint=f"for example  --batch-size {max(1, self.batch_size // world.size) * world.size}",
             )
-        self._on_device = _copy_pixels(dataset, device) if _fits(dataset, device) else None
+        self._on_device = _copy_pixels(dataset, device)
+        self._larger_on_device = _copy_pixels(dataset.larger, device) if dataset.larger is not None else None
 
     def __len__(self) -> int:
         """Return the number of training batches in an epoch. Pictures that do not fill a batch are not used in it."""
@@ -78,10 +82,14 @@ class Batches:
         order = np.concatenate([random.permutation(len(self.dataset)) for _ in range(self.passes)])
         mirrored = random.random(len(order)) < 0.5
         uniform = random.random(len(order))
+        windows = None
+        if (larger := self.dataset.larger) is not None:
+            windows = draw_windows(len(order), larger.image_shape.size, random)
         for index in range(start, len(self)):
             batch = np.arange(index * self.batch_size, (index + 1) * self.batch_size)[self.world.rows(self.batch_size)]
             chosen = order[batch]
-            yield self._pictures(chosen, mirrored[batch] & self.flip), self._conditions(chosen, uniform[batch])
+            looks = windows and windows.take(batch)
+            yield self._pictures(chosen, mirrored[batch] & self.flip, looks), self._conditions(chosen, uniform[batch])
 
     def in_order(self, part: slice = slice(None)) -> Iterator[Batch]:
         """Yield each picture of a part of the data set once, in order, with its first caption."""
@@ -95,20 +103,41 @@ class Batches:
     ) -> Shaped[Tensor, "b ..."]:
         return send(torch.from_numpy(self.dataset.conditions.values(chosen, uniform)), self.device)
 
-    def _pictures(self, chosen: Int64[np.ndarray, " b"], mirrored: Bool[np.ndarray, " b"]) -> Float[Tensor, "b c h w"]:
-        if self._on_device is not None:
-            pixels = self._on_device[send(torch.from_numpy(chosen), self.device)]  # (b, h, w, c) uint8
-        else:
-            pixels = send(torch.from_numpy(self.dataset.read(chosen)), self.device)
-        images = to_float(pixels)
+    def _pictures(
+        self, chosen: Int64[np.ndarray, " b"], mirrored: Bool[np.ndarray, " b"], windows: Windows | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        images = to_float(self._pixels(self.dataset, self._on_device, chosen))
+        if windows is not None:
+            images = self._with_windows(images, chosen, windows)
         if not mirrored.any():
             return images
         mirror = send(torch.from_numpy(mirrored), self.device).view(-1, 1, 1, 1)
         return torch.where(mirror, images.flip(3), images)
 
+    def _with_windows(
+        self, images: Float[Tensor, "b c h w"], chosen: Int64[np.ndarray, " b"], windows: Windows
+    ) -> Float[Tensor, "b c h w"]:
+        """Replace pictures by windows of the larger ones."""
+        assert self.dataset.larger is not None
+        for side in np.unique(windows.side[windows.side > 0]).tolist():
+            rows = np.flatnonzero(windows.side == side)
+            larger = self._pixels(self.dataset.larger, self._larger_on_device, chosen[rows])
+            cut = cut_windows(larger, windows.take(rows), side, images.shape[-1])
+            images[send(torch.from_numpy(rows), self.device)] = cut
+        return images
 
-def _copy_pixels(dataset: Dataset, device: torch.device) -> UInt8[Tensor, "n h w c"]:
-    """Copy all pictures to the device."""
+    def _pixels(
+        self, dataset: Dataset, on_device: Tensor | None, chosen: Int64[np.ndarray, " b"]
+    ) -> UInt8[Tensor, "b h w c"]:
+        if on_device is not None:
+            return on_device[send(torch.from_numpy(chosen), self.device)]
+        return send(torch.from_numpy(dataset.read(chosen)), self.device)
+
+
+def _copy_pixels(dataset: Dataset, device: torch.device) -> UInt8[Tensor, "n h w c"] | None:
+    """Copy all pictures to the device, if they fit."""
+    if not _fits(dataset, device):
+        return None
     pixels = torch.empty(len(dataset), *dataset.pixels.shape[1:], dtype=torch.uint8, device=device)
     for start in range(0, len(dataset), _TRANSFER):
         chosen = np.arange(start, min(start + _TRANSFER, len(dataset)))

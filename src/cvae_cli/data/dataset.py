@@ -26,6 +26,7 @@ class Dataset:
         licence: of the pictures.
         cache: the folder of the prepared pictures, which may also keep what is computed from them.
         prepared: knows the digests of prepared pictures.
+        larger: the same pictures in a larger size, of which a training shows windows.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Dataset:
     licence: str
     cache: Path | None = None
     prepared: Prepared | None = field(default=None, compare=False, repr=False)
+    larger: "Dataset | None" = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -64,7 +66,8 @@ class Dataset:
 
     def take(self, indices: Int64[np.ndarray, " n"]) -> "Dataset":
         """Return the pictures at `indices`, in that order, without copying pixels."""
-        return replace(self, rows=self.rows[indices], conditions=self.conditions.take(indices))
+        larger = None if self.larger is None else self.larger.take(indices)
+        return replace(self, rows=self.rows[indices], conditions=self.conditions.take(indices), larger=larger)
 
     def limit(self, n: int | None) -> "Dataset":
         """Return the first `n` pictures, or all when there are fewer or `n` is absent."""

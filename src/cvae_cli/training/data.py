@@ -1,8 +1,10 @@
 """Load the pictures that a recipe trains on. Most mistakes are found before anything large is downloaded."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from cvae_cli.config.condition import ConditionSettings, LabelClass, LabelCondition
@@ -11,13 +13,13 @@ from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.catalog import load_dataset, shape_of, validation_split
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.errors import MissingError, quoted
-from cvae_cli.events import Callback, Notice
+from cvae_cli.errors import MissingError, UsageError, quoted
+from cvae_cli.events import Callback, Event, Notice, Progress
 from cvae_cli.text.catalog import load_encoder
 from cvae_cli.text.condition import with_conditions
 from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.training.build import build_model, build_objective
-from cvae_cli.training.look import choose_encoder
+from cvae_cli.training.look import check_windows, choose_encoder
 
 _MAX_NAMED = 10  # classes that a warning names
 _PLACEHOLDER_LABELS = LabelCondition(classes=(LabelClass(name="any", words=("any",)),))
@@ -37,6 +39,7 @@ def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callba
         CorruptError: the data or a text encoder is damaged.
     """
     data = recipe.data
+    check_windows(recipe)
     encoder = _load_encoder(recipe, device, callback)
     condition = encoder.settings if encoder else _PLACEHOLDER_LABELS
     _check_models(recipe, shape_of(data.name, data.size), condition)
@@ -48,14 +51,33 @@ def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callba
         return loaded, with_conditions(loaded, encoder, callback=callback)
 
     loaded, train = load("train", data.limit)
+    if data.windows is not None:
+        train = replace(train, larger=_load_larger(recipe, loaded, callback))
     split = validation_split(data.name)
     if split is not None:
         _, validation = load(split, data.limit and max(1, data.limit // 10))
     else:
         kept, held_out = loaded.division(data.holdout, recipe.training.seed)
-        loaded, train, validation = loaded.take(kept), train.take(kept), train.take(held_out)
+        loaded, train, validation = loaded.take(kept), train.take(kept), replace(train, larger=None).take(held_out)
     _notify_unseen(loaded, callback)
     return train, validation
+
+
+def _load_larger(recipe: Recipe, loaded: Dataset, callback: Callback) -> Dataset:
+    """Load the training pictures once more, in the size of which windows are shown."""
+
+    def forward_progress(event: Event) -> None:
+        if isinstance(event, Progress):  # everything else was said when they were loaded first
+            callback(event)
+
+    data = recipe.data
+    folder = Path(data.dir) if data.dir else None
+    larger = load_dataset(
+        data.name, "train", size=data.windows, limit=data.limit, data_dir=folder, callback=forward_progress
+    )
+    if not np.array_equal(larger.rows, loaded.rows):
+        raise UsageError(f"other pictures of {data.name} can be read at {data.windows} pixels than at {data.size}")
+    return larger
 
 
 def _notify_unseen(train: Dataset, callback: Callback) -> None:

@@ -4,7 +4,7 @@ Nothing here imports torch.
 """
 
 from cvae_cli.config.recipe import Recipe
-from cvae_cli.data.catalog import has_classes, look, shape_of
+from cvae_cli.data.catalog import has_classes, has_sizes, look, shape_of, short_name
 from cvae_cli.errors import UsageError
 
 
@@ -15,9 +15,25 @@ def look_at_data(recipe: Recipe) -> list[str]:
         CvaeError: the training would not start, because of its data.
     """
     shape_of(recipe.data.name, recipe.data.size)
+    check_windows(recipe)
     lines = look(recipe.data.name, data_dir=recipe.data.dir)
     choose_encoder(recipe)
     return lines
+
+
+def check_windows(recipe: Recipe) -> None:
+    """Raise a UsageError if a recipe asks for windows of pictures that there are not, or that are too small."""
+    data, windows = recipe.data, recipe.data.windows
+    if windows is None:
+        return
+    if not has_sizes(data.name):
+        raise UsageError(f"data.windows needs larger pictures, and {short_name(data.name)} has one size only")
+    size = shape_of(data.name, data.size).size
+    if shape_of(data.name, windows).size <= size:
+        raise UsageError(
+            f"data.windows ({windows}) is no larger than the pictures ({size})",
+            hint=f"for example  --set data.windows={2 * size}",
+        )
 
 
 def choose_encoder(recipe: Recipe) -> str | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.windows import Windows
 from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.runtime.device import send
@@ -28,7 +29,7 @@ class LatentBatches(Batches):
         super().__init__(dataset, flip=flip, **settings)
         mirrorings = [False, True] if flip else [False]
         self._moments = [self._encode_all(model.eval(), mirrored, callback) for mirrored in mirrorings]
-        self._on_device = None  # frees the pictures
+        self._on_device = self._larger_on_device = None  # frees the pictures
 
     @torch.no_grad()
     def _encode_all(self, model: CVAE, mirrored: bool, callback: Callback) -> Float[Tensor, "n 2 *d"]:
@@ -43,7 +44,9 @@ class LatentBatches(Batches):
             callback(Progress(task, start + len(chosen), n))
         return torch.cat(parts)
 
-    def _pictures(self, chosen: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
+    def _pictures(
+        self, chosen: NDArray[np.int64], mirrored: NDArray[np.bool_], windows: Windows | None = None
+    ) -> Tensor:
         rows = send(torch.from_numpy(chosen), self.device)
         moments = self._moments[0][rows].float()
         if mirrored.any():
