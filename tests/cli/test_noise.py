@@ -164,7 +164,7 @@ def test_samples_that_are_measured_are_those_that_are_drawn(model: CVAE) -> None
         rows = [row for row, text in enumerate(texts) if text == name]
         assert len(rows) > 1
         drawn = model.generate(name, n=len(rows))
-        assert equal([batch.generated[row, 0].numpy() for row in rows], arrays(drawn))
+        assert equal([batch.generated.images[row, 0].numpy() for row in rows], arrays(drawn))
 
 
 def test_conditions_without_a_text_have_a_noise_of_their_own() -> None:
