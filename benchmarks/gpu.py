@@ -122,6 +122,7 @@ class Lane(threading.Thread):
     def __init__(self, names: Sequence[str], options: Options, table: Table, deadline: float) -> None:
         super().__init__(daemon=True)
         self._names, self._options, self._table, self._deadline = list(names), options, table, deadline
+        self._patience = 10 if options.device == "cpu" else 1  # a processor may be busy with other things
 
     def run(self) -> None:
         while self._names:
@@ -138,12 +139,12 @@ class Lane(threading.Thread):
         process.start()
         theirs.close()
         try:
-            limit = START
+            limit = START * self._patience
             while self._names:
                 end = min(time.monotonic() + limit, self._deadline)
                 if not self._follow(ours, end):
                     return
-                limit = 5  # the next step starts at once, unless the process has ended
+                limit = 5 * self._patience  # the next step starts at once, unless the process has ended
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid or 0, signal.SIGKILL)
@@ -164,7 +165,7 @@ class Lane(threading.Thread):
                 return False
             if kind == "start":
                 seconds = LIMITS.get(name, DEFAULT_LIMIT)[0 if self._options.quick else 1]
-                end = min(time.monotonic() + seconds * (10 if self._options.device == "cpu" else 1), self._deadline)
+                end = min(time.monotonic() + seconds * self._patience, self._deadline)
             elif kind == "row":
                 self._table.add(name, **content)
             else:
