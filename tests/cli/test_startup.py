@@ -35,7 +35,11 @@ def test_generate_imports_torch_and_pillow_only(
     arguments = ["generate", "dress", "--model", str(run_folder), "-o", "out.png"]
     modules = imported(arguments, clean_environment, tmp_path)
     assert {"torch", "PIL"} <= modules
-    assert modules & {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy"} == set()
+    assert (
+        modules
+        & {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy", "matplotlib", "sklearn"}
+        == set()
+    )
 
 
 def test_importing_the_package_imports_no_torch(clean_environment: dict[str, str]) -> None:

@@ -22,7 +22,8 @@ Out = Annotated[
     ),
 ]
 Method = Annotated[
-    Literal["tsne", "pca"] | None, typer.Option(help="How latents are laid out in a plane.  [default: tsne]")
+    Literal["tsne", "pca"] | None,
+    typer.Option("--method", help="How latents are laid out in a plane.  [default: tsne]"),
 ]
 Number = Annotated[
     int | None, typer.Option("-n", help="Number of pictures, chosen by --seed.  [default: 2000]", min=1, metavar="N")
