@@ -6,26 +6,24 @@ from pathlib import Path
 
 import torch
 
-from cvae_cli.data.batches import Batches
 from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, Reconstruction, Settings, feature_device
+from cvae_cli.evaluation.measure import StoppedModel, check, evaluate_model, measure_seeds
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.evaluation.protocol import make_protocol, score_protocols
-from cvae_cli.evaluation.repeats import combine
 from cvae_cli.evaluation.report import caveats
-from cvae_cli.evaluation.result import Evaluation, ModelScores
+from cvae_cli.evaluation.result import Evaluation, ModelScores, StoppedEvaluationError
 from cvae_cli.evaluation.selection import load_networks, select
-from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
 from cvae_cli.events import Callback, Event, Notice, Progress, ignore
 from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.pretrained import find_model, training_data, weights_sha256
 from cvae_cli.paths import DEFAULT_MODEL
-from cvae_cli.runtime.device import full_precision, pick_device
-from cvae_cli.runtime.distributed import get_world, local_device, process_group
-from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
+from cvae_cli.runtime.device import pick_device
+from cvae_cli.runtime.distributed import local_device, process_group
+from cvae_cli.text.condition import check_image_shape, prepare_encoder
 
 __all__ = ["Evaluation", "ModelScores", "check", "evaluate", "evaluate_model"]
 
@@ -78,6 +76,7 @@ def evaluate(
         UsageError: an argument cannot be used as given, or does not fit a model.
         MissingError: files of a model, the data set or a metric that are not on this machine and cannot be downloaded.
         CorruptError: a damaged file.
+        StoppedEvaluationError: Ctrl-C; it has the scores that were finished, if there are any.
     """
     settings = Settings(seed, temperature, guidance, reconstruction, k, clip, repeats)
     asked = [metrics] if isinstance(metrics, str) else list(metrics or [])
@@ -107,90 +106,30 @@ def evaluate(
     for text in warnings:
         callback(Notice(text, is_warning=True))
     labels = _labels(sources)
-    scores = []
+    scores: list[ModelScores] = []
+    stopped = False
     with process_group(chosen_device):
-        for model, label in zip(loaded, labels, strict=True):
-            labelled = replace(context, callback=_labelled(callback, label))
-            scores.append(_measure(model, whole, samples, names, labelled))
+        try:
+            for model, label in zip(loaded, labels, strict=True):
+                labelled = replace(context, callback=_labelled(callback, label))
+                scores.append(measure_seeds(model, whole, samples, names, labelled))
+        except KeyboardInterrupt as stop:
+            scores += [stop.scores] if isinstance(stop, StoppedModel) else []
+            if not scores:
+                raise
+            stopped = True
+    names = [name for name in names if any(name in each.scores for each in scores)]
     protocols = score_protocols(data, names, context)
-    described = zip(scores, sources, labels, strict=True)
-    return Evaluation(
+    described = zip(scores, sources, labels, strict=False)
+    evaluation = Evaluation(
         models=[replace(_with_source(*each), protocols=protocols) for each in described],
         metrics=names,
         protocol=make_protocol(data, names, context, chosen_device),
         warnings=[*warnings, *caveats(scores, names)],
     )
-
-
-def evaluate_model(
-    model: CVAE, dataset: Dataset, metrics: Sequence[str], *, context: Context | None = None
-) -> ModelScores:
-    """Measure one model on a data set whose conditions are of the model's kind.
-
-    One sample is drawn for the condition of each picture (its class, or its first caption). Several processes share
-    the pictures, and each returns the scores of all.
-
-    Args:
-        metrics: names of `metrics.catalog.METRICS`.
-        context: settings, device and callback; by default the default settings on the device of the model.
-    """
-    check(metrics, model, dataset)
-    if len(dataset) < get_world().size:
-        raise UsageError(f"{len(dataset)} pictures are too few for {get_world().size} processes")
-    model.eval()
-    context = (context or Context(feature_device(model.device))).for_next_model(dataset.name)
-    instances = [catalog.find_metric(name)(context) for name in metrics]
-    batches = Batches(dataset, batch_size=BATCH_SIZE, device=model.device)
-    for stream, generate in STREAMS.items():
-        if updated := [metric for metric in instances if metric.stream == stream]:
-            with full_precision(model.device):
-                for batch in generate(model, batches, context):
-                    for metric in updated:
-                        metric.update(batch)
-    scores: dict[str, float | None] = {}
-    for metric in instances:
-        context.callback(Progress("scores", len(scores), len(instances)))
-        scores[metric.name] = metric.compute()
-    deviations = {metric.name: metric.deviation() for metric in instances}
-    return ModelScores(
-        label=model.config.name,
-        source=None,
-        weights_sha256=None,
-        likelihood=model.config.architecture.likelihood.kind,
-        hybrid=model.config.hybrid,
-        scores=scores,
-        details={
-            **{f"{metric.name} samples": len(dataset) for metric in instances if metric.depends_on_number},
-            **{name: value for metric in instances for name, value in metric.details().items()},
-        },
-        deviations={name: value for name, value in deviations.items() if value is not None},
-    )
-
-
-def _measure(model: CVAE, whole: Dataset, samples: int | None, metrics: Sequence[str], context: Context) -> ModelScores:
-    """Measure a model with each of the seeds, each on the pictures that it draws."""
-    runs: list[ModelScores] = []
-    for seed in range(context.settings.seed, context.settings.seed + context.settings.repeats):
-        if samples is not None or not runs:
-            data = whole if samples is None else whole.sample(samples, seed)
-            data = with_model_conditions(data, model.config.condition, callback=context.callback)
-        seeded = replace(context, settings=replace(context.settings, seed=seed, repeats=1))
-        runs.append(evaluate_model(model, data, metrics, context=seeded))
-    return combine(runs)
-
-
-def check(metrics: Sequence[str], model: CVAE, dataset: Dataset) -> None:
-    """Raise a UsageError if a model cannot be measured on a data set, or not by these metrics."""
-    if model.config.image != dataset.image_shape:
-        ours, theirs = model.config.image, dataset.image_shape
-        raise UsageError(
-            f"{model.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
-            f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
-        )
-    for metric in map(catalog.find_metric, metrics):
-        metric.check(model, dataset.name)
-        if len(dataset) < metric.min_pictures:
-            raise UsageError(f'"{metric.name}" needs at least {metric.min_pictures} pictures, and many to be reliable')
+    if stopped:
+        raise StoppedEvaluationError(evaluation)
+    return evaluation
 
 
 def _load_models(sources: Sequence[Source], device: str, callback: Callback) -> tuple[list[CVAE], torch.device]:

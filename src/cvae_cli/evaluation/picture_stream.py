@@ -20,6 +20,7 @@ from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.features import Extractor
 from cvae_cli.evaluation.streams import PictureBatch
 from cvae_cli.events import Progress
+from cvae_cli.runtime.device import full_precision
 from cvae_cli.runtime.distributed import get_world
 
 _WINDOW, _WINDOW_PIXELS = 256, 1 << 25  # pictures, and pixels, that are sorted by size at a time
@@ -125,7 +126,8 @@ def picture_batches(
             images = _to_tensor([window[row] for row in rows], context.device)
             for extractor in extractors:
                 _check_size(images, extractor, originals.source)
-                parts[extractor].append(PictureBatch(images).features(extractor))
+                with full_precision(context.device):
+                    parts[extractor].append(PictureBatch(images).features(extractor))
             done += len(rows)
             context.callback(Progress(task, done, total))
         order = torch.tensor([row for rows in groups for row in rows]).argsort()

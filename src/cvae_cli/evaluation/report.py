@@ -39,6 +39,7 @@ def plain_rows(evaluation: AnyEvaluation) -> list[list[str]]:
         [name, _plain(each.scores[name]), *([each.label] if others else []), *_difference(name, first, each)]
         for name in evaluation.metrics
         for each in evaluation.measured
+        if name in each.scores
     ]
 
 
@@ -49,8 +50,7 @@ def csv_lines(evaluation: AnyEvaluation) -> list[str]:
     kind = "model" if isinstance(evaluation, Evaluation) else "generated"
     writer.writerow([kind, "metric", "value", "deviation", "better", "protocol"])
     for each in evaluation.measured:
-        for name in evaluation.metrics:
-            score = each.scores[name]
+        for name, score in each.scores.items():
             value = "" if score is None else repr(score)
             better = catalog.find_metric(name).direction or ""
             deviation = repr(each.deviations[name]) if name in each.deviations else ""
@@ -65,7 +65,9 @@ def footer(evaluation: AnyEvaluation) -> str:
         data = f"{protocol['real_images']:,} {protocol['split']} images of {short_name(protocol['dataset'])}"
         first = f"{data} · seed {protocol['seed']}{_unusual(protocol)} · details: --json"
     else:
-        first = f"{protocol['real_images']:,} real pictures of {protocol['real']} · details: --json"
+        number = f"{protocol['real_images']:,} real pictures" if protocol["real_images"] else "real pictures"
+        first = f"{number} of {protocol['real']} · " if protocol["real"] else ""
+        first += "details: --json"
     shared: dict[str, list[str]] = {}
     for name in evaluation.metrics:
         if features := measured[0].protocols.get(name, {}).get("features"):
@@ -77,6 +79,8 @@ def footer(evaluation: AnyEvaluation) -> str:
 def _unusual(protocol: dict[str, Any]) -> str:
     """Return settings of a protocol that are not those by default."""
     parts = []
+    if protocol.get("repeats", 1) != 1:
+        parts.append(f"mean of {protocol['repeats']} seeds")
     if protocol.get("temperature", 1.0) != 1.0:
         parts.append(f"temperature {protocol['temperature']:g}")
     if not isinstance(protocol.get("guidance", ""), str):
@@ -97,13 +101,13 @@ def caveats(measured: Sequence[Scores], metrics: Sequence[str]) -> list[str]:
                 f"{_OTHER_PROTOCOL} {', '.join(names)} of {other.label} cannot be compared with {first.label}: "
                 f"{'; '.join(differences)}"
             )
-    undefined = [name for name in metrics if any(each.scores[name] is None for each in measured)]
+    undefined = [name for name in metrics if any(each.scores.get(name, 0) is None for each in measured)]
     return [*texts, *filter(None, (catalog.find_metric(name).note for name in undefined))]
 
 
 def _row(name: str, evaluation: AnyEvaluation) -> list[str]:
     metric, measured = catalog.find_metric(name), evaluation.measured
-    values = [each.scores[name] for each in measured]
+    values = [each.scores.get(name) for each in measured]
     known = [value for value in values if value is not None]
     differs = [bool(_difference(name, measured[0], each)) for each in measured]
     marks = [""] * len(values)
@@ -114,6 +118,7 @@ def _row(name: str, evaluation: AnyEvaluation) -> list[str]:
         marks = [" *" if value == best else "  " for value in values]
     spreads = [each.deviations.get(name) for each in measured]
     cells = [_cell(*each) + mark for *each, mark in zip(values, spreads, marks, strict=True)]
+    cells = [cell if name in each.scores else "stopped" for cell, each in zip(cells, measured, strict=True)]
     numbers = {_number(each, evaluation) for each in measured}
     features = measured[0].protocols.get(name, {}).get("features", {}).get("extractor")
     heading = metric.heading(numbers.pop(), features) if len(numbers) == 1 else metric.label

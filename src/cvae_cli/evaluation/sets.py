@@ -147,7 +147,9 @@ class _Comparison:
         """Raise an error with the scores that are finished, if there are any."""
         finished = [each for each in self._scored if each.scores]
         if finished:
-            raise StoppedEvaluationError(replace(self.evaluation(), sets=finished))
+            whole = self.evaluation()
+            names = [name for name in whole.metrics if any(name in each.scores for each in finished)]
+            raise StoppedEvaluationError(replace(whole, sets=finished, metrics=names))
 
     def evaluation(self) -> SetEvaluation:
         """Return what is measured so far."""
