@@ -20,7 +20,10 @@ from PIL import Image
 
 from cvae_cli.training.events import duration
 
-TRAIN = ["train", "fashion-concat", "--data-dir", str(FASHION), "--batch-size", "8", "--epochs", "4", "--limit", "400"]
+ARTICLE = ["train", "fashion-concat", "--data-dir", str(FASHION), "--batch-size", "4", "--epochs", "4"]
+DENSE = ["--set", "architecture.network={kind='dense', width=32, layers=1}", "--latent-dim", "4"]
+TRAIN = [*ARTICLE, *DENSE, "--limit", "400"]
+"""Many fast steps: long enough to be stopped within it."""
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +128,7 @@ def test_full_disk_is_said_and_leaves_nothing_half_written(
 
     run = tmp_path / "run"
     done = subprocess.run(
-        [executable, *TRAIN, "--out", str(run)],
+        [executable, *ARTICLE, "--limit", "40", "--out", str(run)],
         env=clean_environment,
         preexec_fn=no_file_beyond_six_megabytes,
         capture_output=True,
@@ -186,7 +189,7 @@ def test_resume_refuses_other_settings(cvae: Command, run_folder: Path) -> None:
 def test_a_prior_is_fitted_afterwards_and_guides(cvae: Command, tmp_path: Path) -> None:
     small = ["--set", "then.prior.width=16", "--set", "then.prior.blocks=1", "--set", "then.training.epochs=2"]
     small += ["--set", "then.training.batch_size=8", "--set", "then.training.ema_decay=0"]
-    start = ["train", "fashion-concat", "--data-dir", FASHION, "--limit", "200", "--epochs", "1"]
+    start = ["train", "fashion-concat", "--data-dir", FASHION, "--limit", "100", "--epochs", "1", *DENSE]
     done = cvae(*start, "--prior", "score", *small, "--out", "both")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "both/prior/model\n"
@@ -199,7 +202,7 @@ def test_a_prior_is_fitted_afterwards_and_guides(cvae: Command, tmp_path: Path) 
     assert (again.returncode, again.stdout) == (0, "both/prior/model\n")
 
     later = cvae("train", "--model", "both/model", "--prior", "flow", "--data-dir", FASHION, "--epochs", "1",
-                 "--limit", "200", "--set", "architecture.prior.layers=2", "--out", "later")  # fmt: skip
+                 "--limit", "100", "--set", "architecture.prior.layers=2", "--out", "later")  # fmt: skip
     assert later.returncode == 0, later.stderr
     refused = cvae("generate", "dress", "--model", "later", "--guidance", "2", "-o", "no.png")
     assert (refused.returncode, (tmp_path / "no.png").exists()) == (2, False)

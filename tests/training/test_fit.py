@@ -48,7 +48,8 @@ def start(folder: Path, changes: dict[str, Any] | None = None, variant: str = "a
 
 
 def data(variant: str = "article-concat") -> tuple[Dataset, Dataset]:
-    return data_for(variant, 128), data_for(variant, 40)
+    """Return two batches of pictures, and some for validation."""
+    return data_for(variant, 32), data_for(variant, 8)
 
 
 def weights(run: Run) -> dict[str, bytes]:
@@ -58,7 +59,8 @@ def weights(run: Run) -> dict[str, bytes]:
 
 def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
     run, recorder = start(tmp_path / "run"), Recorder()
-    fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=recorder)
+    pictures = data_for("article-concat", 128), data_for("article-concat", 40)
+    fit(run, run.recipe(), *pictures, device=CPU, resume=False, callback=recorder)
     bounds = [result.validation_negative_elbo for result in recorder.results]
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[-1] < 0.8 * 28 * 28 * 0.693  # far below the loss of a decoder with grey everywhere
@@ -70,14 +72,12 @@ def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
     assert not list(run.folder.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("variant", ["article-concat", "residual-modulate", "photo-add", "captioned-residual-modulate"])
-@pytest.mark.parametrize(
-    "changes", [{}, {"training.ema_decay": 0.9, "training.schedule": "one-cycle", "data.flip": True}]
-)
-def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, variant: str, changes: dict[str, Any]) -> None:
-    whole = start(tmp_path / "whole", changes, variant)
+@pytest.mark.parametrize("variant", ["article-concat", "captioned-residual-modulate"])
+def test_a_training_stopped_between_epochs_ends_with_the_same_bits(tmp_path: Path, variant: str) -> None:
+    """Without averages, schedule and flips; test_every_model.py stops all models within epochs, and has these."""
+    whole = start(tmp_path / "whole", {}, variant)
     fit(whole, whole.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder())
-    broken = start(tmp_path / "broken", changes, variant)
+    broken = start(tmp_path / "broken", {}, variant)
     with pytest.raises(ConnectionError):
         fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder(stop_after=2))
     torch.rand(17)  # unrelated random numbers of this process in between
@@ -85,15 +85,11 @@ def test_interrupted_training_ends_with_the_same_bits(tmp_path: Path, variant: s
     assert weights(broken) == weights(whole)
 
 
-def test_seed_decides_the_weights(tmp_path: Path) -> None:
-    runs = [start(tmp_path / str(seed), {"training.seed": seed, "training.epochs": 1}) for seed in (0, 1)]
-    for run in runs:
-        fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
-    assert weights(runs[0]) != weights(runs[1])
-
-
 def test_memory_of_adam_is_a_setting(tmp_path: Path) -> None:
-    runs = [start(tmp_path / str(beta2), {"training.adam_beta2": beta2, "training.epochs": 1}) for beta2 in (0.9, 0.99)]
+    runs = [
+        start(tmp_path / str(beta2), {"training.adam_beta2": beta2, "training.epochs": 1}, "dense-concat")
+        for beta2 in (0.9, 0.99)
+    ]
     for run in runs:
         fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
     assert weights(runs[0]) != weights(runs[1])
@@ -112,7 +108,7 @@ def test_the_model_is_the_epoch_that_was_asked_for(tmp_path: Path, keep: str) ->
     changes = {"training.keep": keep, "training.epochs": 12, "training.learning_rate": 0.01, "data.epoch_size": 64}
     run, recorder = start(tmp_path / "run", changes), Recorder()
     few = data_for("article-concat", 16)
-    fit(run, run.recipe(), few, data()[1], device=CPU, resume=False, callback=recorder)
+    fit(run, run.recipe(), few, data_for("article-concat", 40), device=CPU, resume=False, callback=recorder)
     assert not recorder.results[-1].is_best  # overfitted
     assert (weights(run)["kept"] == weights(run)["last"]) == (keep == "last")
 
