@@ -11,6 +11,7 @@ install_import_hook(
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel
+os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
 
 import contextlib
 import shlex
@@ -18,8 +19,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import forkserver
 import pytest
@@ -30,9 +33,8 @@ FASHION = DATA / "fashion-mnist"
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="session")
-def installed() -> str:
-    """The path of the installed `cvae` in the environment that runs the tests."""
+def installed_command() -> str:
+    """Return the path of the installed `cvae` in the environment that runs the tests."""
     beside = Path(sys.executable).with_name("cvae")
     found = str(beside) if beside.exists() else shutil.which("cvae")
     assert found, "cvae is not installed: pip install -e '.[dev]'"
@@ -40,13 +42,22 @@ def installed() -> str:
 
 
 @pytest.fixture(scope="session")
+def installed() -> str:
+    """The path of the installed `cvae`."""
+    return installed_command()
+
+
+@pytest.fixture(scope="session")
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment with empty caches, no network for the Hub, no colours and a wide terminal."""
     home = tmp_path_factory.mktemp("home")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CVAE_", "HF_", "FORCE_"))}
+    return clean(os.environ) | {"CVAE_HOME": str(home / "cvae"), "HF_HOME": str(home / "hf")}
+
+
+def clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without settings of the package and its libraries; no network for the Hub, no colours."""
+    kept = {name: value for name, value in environment.items() if not name.startswith(("CVAE_", "HF_", "FORCE_"))}
     return kept | {
-        "CVAE_HOME": str(home / "cvae"),
-        "HF_HOME": str(home / "hf"),
         "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
         "TERM": "dumb",
@@ -55,9 +66,9 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     }
 
 
-@pytest.fixture(scope="session")
-def programs(installed: str, clean_environment: dict[str, str]) -> Iterator[Path]:
-    """A folder with `cvae` and `python`, which start at once: they run in forks of one process (see forkserver.py)."""
+@contextlib.contextmanager
+def fork_server() -> Iterator[Path]:
+    """Start the server of `forkserver.py`, and return a folder with its `cvae` and `python`, which it serves soon."""
     code = Path(__file__).with_name("forkserver.py")
     with tempfile.TemporaryDirectory(prefix="cvae-") as name:  # a short path, as that of a socket must be
         folder = Path(name)
@@ -66,17 +77,41 @@ def programs(installed: str, clean_environment: dict[str, str]) -> Iterator[Path
             words = [sys.executable, "-I", "-S", str(code), "run", str(address), kind]
             (folder / kind).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
             (folder / kind).chmod(0o755)
-        command = [sys.executable, str(code), "serve", str(address), str(folder / "python"), installed]
+        command = [sys.executable, str(code), "serve", str(address), str(folder / "python"), installed_command()]
         # large pages: a fork copies the table of the server's pages, and each fork drops it again
         pages = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-        with subprocess.Popen(
-            command, env=clean_environment | pages, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as server:
+        with subprocess.Popen(command, env=clean(os.environ) | pages, stdin=subprocess.PIPE) as server:
             assert server.stdin is not None
-            assert server.stdout is not None
-            assert server.stdout.readline() == "ready\n"
             yield folder
             server.stdin.close()
+
+
+_shared = contextlib.ExitStack()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start one server for all of xdist's workers."""
+    if not hasattr(node.config, "programs"):
+        node.config.programs = str(_shared.enter_context(fork_server()))
+    node.workerinput["programs"] = node.config.programs
+
+
+def pytest_unconfigure() -> None:
+    _shared.close()
+
+
+@pytest.fixture(scope="session")
+def programs(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder with `cvae` and `python`, which start at once: they run in forks of one process (see forkserver.py)."""
+    with contextlib.ExitStack() as stack:
+        shared = getattr(request.config, "workerinput", {}).get("programs")
+        folder = Path(shared) if shared else stack.enter_context(fork_server())
+        end = time.monotonic() + 300
+        while not (folder / "socket").exists():
+            assert time.monotonic() < end, "the server of tests/forkserver.py does not start"
+            time.sleep(0.05)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ import sys
 EXIT_OF_A_DEFECT = 70
 _LIMITS = [resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS]
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH]
+_SIGNALS += [signal.SIGTSTP, signal.SIGCONT]  # a stand-in cannot pass on SIGSTOP, so SIGTSTP stops the fork
 
 
 # ---- the program that stands in ------------------------------------------------------------------------------
@@ -85,7 +86,8 @@ def run(address: str, kind: str, arguments: list[str]) -> int:
                 os.read(waiting, 1)
             while caught:
                 try:
-                    os.kill(process, caught.pop(0))
+                    number = caught.pop(0)
+                    os.kill(process, signal.SIGSTOP if number == signal.SIGTSTP else number)
                 except ProcessLookupError:
                     break
             if server in ready:
@@ -113,7 +115,10 @@ def _end(code: int) -> None:
 
 
 def serve(address: str, interpreter: str, command: str) -> None:
-    """Accept orders until stdin ends. Each becomes a fork; a fork whose stand-in has gone is killed."""
+    """Accept orders until stdin ends. Each becomes a fork; a fork whose stand-in has gone is killed.
+
+    The socket appears at its address when the server is ready.
+    """
     import gc
     import importlib
     import pkgutil
@@ -129,6 +134,7 @@ def serve(address: str, interpreter: str, command: str) -> None:
             importlib.import_module(module.name)
     # huggingface_hub reads the environment when it is imported, so each program must import it itself
     assert "huggingface_hub" not in sys.modules
+    os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
     sys.executable = interpreter  # so that what a program starts is a fork, too
     sys.argv = [command]
     gc.freeze()  # the forks do not search the shared objects for garbage, which would copy their pages
@@ -140,9 +146,9 @@ def serve(address: str, interpreter: str, command: str) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     forks: dict[socket.socket, int] = {}
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(address)
+    listener.bind(f"{address}.new")
     listener.listen(64)
-    print("ready", flush=True)
+    os.rename(f"{address}.new", address)
     while True:
         ready, _, _ = select.select([sys.stdin, listener, waiting, *forks], [], [])
         if sys.stdin in ready:

@@ -448,13 +448,13 @@ def test_a_cache_that_is_a_file(refused: Refused, own: Command, home: Path, tmp_
 
 
 def test_two_trainings_prepare_the_same_pictures_once(
-    executable: str, installed: str, clean_environment: dict[str, str], home: Path, tmp_path: Path
+    executable: str, clean_environment: dict[str, str], home: Path, tmp_path: Path
 ) -> None:
-    large(tmp_path / "some", 340)
+    large(tmp_path / "some", 340, side=300)
     train = ["train", "folder:some", *SMALL, *DENSE, "--size", "128", "--batch-size", "64", "--condition", "static"]
-    with start(installed, clean_environment, home, *train, "--out", "one") as one:  # a process that can be stopped
+    with start(executable, clean_environment, home, *train, "--out", "one") as one:
         wait_until(lambda: any(home.glob("prepared/*.part")), one)
-        one.send_signal(signal.SIGSTOP)  # until the other process has found the lock
+        one.send_signal(signal.SIGTSTP)  # until the other process has found the lock
         with start(executable, clean_environment, home, *train, "--out", "other") as other:
             assert other.stderr is not None
             waits = next(line for line in other.stderr if "another process is preparing" in line)
@@ -470,7 +470,7 @@ def test_two_trainings_prepare_the_same_pictures_once(
 def test_an_interrupt_while_pictures_are_prepared(
     installed: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
 ) -> None:
-    large(tmp_path / "some", 800)  # enough pictures that the signal comes first
+    large(tmp_path / "some", 800, side=350)  # enough pictures that the signal comes first
     train = ["train", "folder:some", *SMALL, *DENSE, "--size", "128", "--batch-size", "64"]
     with start(installed, clean_environment, home, *train, start_new_session=True) as process:
         wait_until(

@@ -316,7 +316,7 @@ def test_two_processes_do_not_draw_into_one_folder(start: Start, bulk: Command, 
     arguments = ["dress", "-n", "1500", "--format", "png", "-o", "out"]
     first = start(*arguments)
     wait_for_lines(tmp_path / "out", 2, first)
-    first.send_signal(signal.SIGSTOP)
+    first.send_signal(signal.SIGTSTP)
     second = bulk(*arguments)
     first.send_signal(signal.SIGCONT)
     assert (second.returncode, second.stdout) == (2, "")

@@ -13,7 +13,7 @@ import pytest
 from conftest import Command
 from pictures_data import classes, coco, imagefolder, picture
 from PIL import Image
-from test_startup import imported
+from test_startup import imported_modules
 from tiny_clip import save_tiny_clip
 
 from cvae_cli import CVAE
@@ -35,7 +35,7 @@ STATIC = [
 ]
 WATCH = """
 import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True)
+subprocess.run([sys.executable, "-X", "importtime", "-m", "cvae_cli", *sys.argv[1:]], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 RUN_FILES = [
@@ -295,16 +295,16 @@ def test_same_picture_whatever_else_is_drawn(cvae: Command, static_run: Path, tm
 
 
 def test_drawing_imports_little_and_takes_little_memory(
-    installed: str, clean_environment: dict[str, str], static_run: Path, tmp_path: Path
+    clean_environment: dict[str, str], static_run: Path, tmp_path: Path
 ) -> None:
-    arguments = ["generate", "two 🐕 on a 🏖️", "--model", str(static_run), "-o", "out.png"]
-    modules = imported(arguments, clean_environment, tmp_path)
+    arguments = ["generate", "two 🐕 on a 🏖️", "-n", "16", "--model", str(static_run), "-o", "out.png"]
+    # Linux counts the memory of the parent at the fork as the child's peak, so a small process must start it
+    watched = [sys.executable, "-c", WATCH, *arguments]
+    done = subprocess.run(watched, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    modules = imported_modules(done.stderr)
     assert {"torch", "PIL", "tokenizers"} <= modules
     heavy = {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy", "sentencex", "ftfy"}
     assert modules & heavy == set()
-    # Linux counts the memory of the parent at the fork as the child's peak, so a small process must start it
-    watched = [sys.executable, "-c", WATCH, installed, *arguments, "-n", "16"]
-    done = subprocess.run(watched, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 1.2e9
 
 

@@ -7,7 +7,6 @@ import pty
 import resource
 import signal
 import subprocess
-import sys
 import termios
 import threading
 import time
@@ -96,7 +95,7 @@ def test_interrupted_training_saves_says_where_and_exits_130(
 
 
 def test_a_terminal_that_is_closed_stops_a_training_and_loses_nothing(
-    clean_environment: dict[str, str], uninterrupted: Path, cvae: Command, tmp_path: Path
+    executable: str, clean_environment: dict[str, str], uninterrupted: Path, cvae: Command, tmp_path: Path
 ) -> None:
     def take_terminal() -> None:
         os.setsid()
@@ -104,7 +103,7 @@ def test_a_terminal_that_is_closed_stops_a_training_and_loses_nothing(
 
     run = tmp_path / "run"
     terminal, its_end = pty.openpty()
-    command = [sys.executable, "-m", "cvae_cli", *TRAIN, "--out", str(run)]
+    command = [executable, *TRAIN, "--out", str(run)]
     streams = {"stdin": its_end, "stdout": its_end, "stderr": its_end}
     environment = clean_environment | {"TERM": "xterm"}
     with subprocess.Popen(command, env=environment, preexec_fn=take_terminal, **streams) as process:

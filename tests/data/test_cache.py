@@ -70,9 +70,9 @@ def kept(home: Path) -> list[str]:
     return sorted(each.name for each in (home / "prepared").iterdir() if each.suffix != ".lock")
 
 
-def start(folder: Path, size: int, **options: Any) -> subprocess.Popen[str]:
+def start(interpreter: str, folder: Path, size: int, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", LOAD, f"folder:{folder}", str(size)],
+        [interpreter, "-c", LOAD, f"folder:{folder}", str(size)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -305,9 +305,9 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
-def test_killed_builds_take_their_processes_along_and_go_on(pictures: Path, home: Path) -> None:
+def test_killed_builds_take_their_processes_along_and_go_on(pictures: Path, home: Path, interpreter: str) -> None:
     many(pictures / "test", 400, side=400)
-    with start(pictures, 256) as process:
+    with start(sys.executable, pictures, 256) as process:
         wait_until(lambda: any(b"\n" in path.read_bytes() for path in home.glob("prepared/*.part/journal.jsonl")))
         decoders = children(process.pid)
         process.send_signal(signal.SIGKILL)
@@ -315,7 +315,7 @@ def test_killed_builds_take_their_processes_along_and_go_on(pictures: Path, home
     wait_until(lambda: not any(map(is_running, decoders)))
     (part,) = kept(home)
     assert part.endswith(".part")
-    with start(pictures, 256) as process:
+    with start(interpreter, pictures, 256) as process:
         digest, notices, steps = told(process)
     assert steps[0][0] >= 128
     assert steps[-1] == [400, 400]
@@ -324,11 +324,11 @@ def test_killed_builds_take_their_processes_along_and_go_on(pictures: Path, home
     assert digest == expected(pictures / "test", ["0000.jpg"], 256, 400)
 
 
-def test_two_processes_share_one_build(pictures: Path, home: Path) -> None:
+def test_two_processes_share_one_build(pictures: Path, home: Path, interpreter: str) -> None:
     many(pictures / "test", 400, side=250)
-    with start(pictures, 128) as first:
+    with start(interpreter, pictures, 128) as first:
         wait_until(lambda: any(home.glob("prepared/*.part")))
-        with start(pictures, 128) as second:
+        with start(interpreter, pictures, 128) as second:
             one, other = told(first), told(second)
     assert one[0] == other[0] == expected(pictures / "test", ["0000.jpg"], 128, 400)
     assert one[1] == []
@@ -346,10 +346,10 @@ def test_a_decoding_process_that_dies_is_an_error(pictures: Path, home: Path, mo
     assert kept(home) == []
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(pictures: Path, home: Path) -> None:
+def test_a_full_disk_is_said_and_leaves_nothing(pictures: Path, home: Path, interpreter: str) -> None:
     captioned(pictures / "test", 100)
-    limit = 1_000_000
-    with start(pictures, 64, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) as process:
+    limits = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))}
+    with start(interpreter, pictures, 64, **limits) as process:
         _, stderr = process.communicate()
     assert process.returncode == 1
     assert f"OSError: [Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}: '{home}/prepared/" in stderr.splitlines()[-1]

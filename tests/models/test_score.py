@@ -21,12 +21,14 @@ def fitted() -> FlowMatching:
     torch.manual_seed(0)
     prior = FlowMatching(SETTINGS, latent_shape=(2,), condition=TWO)
     prior.calibrate(torch.cat(draw(2000)[:1]))
-    optimizer = torch.optim.Adam(prior.parameters(), 3e-3)
-    for _ in range(600):
-        loss = prior.loss(*draw(128)).mean()
+    optimizer = torch.optim.Adam(prior.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=200)
+    for _ in range(200):
+        loss = prior.loss(*draw(512)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
     return prior.eval()
 
 
