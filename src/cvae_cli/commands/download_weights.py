@@ -12,6 +12,7 @@ EPILOG = """\b
 Examples:
   cvae download-weights --list
   cvae download-weights inception        for cvae evaluate --metric fid
+  cvae download-weights alexnet          for cvae evaluate --metric lpips
   cvae download-weights --all
 """
 

@@ -68,14 +68,10 @@ def check_names(names: Sequence[str], *, groups: bool = False) -> None:
         if metric not in known:
             raise UsageError(f'no metric "{name}".{did_you_mean(metric, known)}', hint=f"metrics: {', '.join(known)}")
         if colon and metric not in ON_FEATURES:
-            is_distance = metric.startswith("fid")
-            hint = (
-                f"a Fréchet distance on other features:  --metric frechet:{features or 'clip'}" if is_distance else None
-            )
-            raise UsageError(
-                f'"{metric}" is not measured on features of choice, as "{name}" asks for',
-                hint=hint or f"these are: {', '.join(ON_FEATURES)}",
-            )
+            hint = f"metrics on features of your choice: {', '.join(ON_FEATURES)}"
+            if metric.startswith("fid"):
+                hint = f"a Fréchet distance on other features is not FID:  --metric frechet:{features or 'clip'}"
+            raise UsageError(f'"{metric}" has its own features or none: "{name}" cannot be measured', hint=hint)
         if colon:
             check_features(features)
 
