@@ -65,7 +65,11 @@ class TrainingSettings(Settings):
     """Nats of rate that each number of the latent has for free, averaged over the batch (Kingma et al. 2016). Only
     for the standard prior."""
     perceptual: NonNegativeFloat = 0.0
-    """Weight of the distance between pictures and reconstructions in a discriminator's features; makes a hybrid."""
+    """Weight of the distance between pictures and reconstructions in the features of a network: the frozen one that
+    `features` names, or a discriminator that is trained beside the model. Makes a hybrid."""
+    features: str | None = None
+    """The frozen network of `perceptual`: `vgg16`, or `MODULE:CALLABLE` for your own, a torch module from pictures in
+    [0, 1], `(b, 3, h, w)`, to a list of feature maps `(b, c, h, w)`. Without, the network is a discriminator."""
     adversarial: NonNegativeFloat = 0.0
     """Weight of a discriminator's loss on reconstructions; makes a hybrid."""
     precision: Precision = "auto"

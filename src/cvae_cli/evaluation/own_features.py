@@ -62,11 +62,27 @@ def load_own(name: str, device: torch.device) -> tuple[OwnFeatures, dict[str, An
     """Import the user's features, and return them with their protocol.
 
     Args:
-        name: `MODULE:CALLABLE`: a module on Python's path or in the working directory, and in it a function of uint8
-            pictures `(n, 3, h, w)`, a network, or a class whose instances (made without arguments) are one.
+        name: `MODULE:CALLABLE`, see `import_callable`; a function of uint8 pictures `(n, 3, h, w)`, or a network.
 
     Raises:
         UsageError: the module cannot be imported, has no such callable, or it returns no vectors.
+    """
+    function, file = import_callable(name, device)
+    protocol = {"features": name}
+    if file.is_file():
+        protocol["source_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return OwnFeatures(name, function, device), protocol
+
+
+def import_callable(name: str, device: torch.device) -> tuple[Callable[[Tensor], Any], Path]:
+    """Import what the user has named, and return it with the file of its module. A network is moved to the device.
+
+    Args:
+        name: `MODULE:CALLABLE`: a module on Python's path or in the working directory, and in it a function, a network,
+            or a class whose instances (made without arguments) are one.
+
+    Raises:
+        UsageError: the module cannot be imported, or has no such callable.
     """
     module_name, _, path = name.partition(":")
     found: Any = _import(module_name, name)
@@ -83,10 +99,7 @@ def load_own(name: str, device: torch.device) -> tuple[OwnFeatures, dict[str, An
         raise UsageError(f"{name} cannot be called: it is a {type(function).__name__}")
     if isinstance(function, nn.Module):
         function = function.eval().to(device)
-    protocol = {"features": name}
-    if file.is_file():
-        protocol["source_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return OwnFeatures(name, function, device), protocol
+    return function, file
 
 
 def _import(module: str, name: str) -> Any:

@@ -70,5 +70,9 @@ class BatchRandom:
         """Return a uniform number in [0, 1) for each row of this process."""
         return self._own_rows(torch.rand(self.size * rows, device=device))
 
+    def below(self, n: int) -> int:
+        """Return a whole number below `n`, the same in every process."""
+        return int(torch.randint(n, ()))
+
     def _own_rows(self, rows: Tensor) -> Tensor:
         return rows.chunk(self.size)[self.rank]

@@ -4,12 +4,15 @@ import torch
 
 from cvae_cli.config.condition import ConditionSettings
 from cvae_cli.config.model import ImageShape, ModelConfig
-from cvae_cli.config.recipe import Recipe
+from cvae_cli.config.recipe import Recipe, TrainingSettings
 from cvae_cli.errors import UsageError
+from cvae_cli.events import Callback, ignore
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.training.frozen import load_frozen
 from cvae_cli.training.objectives.bound import BoundObjective
 from cvae_cli.training.objectives.hybrid import HybridObjective
 from cvae_cli.training.objectives.objective import Objective
+from cvae_cli.training.objectives.perceptual import PerceptualObjective
 from cvae_cli.training.objectives.prior import PriorObjective
 
 
@@ -37,19 +40,38 @@ def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: Cond
     )
 
 
-def build_objective(recipe: Recipe, model: CVAE) -> Objective:
-    """Build the objective of a recipe.
+def build_objective(recipe: Recipe, model: CVAE, callback: Callback = ignore) -> Objective:
+    """Build the objective of a recipe, with the frozen network that it names.
+
+    Args:
+        callback: receives the progress of a download.
 
     Raises:
         UsageError: the model cannot be trained with this objective.
+        MissingError, CorruptError: see `load_frozen`.
     """
+    training = recipe.training
     if recipe.start is not None:
-        if recipe.training.is_hybrid:
-            raise UsageError("a prior is trained on latents: there are no pictures for a discriminator to judge")
+        if training.is_hybrid:
+            raise UsageError("a prior is trained on latents: there are no pictures for another network to judge")
         return PriorObjective(model)
-    if recipe.training.is_hybrid:
-        return HybridObjective(model, recipe.training)
-    return BoundObjective(model, recipe.training.free_bits)
+    if training.features is not None:
+        _check_features(training)
+        frozen = load_frozen(training.features, model.config.image.size, model.device, callback)
+        return PerceptualObjective(model, training.perceptual, training.free_bits, frozen)
+    if training.is_hybrid:
+        return HybridObjective(model, training)
+    return BoundObjective(model, training.free_bits)
+
+
+def _check_features(training: TrainingSettings) -> None:
+    """Raise a UsageError if the frozen network would have no effect, or not the one that is expected."""
+    if not training.perceptual:
+        raise UsageError(
+            "training.features compares nothing without training.perceptual", hint="--set training.perceptual=0.1"
+        )
+    if training.adversarial:
+        raise UsageError("training.features or training.adversarial?", hint="--set training.adversarial=0")
 
 
 def load_all_but_prior(model: CVAE, start: str) -> None:

@@ -60,4 +60,7 @@ def _describe_objective(recipe: Recipe) -> str:
         return "the bound alone" if recipe.training.beta == 1 else f"the bound, the rate times {recipe.training.beta:g}"
     weights = {"perceptual": recipe.training.perceptual, "adversarial": recipe.training.adversarial}
     terms = [f"{name} {weight:g}" for name, weight in weights.items() if weight]
-    return "hybrid: the bound and a discriminator" + (f" ({', '.join(terms)})" if terms else "")
+    if not terms:  # the model that it starts from
+        return "hybrid: the bound and a term besides it"
+    judge = f"the features of {recipe.training.features}" if recipe.training.features else "a discriminator"
+    return f"hybrid: the bound and {judge} ({', '.join(terms)})"

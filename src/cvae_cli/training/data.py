@@ -42,7 +42,7 @@ def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callba
     check_windows(recipe)
     encoder = _load_encoder(recipe, device, callback)
     condition = encoder.settings if encoder else _PLACEHOLDER_LABELS
-    _check_models(recipe, shape_of(data.name, data.size), condition)
+    _check_models(recipe, shape_of(data.name, data.size), condition, callback)
 
     def load(split: str, limit: int | None) -> tuple[Dataset, Dataset]:
         """Return a split with its own conditions, and with those that the model learns."""
@@ -115,8 +115,8 @@ def _load_encoder(recipe: Recipe, device: torch.device, callback: Callback) -> T
         raise
 
 
-def _check_models(recipe: Recipe, shape: ImageShape, condition: ConditionSettings) -> None:
+def _check_models(recipe: Recipe, shape: ImageShape, condition: ConditionSettings, callback: Callback) -> None:
     """Build the model and the objective of each stage once, to raise their errors early."""
-    build_objective(recipe, build_model(recipe, recipe.data.name, shape, condition))
+    build_objective(recipe, build_model(recipe, recipe.data.name, shape, condition), callback)
     if (second := recipe.next_stage()) is not None:
         build_model(second, recipe.data.name, shape, condition)

@@ -136,6 +136,8 @@ def _plan_prior(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
 
 def _new_plan(recipe: Recipe, options: TrainingOptions, notices: tuple[str, ...] = ()) -> TrainingPlan:
     check_minutes(recipe, options)
+    if recipe.training.is_hybrid:
+        notices = (*notices, "the model will be a hybrid, no pure CVAE: its loss has a term besides the bound")
     return TrainingPlan(
         recipe,
         _folder(recipe, options),

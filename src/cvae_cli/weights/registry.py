@@ -137,6 +137,16 @@ REGISTRY: dict[str, Weights] = {
             "several public projects quote them; not yet downloaded by the authors",
         ),
         AddressWeights(
+            name="vgg16",
+            use="VGG16 trained on ImageNet: the features of training.perceptual",
+            url="https://download.pytorch.org/models/vgg16-397923af.pth",
+            size=553_433_881,
+            sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            licence="BSD-3-Clause",
+            note="the digest starts with the digits of the published file name; its other digits and the size as "
+            "several public projects quote them; not yet downloaded by the authors",
+        ),
+        AddressWeights(
             name="alexnet",
             use="AlexNet trained on ImageNet: lpips",
             url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",

@@ -1,0 +1,127 @@
+"""Training with the bound and a distance in the features of a frozen network."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import FASHION, Command
+from helpers import data_for, small_model
+from test_fit import CPU, Recorder, data, start, weights
+from torch import nn
+
+from cvae_cli.models.pretrained import read_config
+from cvae_cli.runtime.randomness import BatchRandom
+from cvae_cli.training.fit import fit
+from cvae_cli.training.frozen import Frozen, Vgg16
+from cvae_cli.training.objectives.perceptual import PerceptualObjective, feature_distance, look_anew
+
+OWN = """
+import torch
+
+class Maps(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.read = torch.nn.Conv2d(3, 6, 3, stride=2)
+
+    def forward(self, images):
+        x = self.read(images)
+        return [x, torch.nn.functional.avg_pool2d(x, 2)]
+
+def flat(images):
+    return [images.flatten(1)]
+"""
+
+
+def test_distance_is_between_directions_of_channels() -> None:
+    torch.manual_seed(0)
+    maps = [torch.randn(4, 5, 3, 3), torch.randn(4, 2, 2, 2)]
+    expected = torch.zeros(2)
+    for weight, each in zip((4, 2), maps, strict=True):
+        cosines = nn.functional.cosine_similarity(each[:2], each[2:], dim=1)
+        expected += weight * (2 - 2 * cosines).mean((1, 2))
+    torch.testing.assert_close(feature_distance(maps), expected, atol=1e-4, rtol=1e-4)
+    assert feature_distance([torch.cat([maps[0], 3 * maps[0]])]).max() < 1e-6
+
+
+def test_pictures_are_shifted_and_enlarged_alike() -> None:
+    ramp = torch.arange(16.0).view(1, 1, 1, 16).expand(2, 1, 16, 16)
+    torch.manual_seed(0)
+    views = [look_anew(ramp, BatchRandom()) for _ in range(300)]
+    assert all(torch.equal(a, b) for a, b in views)
+    assert {view.shape[-1] for view in views} == {16, 20, 24}
+    assert {int(view[0, 0, 8, 8]) for view in views if view.shape[-1] == 16} == {5, 6, 7, 8, 9, 10, 11}
+
+
+def test_the_model_learns_and_the_network_does_not() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    frozen = Frozen("own", lambda images: [network(images)])
+    network.requires_grad_(False)
+    model, few = small_model("map-modulate").train(), data_for("map-modulate", 4)
+    objective = PerceptualObjective(model, 2.0, 0.0, frozen)
+    images = torch.from_numpy(few.images).permute(0, 3, 1, 2) / 255
+    losses = objective.losses(images, torch.from_numpy(few.conditions.values(few.rows)))
+    losses[:, 2].sum().backward()
+    assert losses.shape == (4, 3)
+    assert all(each.grad is None for each in network.parameters())
+    assert any(each.grad is not None and each.grad.any() for each in model.network.parameters())
+    assert objective.total(torch.tensor([[1.0, 10.0, 100.0]]), beta=3.0).tolist() == [3 * 1 + 10 + 2 * 100]
+
+
+def test_vgg16_is_torchvisions() -> None:
+    from torchvision.models.vgg import cfgs, make_layers
+
+    torch.manual_seed(0)
+    theirs, ours = make_layers(cfgs["D"]), Vgg16()
+    ours.load(
+        {f"features.{name}": each for name, each in theirs.state_dict().items()} | {"classifier.0.bias": torch.ones(1)}
+    )
+    images = torch.rand(1, 3, 32, 32)
+    x, expected = (images - ours.mean) / ours.deviation, []
+    with torch.no_grad():
+        for number, layer in enumerate(theirs):
+            x = layer(x)
+            if number in (3, 8, 15, 22, 29):
+                expected.append(x.clone())
+        for one, other in zip(ours(images), expected, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_a_broken_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "frozen_maps.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    terms = {"training.features": "frozen_maps:Maps", "training.perceptual": 0.5, "training.epochs": 2}
+    whole = start(tmp_path / "whole", terms, "map-modulate")
+    recorder = Recorder()
+    fit(whole, whole.recipe(), *data("map-modulate"), device=CPU, resume=False, callback=recorder)
+    assert list(recorder.results[-1].losses) == ["rate", "distortion", "perceptual"]
+    assert recorder.results[1].losses["perceptual"] < recorder.results[0].losses["perceptual"]
+    broken = start(tmp_path / "broken", terms, "map-modulate")
+    with pytest.raises(ConnectionError):
+        fit(broken, broken.recipe(), *data("map-modulate"), device=CPU, resume=False, callback=Recorder(stop_after=1))
+    fit(broken, broken.recipe(), *data("map-modulate"), device=CPU, resume=True, callback=Recorder())
+    assert weights(broken) == weights(whole)
+    assert read_config(whole.kept_model).hybrid
+    card = (whole.kept_model / "README.md").read_text()
+    assert "hybrid: the bound and the features of frozen_maps:Maps (perceptual 0.5)" in card
+
+
+def test_command_says_that_the_model_is_a_hybrid_and_refuses_what_has_no_effect(cvae: Command, tmp_path: Path) -> None:
+    (tmp_path / "own_maps.py").write_text(OWN)
+    base = ["train", "fashion-concat", "--data-dir", str(FASHION), "--limit", "40", "--epochs", "1", "--out", "run"]
+    done = cvae(*base, "--set", "training.features=own_maps:Maps", "--set", "training.perceptual=0.1")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("hybrid") == 1
+    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["hybrid"]
+    for settings, code, complaint in [
+        (["features=vgg17", "perceptual=1"], 2, 'no features "vgg17" to train with. Did you mean "vgg16"?'),
+        (["features=vgg16"], 2, "training.features compares nothing without training.perceptual"),
+        (["features=vgg16", "perceptual=1", "adversarial=1"], 2, "training.features or training.adversarial?"),
+        (["features=own_maps:flat", "perceptual=1"], 2, "own_maps:flat returned no list of feature maps"),
+        (["features=vgg16", "perceptual=1"], 3, "cvae download-weights vgg16"),
+    ]:
+        changes = [part for each in settings for part in ("--set", f"training.{each}")]
+        done = cvae(*base, "--force", *changes)
+        assert done.returncode == code, done.stderr
+        assert complaint in done.stderr
