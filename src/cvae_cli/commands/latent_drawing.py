@@ -18,32 +18,6 @@ from cvae_cli.text.prompts import slug
 _STEPS, _STEPS_OF_ANIMATION = 9, 25
 
 
-def check_choices(
-    ways: dict[str, Any],
-    models: Sequence[str],
-    prompts: Sequence[str],
-    of_figure: dict[str, Any],
-    of_strip: dict[str, Any],
-) -> None:
-    """Raise a UsageError for options that do not go together.
-
-    Args:
-        ways: `--interpolate` and `--traverse` with their values, of which one may be given; then a strip is drawn.
-        of_figure, of_strip: the options that only the figure, or only a strip, has, with their values.
-    """
-    given = [option for option, value in ways.items() if value is not None]
-    if len(given) > 1:
-        raise UsageError(f"give one of {' and '.join(given)}")
-    for option, value in (of_figure if given else of_strip).items():
-        if value not in (None, False, []):
-            place = f"the figure, without {given[0]}" if given else " and ".join(ways)
-            raise UsageError(f"{option} is for {place}")
-    if given and len(models) > 1:
-        raise UsageError(f"{given[0]} is for one model, not {len(models)}")
-    if given == ["--interpolate"] and len(prompts) > 1:
-        raise UsageError("--interpolate takes one --prompt, which says what its pictures show")
-
-
 def draw_spaces(
     models: Sequence[str], out: str | None, points: Path | None, *, force: bool, json: bool, **settings: Any
 ) -> None:

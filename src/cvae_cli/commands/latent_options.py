@@ -1,11 +1,13 @@
-"""The options of `cvae latents` that no other command has."""
+"""The options of `cvae latents` that no other command has, and which of them go together."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cvae_cli.data.catalog import names
+from cvae_cli.errors import UsageError
 
 Models = Annotated[
     list[str] | None,
@@ -69,3 +71,29 @@ Steps = Annotated[
     int | None,
     typer.Option("--steps", help="Pictures in a row.  [default: 9, in an animation 25]", min=2, max=1000, metavar="N"),
 ]
+
+
+def check_choices(
+    ways: dict[str, Any],
+    models: Sequence[str],
+    prompts: Sequence[str],
+    of_figure: dict[str, Any],
+    of_strip: dict[str, Any],
+) -> None:
+    """Raise a UsageError for options that do not go together.
+
+    Args:
+        ways: `--interpolate` and `--traverse` with their values, of which one may be given; then a strip is drawn.
+        of_figure, of_strip: the options that only the figure, or only a strip, has, with their values.
+    """
+    given = [option for option, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"give one of {' and '.join(given)}")
+    for option, value in (of_figure if given else of_strip).items():
+        if value not in (None, False, []):
+            place = f"the figure, without {given[0]}" if given else " and ".join(ways)
+            raise UsageError(f"{option} is for {place}")
+    if given and len(models) > 1:
+        raise UsageError(f"{given[0]} is for one model, not {len(models)}")
+    if given == ["--interpolate"] and len(prompts) > 1:
+        raise UsageError("--interpolate takes one --prompt, which says what its pictures show")

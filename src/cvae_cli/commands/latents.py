@@ -4,7 +4,7 @@ from typing import Any
 
 from cvae_cli import console
 from cvae_cli.commands import latent_options, options
-from cvae_cli.commands.latent_drawing import check_choices, draw_spaces, draw_strip
+from cvae_cli.commands.latent_drawing import draw_spaces, draw_strip
 from cvae_cli.data.catalog import check_known
 from cvae_cli.paths import DEFAULT_MODEL
 
@@ -50,7 +50,7 @@ def latents(
     --interpolate or --traverse it draws pictures on a way through the latent space instead.
     """
     console.configure(json=json, quiet=quiet, debug=debug)
-    check_choices(
+    latent_options.check_choices(
         {"--interpolate": interpolate, "--traverse": traverse},
         models or [],
         prompts or [],
