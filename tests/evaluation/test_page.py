@@ -190,7 +190,7 @@ def _check_layout(page: Any, folder: Path) -> None:
     for heading in ("Scores", "Latent space", "Loss curves", "Commands"):
         assert page.get_by_role("heading", name=heading, exact=True).is_visible()
     assert page.locator("svg").count() == 3
-    ink = "getComputedStyle(document.querySelector('svg path[style*=\"--ink\"]')).fill"
+    ink = "getComputedStyle(document.querySelector('svg g[style*=\"fill: var(--ink)\"]')).fill"
     assert page.evaluate(ink) == "rgb(230, 237, 243)"  # the last one was dark
 
 
