@@ -19,8 +19,8 @@ from test_documents import check_document
 from cvae_cli import evaluate_sets
 from cvae_cli.data.originals import find_originals
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.evaluation import picture_stream
-from cvae_cli.evaluation.features import load_extractor
+from cvae_cli.evaluation import picture_stream, report
+from cvae_cli.evaluation.features import EXTRACTORS, load_extractor
 from cvae_cli.evaluation.metrics.frechet import frechet_distance
 
 METRICS = ["fid-fashion", "recall:fashion"]
@@ -303,6 +303,15 @@ def test_pictures_of_another_size_than_the_features_are_for(home: Path, tmp_path
         evaluate_sets(home / "real", tmp_path, metrics="fid-fashion")
 
 
+def test_a_metric_of_generated_pictures_alone_needs_no_real_ones(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXTRACTORS, "inception", EXTRACTORS["fashion"])  # a small network with classes
+    evaluation = evaluate_sets(None, home / "generated", metrics="inception-score", device="cpu")
+    assert 1 < evaluation.sets[0].scores["inception-score"] <= 10  # type: ignore[operator]
+    assert "real_images" not in evaluation.sets[0].protocols["inception-score"]
+    assert report.footer(evaluation).startswith("details: --json")
+    check_document(json.loads(json.dumps(evaluation.to_dict())))
+
+
 # ---- statistics of the real side ------------------------------------------------------------------------------------
 
 
@@ -356,11 +365,18 @@ def test_damaged_and_foreign_statistics_are_refused(home: Path, tmp_path: Path) 
         scores(None, home / "generated", reference=tmp_path / "absent", metrics="fid-fashion")
 
 
-def test_statistics_of_pytorch_fid(home: Path, tmp_path: Path) -> None:
-    """They are those of Inception: of another length they are refused, as is another use than reading them."""
+def test_statistics_of_pytorch_fid(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can be read in place of the pictures; another use is refused. A small network plays Inception."""
     rows = features(40, "test").double().numpy()
     file = tmp_path / "stats.npz"
     np.savez(file, mu=rows.mean(0), sigma=np.cov(rows, rowvar=False))
+    with monkeypatch.context() as patched:
+        patched.setitem(EXTRACTORS, "inception", EXTRACTORS["fashion"])
+        evaluation = evaluate_sets(None, home / "generated", metrics="fid", reference=file, device="cpu")
+        (expected,) = scores(home / "real", home / "generated", metrics="fid").values()
+    assert evaluation.sets[0].scores["fid"] == pytest.approx(expected, rel=1e-6)
+    assert (evaluation.protocol["real"], evaluation.protocol["real_images"]) == ("stats.npz", None)
+    assert report.footer(evaluation).startswith("real pictures of stats.npz · details: --json")
     with pytest.raises(UsageError, match=r"lacks what fid-fashion needs"):
         scores(None, home / "generated", reference=file, metrics="fid-fashion")
     with pytest.raises(UsageError, match="does not say of which pictures"):

@@ -43,7 +43,7 @@ class Gate:
 
     def score(self, measured: Scores) -> int | float | None:
         """The score that the condition is about; None if it has no value."""
-        score = measured.scores[self.metric]
+        score = measured.scores.get(self.metric)
         return None if score is None or math.isnan(score) else score
 
     def describe(self, measured: Scores) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,10 +57,11 @@ class Facts:
         self.sizes[width, height] += 1
         self.changes.update(re.sub(r"of \d+ frames", "of several frames", text) for text in picture.changes)
 
-    def of_all_processes(self) -> "Facts":
-        """Return the facts of all processes that share the set."""
-        whole = Facts()
-        for part in get_world().all_gather(self):
+    @classmethod
+    def of(cls, parts: Sequence["Facts"]) -> "Facts":
+        """Return the facts of a set from those of its parts."""
+        whole = cls()
+        for part in parts:
             whole.digests += part.digests
             whole.sizes += part.sizes
             whole.problems += part.problems
@@ -100,6 +101,28 @@ class Facts:
         return told
 
 
+def feed(
+    originals: Originals,
+    extractors: Sequence[Extractor],
+    update: Callable[[PictureBatch], None],
+    context: Context,
+    *,
+    task: str,
+) -> Facts:
+    """Call `update` with the batches of a set of pictures, see `picture_batches`; return what is known of all pictures.
+
+    Several processes share the pictures. An error in one of them is raised in all.
+    """
+
+    def work() -> Facts:
+        facts = Facts()
+        for batch in picture_batches(originals, extractors, context, facts, task=task):
+            update(batch)
+        return facts
+
+    return Facts.of(get_world().gather_results(work))
+
+
 def picture_batches(
     originals: Originals, extractors: Sequence[Extractor], context: Context, facts: Facts, *, task: str
 ) -> Iterator[PictureBatch]:
@@ -137,13 +160,17 @@ def picture_batches(
 
 def read_digests(originals: Originals, context: Context, *, task: str) -> Facts:
     """Read a set of pictures without decoding them; the result knows no sizes."""
-    facts = Facts()
-    part = get_world().rows(len(originals))
-    for picture in originals.read(part, decode=False):
-        if len(facts.digests) % 100 == 0:
-            context.callback(Progress(task, len(facts.digests), part.stop - part.start))
-        facts.add(picture)
-    return facts.of_all_processes()
+
+    def work() -> Facts:
+        facts = Facts()
+        part = get_world().rows(len(originals))
+        for picture in originals.read(part, decode=False):
+            if len(facts.digests) % 100 == 0:
+                context.callback(Progress(task, len(facts.digests), part.stop - part.start))
+            facts.add(picture)
+        return facts
+
+    return Facts.of(get_world().gather_results(work))
 
 
 def _windows(originals: Originals, part: slice, facts: Facts) -> Iterator[list[UInt8[np.ndarray, "h w 3"]]]:

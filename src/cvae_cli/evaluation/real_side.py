@@ -9,8 +9,9 @@ from cvae_cli.data.originals import Originals
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.metrics.set_metric import SetMetric
-from cvae_cli.evaluation.picture_stream import Facts, picture_batches, read_digests
+from cvae_cli.evaluation.picture_stream import feed, read_digests
 from cvae_cli.evaluation.reference import Reference, State, is_of_pytorch_fid, read_reference
+from cvae_cli.evaluation.streams import PictureBatch
 from cvae_cli.events import Notice
 from cvae_cli.paths import check_writable
 from cvae_cli.runtime.distributed import get_world
@@ -98,13 +99,15 @@ def measure_real_side(
 
 def _measure(real: Originals, metrics: SetMetrics, context: Context) -> RealSide:
     """Read the real pictures, and return what metrics need of them."""
-    own, facts = context.for_next_model(), Facts()
+    own = context.for_next_model()
     instances = [metric(own) for metric in metrics]
     extractors = list(dict.fromkeys(metric.extractor for metric in instances))
-    for batch in picture_batches(real, extractors, context, facts, task="real pictures"):
+
+    def update(batch: PictureBatch) -> None:
         for metric in instances:
             metric.update_real(batch)
-    facts = facts.of_all_processes()
+
+    facts = feed(real, extractors, update, context, task="real pictures")
     warnings = facts.warnings(real.source)
     for text in warnings:
         context.callback(Notice(text, is_warning=True))

@@ -12,12 +12,13 @@ from cvae_cli.evaluation.context import Context, Settings, feature_device
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.set_metric import SetMetric
 from cvae_cli.evaluation.naming import distinct_labels
-from cvae_cli.evaluation.picture_stream import Facts, picture_batches
+from cvae_cli.evaluation.picture_stream import feed
 from cvae_cli.evaluation.protocol import score_protocol, versions
 from cvae_cli.evaluation.real_side import RealSide, SetMetrics, check_real_side, measure_real_side
 from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import SetEvaluation, SetScores, StoppedEvaluationError
 from cvae_cli.evaluation.selection import load_networks, select_for_sets
+from cvae_cli.evaluation.streams import PictureBatch
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.runtime.device import pick_device
 from cvae_cli.runtime.distributed import environment_world, local_device, process_group
@@ -119,7 +120,7 @@ class _Comparison:
 
     def measure(self, source: str, pictures: Originals, label: str) -> None:
         """Measure one set."""
-        own, facts = self._context.for_next_model(), Facts()
+        own = self._context.for_next_model()
         for metric in self._metrics:
             self._warn(metric.set_warnings(len(pictures), self._side.about.get("pictures", len(pictures)), own))
         instances = [metric(own) for metric in self._metrics]
@@ -127,10 +128,12 @@ class _Comparison:
             if instance.needs_real:
                 instance.load_real_state(self._side.states[own.features_name(str(instance.features))])
         extractors = list(dict.fromkeys(instance.extractor for instance in instances))
-        for batch in picture_batches(pictures, extractors, self._context, facts, task=label):
+
+        def update(batch: PictureBatch) -> None:
             for instance in instances:
                 instance.update_generated(batch)
-        facts = facts.of_all_processes()
+
+        facts = feed(pictures, extractors, update, self._context, task=label)
         self._warn(facts.warnings(pictures.source))
         if facts.sha256 == self._side.about.get("sha256"):
             self._warn([f"{label} has the same pictures as the real side"])
