@@ -43,6 +43,7 @@ def train(
     precision: Annotated[str | None, typer.Option(help="Precision: auto, fp32 or bf16.", metavar="NAME")] = None,
     limit: train_options.Limit = None,
     prior: train_options.Prior = None,
+    tune: train_options.Tune = None,
     model: train_options.Model = None,
     changes: train_options.Changes = None,
     force: Annotated[bool, typer.Option("--force", help="Start over in a folder that holds a run.")] = False,
@@ -80,6 +81,7 @@ def train(
             precision=precision,
             limit=limit,
             prior=prior,
+            tune=tune,
             model=model,
             settings=dict(parse_assignment(change) for change in changes or []),
             force=force,
@@ -108,13 +110,9 @@ def _list() -> None:
     from cvae_cli.config.recipe_files import load_recipe
 
     recipes = [load_recipe(name) for name in shipped_recipes()]
-    epochs = [[each.training.epochs, *([each.then.training.epochs] if each.then else [])] for each in recipes]
     console.table(
         [each.model_dump(mode="json") for each in recipes],
         columns=["recipe", "data", "epochs", "description"],
-        rows=[
-            [each.name, each.data.name, " + ".join(map(str, stages)), each.description]
-            for each, stages in zip(recipes, epochs, strict=True)
-        ],
+        rows=[[each.name, each.data.name, each.epochs, each.description] for each in recipes],
         footer="cvae train RECIPE --dry-run shows all settings of one",
     )

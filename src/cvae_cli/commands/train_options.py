@@ -41,10 +41,14 @@ Prior = Annotated[
         help="Fit a prior in a second stage: flow or score; none leaves out the recipe's own.", metavar="KIND"
     ),
 ]
+Tune = Annotated[
+    str | None,
+    typer.Option(help="Train on only a part of the model of --model: decoder.", metavar="PART"),
+]
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", help="With --prior: a finished model to fit the prior to, instead of training one.", metavar="MODEL"
+        "--model", help="A finished model to fit a --prior to, or to --tune, instead of training one.", metavar="MODEL"
     ),
 ]
 Changes = Annotated[

@@ -97,7 +97,9 @@ class Recipe(Settings):
     name: str
     description: str = ""
     start: str | None = None
-    """A trained model, by name or folder, to which only a new prior is fitted."""
+    """A trained model, by name or folder, to which only a new prior is fitted, or of which a part is tuned."""
+    tune: Literal["decoder"] | None = None
+    """The part of that model that is trained on, while everything else stays as it is; without, a new prior."""
     start_sha256: str | None = None
     """Digest of the weights of that model, which identifies its version."""
     start_hybrid: bool = False
@@ -130,6 +132,11 @@ class Recipe(Settings):
                 "then": None,
             }
         )
+
+    @property
+    def epochs(self) -> str:
+        """The numbers of epochs of its trainings: `30`, or `12 + 30` with a second one."""
+        return " + ".join(str(each.training.epochs) for each in (self, self.then) if each is not None)
 
     @property
     def is_hybrid(self) -> bool:

@@ -23,6 +23,20 @@ _PRIOR_TRAINING = {
 }
 """Default settings of a training that fits a prior."""
 
+_TUNING = {
+    "epochs": 4,
+    "batch_size": 32,
+    "learning_rate": 3e-4,
+    "schedule": "one-cycle",
+    "ema_decay": 0.999,
+    "gradient_clip": 1000,
+    "keep": "last",
+}
+"""Default settings of a training that tunes a part of a model."""
+
+PARTS = ("decoder",)
+"""The parts of a model that can be tuned."""
+
 
 def load_recipe(name: str, changes: dict[str, Any] | None = None, *, prior: str | None = None) -> Recipe:
     """Load a shipped recipe by its name, or a TOML file by its path.
@@ -81,9 +95,33 @@ def recipe_for_prior(start: str, config: ModelConfig, prior: str, changes: dict[
             f'no prior "{prior}" that can be fitted afterwards.{did_you_mean(prior, known)}',
             hint=f"priors: {', '.join(known)}",
         )
-    values = {
-        "name": f"{config.name}-{prior}",
-        "description": f"{config.name} with a prior fitted afterwards",
+    values = _continued(start, config, name=f"{config.name}-{prior}", training=_PRIOR_TRAINING)
+    values["description"] = f"{config.name} with a prior fitted afterwards"
+    values["architecture"]["prior"] = {"kind": prior}
+    return _build(values, changes, source=f"--prior {prior}")
+
+
+def recipe_for_tuning(start: str, config: ModelConfig, part: str, changes: dict[str, Any] | None = None) -> Recipe:
+    """Make a recipe that trains a part of a finished model on.
+
+    Args:
+        part: one of `PARTS`.
+        start, config, changes: see `recipe_for_prior`.
+
+    Raises:
+        UsageError: no such part, an unknown key, or a value that does not fit.
+    """
+    if part not in PARTS:
+        raise UsageError(f'no part "{part}" to tune.{did_you_mean(part, PARTS)}', hint=f"parts: {', '.join(PARTS)}")
+    values = _continued(start, config, name=f"{config.name}-tuned", training=_TUNING)
+    values |= {"description": f"{config.name} with its {part} tuned", "tune": part}
+    return _build(values, changes, source=f"--tune {part}")
+
+
+def _continued(start: str, config: ModelConfig, *, name: str, training: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a recipe that starts from a finished model, and learns from what that has learned from."""
+    return {
+        "name": name,
         "start": start,
         "start_hybrid": config.hybrid,
         "data": {
@@ -91,10 +129,9 @@ def recipe_for_prior(start: str, config: ModelConfig, prior: str, changes: dict[
             "size": config.image.size,
             "condition": config.condition.option,
         },
-        "architecture": config.architecture.model_dump(mode="json") | {"prior": {"kind": prior}},
-        "training": dict(_PRIOR_TRAINING),
+        "architecture": config.architecture.model_dump(mode="json"),
+        "training": dict(training),
     }
-    return _build(values, changes, source=f"--prior {prior}")
 
 
 def _build(values: dict[str, Any], changes: dict[str, Any] | None, *, source: str) -> Recipe:

@@ -23,6 +23,7 @@ class FashionNetwork(Network):
     """
 
     _FEATURES = 128 * 4 * 4
+    decoder_parts = ("spread", "up")
 
     def __init__(self, settings: config.ModelConfig) -> None:
         super().__init__(settings)
@@ -70,6 +71,7 @@ class PhotoNetwork(Network):
     """
 
     _FIRST_WIDTH, _LAST_WIDTH, _BOTTOM = 32, 16, 4
+    decoder_parts = ("spread", "up")
 
     def __init__(self, settings: config.ModelConfig) -> None:
         super().__init__(settings)

@@ -16,6 +16,8 @@ _LABEL_WIDTH = 32
 class DenseNetwork(Network):
     """Hidden layers of one width from pixels to latents and back. The condition joins the pixels, and z."""
 
+    decoder_parts = ("decoder", "write")
+
     def __init__(self, settings: config.ModelConfig) -> None:
         super().__init__(settings)
         architecture, image = settings.architecture, settings.image

@@ -20,12 +20,14 @@ class Network(nn.Module, ABC):
 
     Attributes:
         latent_shape: the shape of one picture's latent, `(d,)` or `(d, h, w)`.
+        decoder_parts: the names of the modules that only the decoder has, which can be trained on alone.
 
     Raises:
         UsageError: the network does not fit the size of the pictures.
     """
 
     latent_shape: tuple[int, ...]
+    decoder_parts: tuple[str, ...]
 
     def __init__(self, settings: config.ModelConfig) -> None:
         super().__init__()

@@ -66,6 +66,8 @@ class Stage(nn.Module):
 class ResidualNetwork(Network):
     """Residual blocks on pixels that are folded into channels: (c, s, s) to (4c, s/2, s/2), and back."""
 
+    decoder_parts = ("spread", "decoder", "ups", "write")
+
     def __init__(self, settings: config.ModelConfig) -> None:
         super().__init__(settings)
         size, channels = settings.image.size, settings.image.channels

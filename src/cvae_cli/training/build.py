@@ -10,6 +10,7 @@ from cvae_cli.events import Callback, ignore
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.training.frozen import load_frozen
 from cvae_cli.training.objectives.bound import BoundObjective
+from cvae_cli.training.objectives.decoder import DecoderObjective
 from cvae_cli.training.objectives.hybrid import HybridObjective
 from cvae_cli.training.objectives.objective import Objective
 from cvae_cli.training.objectives.perceptual import PerceptualObjective
@@ -51,13 +52,19 @@ def build_objective(recipe: Recipe, model: CVAE, callback: Callback = ignore) ->
         MissingError, CorruptError: see `load_frozen`.
     """
     training = recipe.training
+    frozen = None
+    if training.features is not None:
+        _check_features(training)
+        frozen = load_frozen(training.features, model.config.image.size, model.device, callback)
+    if recipe.tune is not None:
+        if training.is_hybrid and frozen is None:
+            raise UsageError("a decoder is tuned without a discriminator", hint="--set training.features=vgg16")
+        return DecoderObjective(model, training.perceptual, frozen)
     if recipe.start is not None:
         if training.is_hybrid:
             raise UsageError("a prior is trained on latents: there are no pictures for another network to judge")
         return PriorObjective(model)
-    if training.features is not None:
-        _check_features(training)
-        frozen = load_frozen(training.features, model.config.image.size, model.device, callback)
+    if frozen is not None:
         return PerceptualObjective(model, training.perceptual, training.free_bits, frozen)
     if training.is_hybrid:
         return HybridObjective(model, training)
@@ -74,25 +81,27 @@ def _check_features(training: TrainingSettings) -> None:
         raise UsageError("training.features or training.adversarial?", hint="--set training.adversarial=0")
 
 
-def load_all_but_prior(model: CVAE, start: str) -> None:
-    """Load the network and the likelihood of a finished model into `model`; its prior stays untrained.
-
-    Args:
-        start: the finished model, by name or folder.
+def load_start(model: CVAE, recipe: Recipe) -> None:
+    """Load the finished model that a recipe starts from; the prior stays untrained where a new one is fitted.
 
     Raises:
-        UsageError: the two models differ in more than the prior.
+        UsageError: the two models differ in more than that.
     """
-    finished = CVAE.from_pretrained(start)
+    assert recipe.start is not None
+    finished = CVAE.from_pretrained(recipe.start)
     # Draw as many random numbers as loading it did in version 0.1.0, whose runs must go on to the same prior: the noise
     # of its calibration comes next.
     CVAE(finished.config)
     ours, theirs = model.config.published(), finished.config.published()
-    architecture = theirs.architecture.model_copy(update={"prior": ours.architecture.prior})
+    architecture = theirs.architecture
+    if recipe.tune is None:
+        architecture = architecture.model_copy(update={"prior": ours.architecture.prior})
     if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):
         raise UsageError(
-            f"{start} is built otherwise than the recipe says",
+            f"{recipe.start} is built otherwise than the recipe says",
             hint="its pictures, its classes, its text encoder or its network differ from the recipe's",
         )
     model.network.load_state_dict(finished.network.state_dict())
     model.likelihood.load_state_dict(finished.likelihood.state_dict())
+    if recipe.tune is not None:
+        model.prior.load_state_dict(finished.prior.state_dict())

@@ -20,7 +20,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, state: TrainerState)
     architecture, size = recipe.architecture, train.image_shape.size
     parameters = sum(p.numel() for p in model.parameters())
     validation = state.history[-1]["valid"]
-    training = "training" if recipe.start is None else "training of the prior alone"
+    training = "training" if recipe.start is None else f"training of the {recipe.tune or 'prior'} alone"
     condition = f"{architecture.conditioning}; {model.config.published().condition.description}"
     facts = {
         "data": f"{train.name.rsplit('/', 1)[-1]}, {len(train):,} training pictures of {size}x{size}",

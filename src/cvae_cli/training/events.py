@@ -36,6 +36,7 @@ class TrainingStart(Event):
     def __str__(self) -> str:
         recipe, training = self.recipe, self.recipe.training
         does = "learns from" if recipe.start is None else "fits a prior to the latents of"
+        does = f"trains its {recipe.tune} on" if recipe.tune else does
         steps, passes = count(self.steps, "step"), f"{self.passes} passes" if self.passes > 1 else "one pass"
         epoch = f"{steps} of {training.batch_size}" if training.steps else f"{passes} over the pictures in {steps}"
         lines = [

@@ -28,6 +28,7 @@ class TrainingOptions(TypedDict, total=False):
     precision: str | None
     limit: int | None
     prior: str | None
+    tune: str | None
     model: str | Path | None
     settings: Mapping[str, Any] | None
     force: bool

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from cvae_cli.config.catalog import shipped_recipes
 from cvae_cli.config.recipe import Recipe
-from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior
+from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior, recipe_for_tuning
 from cvae_cli.data import catalog as data_catalog
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import find_model, read_config, training_data
@@ -83,7 +83,8 @@ def _plan(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     """Plan a new training, or one that is resumed."""
     if options.get("resume") is not None:
         return _plan_resume(recipe, options)
-    plan = _plan_prior(recipe, options) if options.get("model") is not None else _plan_new(recipe, options)
+    has_start = options.get("model") is not None or options.get("tune") is not None
+    plan = _plan_start(recipe, options) if has_start else _plan_new(recipe, options)
     _check_names(plan.recipe)
     run = Run(plan.folder)
     if launch.restart_count() and run.recipe_file.exists():  # after a crash, torchrun runs the same command again
@@ -116,18 +117,23 @@ def _check_names(recipe: Recipe) -> None:
         text_catalog.check_known(recipe.data.condition)
 
 
-def _plan_prior(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
-    """Plan the training of a prior for a finished model."""
-    model, prior = options.get("model"), options.get("prior")
-    if recipe is not None or prior is None or model is None:
+def _plan_start(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
+    """Plan the training of a prior for a finished model, or of a part of that model."""
+    model, prior, tune = options.get("model"), options.get("prior"), options.get("tune")
+    if recipe is not None or model is None or (prior is None) == (tune is None):
         raise UsageError(
-            "--model takes a finished model, to fit a prior to", hint="cvae train --prior score --model MODEL"
+            "--model takes a finished model, to fit a prior to or to tune",
+            hint="cvae train --prior score --model MODEL\ncvae train --tune decoder --model MODEL",
         )
     start = find_model(model).resolve()
     config, changes = read_config(start), _recipe_changes(options)
     if "data.name" not in changes:
         training_data(config, option="--data")
-    chosen = recipe_for_prior(str(start), config, prior, changes)
+    if tune is not None:
+        chosen = recipe_for_tuning(str(start), config, tune, changes)
+    else:
+        assert prior is not None
+        chosen = recipe_for_prior(str(start), config, prior, changes)
     folder = _folder(chosen, options)
     if start.is_relative_to(folder.resolve()):
         raise UsageError(f"{folder} holds the model to start from", hint="choose another place with --out")
@@ -151,7 +157,7 @@ def _new_plan(recipe: Recipe, options: TrainingOptions, notices: tuple[str, ...]
 def _plan_resume(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     """Plan to resume a run."""
     changes = _recipe_changes(options)
-    fixed = [recipe, *(options.get(name) for name in ("out", "force", "prior", "model", "minutes"))]
+    fixed = [recipe, *(options.get(name) for name in ("out", "force", "prior", "tune", "model", "minutes"))]
     if any(fixed) or changes.keys() - set(CHANGEABLE_ON_RESUME):
         raise UsageError(
             "--resume continues a run as it was started",

@@ -73,6 +73,7 @@ def train(
     precision: str | None = None,
     limit: int | None = None,
     prior: str | None = None,
+    tune: str | None = None,
     model: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     force: bool = False,
@@ -110,7 +111,8 @@ def train(
         precision: `auto`, `fp32` or `bf16`.
         limit: use only so many pictures, the first ones or the first ones of each class, in epochs that are not longer.
         prior: fit a prior in a second stage: `flow` or `score`; `none` leaves out the recipe's own.
-        model: with `prior`, a finished model to fit the prior to, instead of training one.
+        tune: `decoder` trains only the decoder of `model`; its encoder and its prior stay as they are, to the bit.
+        model: a finished model, to fit a `prior` to or to `tune`, instead of training one.
         settings: new values for any other settings of the recipe by dotted key, as
             `{"training.ema_decay": 0.99}`.
         force: start over in a folder that already holds a run.
@@ -145,6 +147,7 @@ def train(
         precision=precision,
         limit=limit,
         prior=prior,
+        tune=tune,
         model=model,
         settings=settings,
         force=force,

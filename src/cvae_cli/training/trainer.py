@@ -19,7 +19,7 @@ from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import BatchRandom
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.acceleration import LossFunction, compile_errors, compile_losses, distribute
-from cvae_cli.training.build import build_model, build_objective, load_all_but_prior
+from cvae_cli.training.build import build_model, build_objective, load_start
 from cvae_cli.training.card import model_card
 from cvae_cli.training.checkpoint import TrainerState, load_checkpoint, save_checkpoint
 from cvae_cli.training.clock import Clock
@@ -83,7 +83,7 @@ class Trainer:
         has_started = self.world.broadcast(resume and run.has_started())
         self.state = self._load_checkpoint() if has_started else TrainerState()
         if not has_started and recipe.start:
-            load_all_but_prior(self.model, recipe.start)
+            load_start(self.model, recipe)
         self.batches = self.make_batches()
         if not has_started:
             self.objective.calibrate(self.batches)

@@ -33,9 +33,8 @@ class PerceptualObjective(BoundObjective):
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
         bound = self.bound(images, condition)
         assert bound.output is not None
-        pairs = torch.cat([self.model.likelihood.mean(bound.output), images])
-        maps = self.frozen(look_anew(pairs.expand(-1, 3, -1, -1), self.random))
-        distance = images[0].numel() * feature_distance(maps)
+        reconstructions = self.model.likelihood.mean(bound.output)
+        distance = perceptual_loss(self.frozen, reconstructions, images, self.random)
         return torch.cat([self.losses_from_bound(bound), distance[:, None]], dim=1)
 
     def _evaluation_losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
@@ -43,6 +42,14 @@ class PerceptualObjective(BoundObjective):
 
     def total(self, losses: Float[Tensor, "b losses"], beta: float) -> Float[Tensor, " b"]:
         return super().total(losses[:, :-1], beta) + self.weight * losses[:, -1]
+
+
+def perceptual_loss(
+    frozen: Frozen, reconstructions: Float[Tensor, "b c h w"], images: Float[Tensor, "b c h w"], random: BatchRandom
+) -> Float[Tensor, " b"]:
+    """Return the distance of each reconstruction from its picture, times the number of pixel values."""
+    pairs = torch.cat([reconstructions, images]).expand(-1, 3, -1, -1)
+    return images[0].numel() * feature_distance(frozen(look_anew(pairs, random)))
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # the size of the result is drawn at random
