@@ -7,6 +7,7 @@ import pytest
 from cvae_cli.config.catalog import shipped_recipes
 from cvae_cli.config.recipe_files import load_recipe, parse_assignment, recipe_to_toml
 from cvae_cli.errors import CorruptError, UsageError
+from cvae_cli.training.plan import plan_training
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
@@ -70,3 +71,11 @@ def test_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe nonsense")
     with pytest.raises(CorruptError, match="not TOML"):
         load_recipe(str(tmp_path / "x.toml"))
+
+
+def test_guidance_that_is_an_input_is_said_to_be_untaught() -> None:
+    told = [
+        plan_training("pictures", settings={"then.prior.guidance_input": chosen}, out="somewhere").notices
+        for chosen in (False, True)
+    ]
+    assert [any("guidance as an input" in text for text in notices) for notices in told] == [False, True]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from cvae_cli.config.catalog import shipped_recipes
+from cvae_cli.config.model import ScorePrior
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior, recipe_for_tuning
 from cvae_cli.data import catalog as data_catalog
@@ -144,6 +145,9 @@ def _new_plan(recipe: Recipe, options: TrainingOptions, notices: tuple[str, ...]
     check_minutes(recipe, options)
     if recipe.training.is_hybrid:
         notices = (*notices, "the model will be a hybrid, no pure CVAE: its loss has a term besides the bound")
+    fitted = recipe.then.prior if recipe.then else recipe.architecture.prior
+    if recipe.tune is None and isinstance(fitted, ScorePrior) and fitted.guidance_input:
+        notices = (*notices, "the prior has guidance as an input, which this training does not teach it: draw with 1")
     return TrainingPlan(
         recipe,
         _folder(recipe, options),
