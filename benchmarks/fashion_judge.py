@@ -13,7 +13,7 @@ import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from cvae_cli.data.catalog import load_dataset
-from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
+from cvae_cli.evaluation.features.fashion_cnn import load_fashion_cnn
 
 BATCH = 500
 PICTURES = 10_000

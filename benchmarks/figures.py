@@ -38,7 +38,7 @@ from cvae_cli.config.condition import LabelCondition
 from cvae_cli.data.catalog import evaluation_split, load_dataset
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
+from cvae_cli.evaluation.features.fashion_cnn import load_fashion_cnn
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pictures.grid import grid, to_pil
 from cvae_cli.pictures.pixels import to_float, to_uint8

@@ -318,7 +318,7 @@ def clip(options: Options) -> Iterator[Row]:
         return
     from safetensors.torch import save_file
 
-    from cvae_cli.evaluation.clip_model import ClipModel
+    from cvae_cli.evaluation.features.clip_model import ClipModel
     from cvae_cli.text.clip import ClipEncoder
 
     device = pick_device(options.device)

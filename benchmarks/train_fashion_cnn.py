@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from cvae_cli.data.catalog import load_dataset
-from cvae_cli.evaluation.fashion_cnn import VERSION, WEIGHTS, FashionCNN
+from cvae_cli.evaluation.features.fashion_cnn import VERSION, WEIGHTS, FashionCNN
 from cvae_cli.models.tensors import named_tensors, write_tensors
 
 BATCH = 128

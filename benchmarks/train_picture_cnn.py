@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cvae_cli.data.catalog import load_dataset
-from cvae_cli.evaluation.picture_cnn import VERSION, WEIGHTS, PictureCNN
+from cvae_cli.evaluation.features.picture_cnn import VERSION, WEIGHTS, PictureCNN
 from cvae_cli.models.tensors import named_tensors, write_tensors
 
 LOADED = 128  # pixels a side of the pictures in memory

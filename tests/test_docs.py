@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cvae_cli.data.mnist import FAMILY
-from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
+from cvae_cli.evaluation.features.fashion_cnn import load_fashion_cnn
 from cvae_cli.pictures.pixels import to_uint8
 
 ROOT = Path(__file__).parent.parent

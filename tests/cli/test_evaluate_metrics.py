@@ -8,11 +8,11 @@ import pytest
 import torch
 from conftest import FASHION, Command
 
-from cvae_cli.evaluation.extractors import Inception
 from cvae_cli.evaluation.features import load_extractor
+from cvae_cli.evaluation.features.extractors import Inception
+from cvae_cli.evaluation.features.picture_cnn import WEIGHTS
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.frechet import frechet_distance
-from cvae_cli.evaluation.picture_cnn import WEIGHTS
 from cvae_cli.models.cvae import CVAE
 
 CPU = torch.device("cpu")

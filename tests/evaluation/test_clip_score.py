@@ -14,7 +14,7 @@ from tiny_clip import save_tiny_clip
 from torch import Tensor
 
 from cvae_cli.errors import CorruptError
-from cvae_cli.evaluation.clip_model import ClipModel
+from cvae_cli.evaluation.features.clip_model import ClipModel
 from cvae_cli.evaluation.metrics.captions import clip_score, retrieval
 from cvae_cli.text.clip_source import CONFIG, WEIGHTS
 

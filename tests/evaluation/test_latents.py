@@ -9,10 +9,10 @@ from helpers import Listener, captioned, small_model
 from PIL import Image
 
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation.latent_figure import draw_latents
 from cvae_cli.evaluation.latents import LatentSpace, LatentSpaces, latent_spaces
-from cvae_cli.evaluation.probe import linear_probe
-from cvae_cli.evaluation.projection import project
+from cvae_cli.evaluation.latents.figure import draw_latents
+from cvae_cli.evaluation.latents.probe import linear_probe
+from cvae_cli.evaluation.latents.projection import project
 from cvae_cli.models.latents import DatasetLatents
 from cvae_cli.pictures.figure import encode_figure
 

@@ -13,8 +13,8 @@ from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.bound import evaluate_bound
 from cvae_cli.evaluation.context import Context, Settings
 from cvae_cli.evaluation.evaluate import evaluate_model
-from cvae_cli.evaluation.fashion_cnn import load_fashion_cnn
 from cvae_cli.evaluation.features import load_extractor
+from cvae_cli.evaluation.features.fashion_cnn import load_fashion_cnn
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.neighbours import Coverage, Density, Precision, Recall
 from cvae_cli.evaluation.metrics.reconstruction import closeness, psnr, published_ssim, squared_error, ssim

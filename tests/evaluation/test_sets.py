@@ -19,9 +19,10 @@ from test_documents import check_document
 from cvae_cli import evaluate_sets
 from cvae_cli.data.originals import find_originals
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.evaluation import picture_stream, report
+from cvae_cli.evaluation import report
 from cvae_cli.evaluation.features import EXTRACTORS, load_extractor
 from cvae_cli.evaluation.metrics.frechet import frechet_distance
+from cvae_cli.evaluation.sets import picture_stream
 
 METRICS = ["fid-fashion", "recall:fashion"]
 

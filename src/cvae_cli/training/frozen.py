@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
-from cvae_cli.evaluation.own_features import import_callable
+from cvae_cli.evaluation.features.own_features import import_callable
 from cvae_cli.events import Callback, ignore
 from cvae_cli.weights.registry import get_weights, require_weights
 

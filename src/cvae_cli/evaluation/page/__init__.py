@@ -15,11 +15,11 @@ from cvae_cli.version import __version__
 
 if TYPE_CHECKING:
     from cvae_cli.data.dataset import Dataset
-    from cvae_cli.evaluation.page_content import Page
+    from cvae_cli.evaluation.page.content import Page
     from cvae_cli.models.cvae import CVAE, Source
 
 ENDINGS = (".html", ".htm")
-_FILES = Path(__file__).parent / "page_files"
+_FILES = Path(__file__).parent / "files"
 
 
 def check_page(path: str | Path) -> Path:
@@ -57,7 +57,7 @@ def write_page(
         UsageError: the page cannot be written, or a model in memory is not given.
         MissingError, CorruptError: files of a model or the data set are gone or damaged.
     """
-    from cvae_cli.evaluation.page_content import make_page
+    from cvae_cli.evaluation.page.content import make_page
 
     path = check_page(path)
     sources = list(models) if models is not None else [scores.source for scores in evaluation.models]

@@ -12,12 +12,12 @@ from cvae_cli.evaluation.context import Context, Settings, feature_device
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.set_metric import SetMetric
 from cvae_cli.evaluation.naming import distinct_labels
-from cvae_cli.evaluation.picture_stream import feed
 from cvae_cli.evaluation.protocol import score_protocol, versions
-from cvae_cli.evaluation.real_side import RealSide, SetMetrics, check_real_side, measure_real_side
 from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import SetEvaluation, SetScores, StoppedEvaluationError
 from cvae_cli.evaluation.selection import load_networks, select_for_sets
+from cvae_cli.evaluation.sets.picture_stream import feed
+from cvae_cli.evaluation.sets.real_side import RealSide, SetMetrics, check_real_side, measure_real_side
 from cvae_cli.evaluation.streams import PictureBatch
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.runtime.device import pick_device

@@ -14,8 +14,8 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.bound import evaluate_bound
 from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.metrics.reconstruction import closeness
-from cvae_cli.evaluation.page_figures import Trade
-from cvae_cli.evaluation.page_pictures import Shown, show
+from cvae_cli.evaluation.page.figures import Trade
+from cvae_cli.evaluation.page.pictures import Shown, show
 from cvae_cli.evaluation.streams import BATCH_SIZE, reconstructions
 from cvae_cli.events import Progress
 from cvae_cli.models.cvae import CVAE

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import torch
 
 EXTRACTORS = {
-    "inception": "cvae_cli.evaluation.extractors:inception",
-    "clip": "cvae_cli.evaluation.extractors:clip",
-    "fashion": "cvae_cli.evaluation.extractors:fashion",
-    "pictures": "cvae_cli.evaluation.extractors:pictures",
+    "inception": "cvae_cli.evaluation.features.extractors:inception",
+    "clip": "cvae_cli.evaluation.features.extractors:clip",
+    "fashion": "cvae_cli.evaluation.features.extractors:fashion",
+    "pictures": "cvae_cli.evaluation.features.extractors:pictures",
 }
 """The loader of each feature extractor, as `module:function`. A Fréchet distance on others than Inception's is not FID.
 
@@ -31,8 +31,8 @@ SIZES = {"fashion": 28}
 SMALL = "small"
 """Stands for the features that need no download: `fashion` for Fashion-MNIST, `pictures` for all else."""
 
-_PAIRS = {"lpips": "cvae_cli.evaluation.extractors:lpips"}  # networks that compare two pictures: no features
-_OWN = "cvae_cli.evaluation.extractors:own"
+_PAIRS = {"lpips": "cvae_cli.evaluation.features.extractors:lpips"}  # networks that compare two pictures: no features
+_OWN = "cvae_cli.evaluation.features.extractors:own"
 LISTING = f"{', '.join(EXTRACTORS)}, or MODULE:CALLABLE for your own"
 
 

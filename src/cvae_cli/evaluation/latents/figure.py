@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float64
 
-from cvae_cli.evaluation.probe import Probe
+from cvae_cli.evaluation.latents.probe import Probe
 from cvae_cli.models.latents import DatasetLatents
 from cvae_cli.pictures.figure import Theme, class_colours, figure, legend
 

@@ -15,11 +15,11 @@ from cvae_cli.evaluation import report
 from cvae_cli.evaluation.context import Context, Settings, feature_device
 from cvae_cli.evaluation.curves import draw_curves
 from cvae_cli.evaluation.history import read_histories
-from cvae_cli.evaluation.page_commands import Command, find_runs, make_commands
-from cvae_cli.evaluation.page_figures import Drawing, draw, draw_trades
-from cvae_cli.evaluation.page_latents import Interpolation, draw_spaces, interpolate
-from cvae_cli.evaluation.page_models import ModelPart, model_part, originals
-from cvae_cli.evaluation.page_pictures import Shown
+from cvae_cli.evaluation.page.commands import Command, find_runs, make_commands
+from cvae_cli.evaluation.page.figures import Drawing, draw, draw_trades
+from cvae_cli.evaluation.page.latents import Interpolation, draw_spaces, interpolate
+from cvae_cli.evaluation.page.models import ModelPart, model_part, originals
+from cvae_cli.evaluation.page.pictures import Shown
 from cvae_cli.evaluation.result import Evaluation
 from cvae_cli.events import Callback, Progress
 from cvae_cli.models.cvae import CVAE

@@ -9,8 +9,8 @@ from cvae_cli.data.originals import Originals
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.metrics.set_metric import SetMetric
-from cvae_cli.evaluation.picture_stream import feed, read_digests
-from cvae_cli.evaluation.reference import Reference, State, is_of_pytorch_fid, read_reference
+from cvae_cli.evaluation.sets.picture_stream import feed, read_digests
+from cvae_cli.evaluation.sets.reference import Reference, State, is_of_pytorch_fid, read_reference
 from cvae_cli.evaluation.streams import PictureBatch
 from cvae_cli.events import Notice
 from cvae_cli.paths import check_writable

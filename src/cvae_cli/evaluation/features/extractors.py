@@ -16,7 +16,7 @@ from cvae_cli.weights.registry import get_weights, require_weights
 
 def fashion(device: torch.device, callback: Callback, model: str | None) -> Extractor:
     """The Fashion-MNIST classifier that ships with the package; needs no download."""
-    from cvae_cli.evaluation.fashion_cnn import VERSION, WEIGHTS, FashionCNN, load_fashion_cnn
+    from cvae_cli.evaluation.features.fashion_cnn import VERSION, WEIGHTS, FashionCNN, load_fashion_cnn
 
     protocol = {"features": f"fashion-cnn {VERSION}", "weights_sha256": file_sha256(WEIGHTS), "resize": "none (28x28)"}
     return Extractor(load_fashion_cnn(device), FashionCNN.num_features, protocol)
@@ -24,7 +24,7 @@ def fashion(device: torch.device, callback: Callback, model: str | None) -> Extr
 
 def pictures(device: torch.device, callback: Callback, model: str | None) -> Extractor:
     """The small network for photographs and drawings that ships with the package; needs no download."""
-    from cvae_cli.evaluation.picture_cnn import SIDE, VERSION, WEIGHTS, PictureCNN, load_picture_cnn
+    from cvae_cli.evaluation.features.picture_cnn import SIDE, VERSION, WEIGHTS, PictureCNN, load_picture_cnn
 
     protocol = {
         "features": f"picture-cnn {VERSION}",
@@ -81,7 +81,7 @@ def inception(device: torch.device, callback: Callback, model: str | None) -> Ex
 
 def clip(device: torch.device, callback: Callback, model: str | None) -> Extractor:
     """Both towers of a CLIP model, OpenAI's ViT-B/32 if `model` is absent; see `clip_model.ClipModel`."""
-    from cvae_cli.evaluation.clip_model import ClipModel
+    from cvae_cli.evaluation.features.clip_model import ClipModel
 
     network = ClipModel(model, device, callback)
     return Extractor(network, network.num_features, network.protocol)
@@ -113,7 +113,7 @@ def lpips(device: torch.device, callback: Callback, model: str | None) -> Extrac
 
 def own(device: torch.device, callback: Callback, model: str | None) -> Extractor:
     """The user's own features, `MODULE:CALLABLE`; see `own_features.load_own`."""
-    from cvae_cli.evaluation.own_features import load_own
+    from cvae_cli.evaluation.features.own_features import load_own
 
     assert model is not None
     network, protocol = load_own(model, device)

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation.latent_figure import MAX_NAMED, draw_latents
+from cvae_cli.evaluation.latents.figure import MAX_NAMED, draw_latents
+from cvae_cli.evaluation.latents.probe import Probe, linear_probe
+from cvae_cli.evaluation.latents.projection import METHODS, MIN_PICTURES, Method, project
 from cvae_cli.evaluation.naming import distinct_labels
-from cvae_cli.evaluation.probe import Probe, linear_probe
-from cvae_cli.evaluation.projection import METHODS, MIN_PICTURES, Method, project
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.latents import DatasetLatents, find_data

@@ -9,9 +9,9 @@ import torch
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.context import Settings
 from cvae_cli.evaluation.latents import latent_spaces
-from cvae_cli.evaluation.page_figures import Drawing, draw
-from cvae_cli.evaluation.page_pictures import Shown, show
-from cvae_cli.evaluation.projection import MIN_PICTURES
+from cvae_cli.evaluation.latents.projection import MIN_PICTURES
+from cvae_cli.evaluation.page.figures import Drawing, draw
+from cvae_cli.evaluation.page.pictures import Shown, show
 from cvae_cli.events import Callback
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.ends import End
