@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from cvae_cli import console
 from cvae_cli.commands import evaluate_options, options
+from cvae_cli.commands.evaluate_checks import check_sets
 from cvae_cli.commands.evaluated import show, write_report
 from cvae_cli.data.catalog import check_known
 from cvae_cli.errors import UsageError
@@ -77,7 +78,7 @@ def evaluate(
         "--repeats": repeats != 1,
         "--report": report is not None,
     }
-    evaluate_options.check_sets(generated, real, reference, of_model=of_model, split=split)
+    check_sets(generated, real, reference, of_model=of_model, split=split)
     options.check_models(models or [])
     if report is not None:
         check_page(report)
