@@ -180,7 +180,7 @@ def test_default_metrics_need_no_download(cvae: Command, coco_run: Path, place: 
     done = cvae("evaluate", "--model", coco_run, "--data-dir", place / "coco", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [
-        *("mse", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units")
+        *("mse", "mae", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units")
     ]
 
 
@@ -277,7 +277,7 @@ def test_a_folders_own_split_is_measured(cvae: Command, static_run: Path, place:
     asked = ("dataset", "split", "image_size", "real_images")
     assert [protocol[key] for key in asked] == [f"folder:{place / 'pictures'}", "test", 32, 6]  # a tenth of 60
     assert list(result["models"][0]["scores"]) == [
-        *("mse", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units")
+        *("mse", "mae", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units")
     ]
 
 

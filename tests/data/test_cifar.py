@@ -56,7 +56,7 @@ def test_colour_models_draw_reconstruct_and_are_measured(archive: Path) -> None:
     assert (picture.mode, picture.size) == ("RGB", (32, 32))
     assert model.sample(torch.arange(3)).shape == (3, 3, 32, 32)
     chosen = catalog.default_names("cifar-10", [model])
-    assert chosen == ["mse", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units"]
+    assert chosen == ["mse", "mae", "ssim", "ssim-wang", "psnr", "elbo", "rate", "distortion", "active-units"]
     scores = evaluate_model(model, data, [*chosen, "bits-per-dim"]).scores
     assert list(scores) == [*chosen, "bits-per-dim"]
     assert scores["bits-per-dim"] is None  # not defined for a density

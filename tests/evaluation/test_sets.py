@@ -20,7 +20,7 @@ from cvae_cli import evaluate_sets
 from cvae_cli.data.originals import find_originals
 from cvae_cli.errors import CorruptError, MissingError, UsageError
 from cvae_cli.evaluation import report
-from cvae_cli.evaluation.features import EXTRACTORS, load_extractor
+from cvae_cli.evaluation.features import EXTRACTORS, fashion_cnn, load_extractor
 from cvae_cli.evaluation.metrics.frechet import frechet_distance
 from cvae_cli.evaluation.sets import picture_stream
 
@@ -355,9 +355,7 @@ def test_damaged_and_foreign_statistics_are_refused(home: Path, tmp_path: Path) 
     refused(content[:-1] + bytes([content[-1] ^ 1]), CorruptError, "is damaged")
     refused(content[:1000], CorruptError, "not a file of statistics")
     refused(b"", CorruptError, "not a file of statistics")
-    refused(
-        (Path(picture_stream.__file__).with_name("fashion_cnn.safetensors")).read_bytes(), UsageError, "no statistics"
-    )
+    refused(fashion_cnn.WEIGHTS.read_bytes(), UsageError, "no statistics")
     other_weights = content.replace(
         load_extractor("fashion", torch.device("cpu")).protocol["weights_sha256"].encode(), b"0" * 64
     )

@@ -93,7 +93,7 @@ def test_hub_entries_are_pinned_to_a_commit() -> None:
             assert set(entry.revision) <= set(string.hexdigits.lower())
 
 
-@pytest.mark.parametrize("name", ["inception", "alexnet"])
+@pytest.mark.parametrize("name", ["inception", "vgg16", "alexnet"])
 def test_a_digest_begins_as_the_published_name_says(name: str) -> None:
     entry = REGISTRY[name]
     assert isinstance(entry, AddressWeights)
@@ -105,7 +105,7 @@ def test_a_digest_begins_as_the_published_name_says(name: str) -> None:
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match='Did you mean "clip"') as caught:
         get_weights("clipp")
-    assert caught.value.hint == "weights: clip, inception, alexnet"
+    assert caught.value.hint == "weights: clip, inception, vgg16, alexnet"
 
 
 # From another address
@@ -279,6 +279,7 @@ def test_the_list_is_tab_separated_in_a_pipe(cvae: Command) -> None:
     assert [row[:4] for row in rows] == [
         ["clip", "605 MB", "no", "MIT"],
         ["inception", "96 MB", "no", "Apache-2.0"],
+        ["vgg16", "553 MB", "no", "BSD-3-Clause"],
         ["alexnet", "244 MB", "no", "BSD-3-Clause"],
     ]
     assert {len(row) for row in rows} == {5}
