@@ -11,11 +11,8 @@ import numpy as np
 import pytest
 import torch
 from helpers import fashion
-from PIL import Image
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from cvae_cli import evaluate_sets
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.features import load_extractor
@@ -40,58 +37,6 @@ def register(name: str, tensors: dict[str, Tensor], home: Path, monkeypatch: pyt
     entry = AddressWeights(name=name, size=path.stat().st_size, sha256=digest, **about)
     monkeypatch.setitem(REGISTRY, name, entry)
     return path
-
-
-class RandomInception(FeatureExtractorInceptionV3):
-    """The network of the published weights, with random weights that need no file."""
-
-    def load_state_dict(self, *arguments: object, **options: object) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight)
-
-
-def save_pictures(folder: Path, seed: int, brightness: float) -> None:
-    """Write 16 PNG files: grey ones of 28x28, and coloured ones of 64x64 and of 256x200."""
-    random = np.random.default_rng(seed)
-    shapes = [(28, 28), (64, 64, 3), (200, 256, 3)]
-    folder.mkdir()
-    for number in range(16):
-        shape = shapes[number % 3]
-        coarse = random.random((6, 6, *shape[2:])) * brightness * 255
-        picture = Image.fromarray(coarse.astype(np.uint8)).resize((shape[1], shape[0]))
-        picture.save(folder / f"{number:02}.png")
-
-
-def test_two_folders_have_the_scores_of_torch_fidelity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch_fidelity
-
-    torch.save({}, tmp_path / "empty.pth")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        inception = RandomInception("inception-v3-compat", ["2048"], str(tmp_path / "empty.pth"))
-    weights = register("inception", inception.state_dict(), tmp_path / "home", monkeypatch)
-    save_pictures(tmp_path / "real", 0, 1.0)
-    save_pictures(tmp_path / "generated", 1, 0.8)
-
-    names = ["fid", "kid", "inception-score", "precision:inception", "recall:inception"]
-    scored = evaluate_sets(tmp_path / "real", tmp_path / "generated", metrics=names, device="cpu").sets[0]
-    theirs = torch_fidelity.calculate_metrics(
-        input1=str(tmp_path / "generated"), input2=str(tmp_path / "real"),
-        isc=True, fid=True, kid=True, prc=True, kid_subset_size=16, feature_extractor="inception-v3-compat",
-        feature_extractor_weights_path=str(weights), batch_size=1, save_cpu_ram=True, cuda=False, verbose=False,
-    )  # fmt: skip
-    assert scored.scores["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-4)
-    expected = {
-        "kid": theirs["kernel_inception_distance_mean"],
-        "inception-score": theirs["inception_score_mean"],
-        "precision:inception": theirs["precision"],
-        "recall:inception": theirs["recall"],
-    }
-    assert {name: scored.scores[name] for name in expected} == pytest.approx(expected, rel=1e-3)
-    assert scored.deviations["inception-score"] == pytest.approx(theirs["inception_score_std"], rel=1e-3)
-    assert scored.deviations["kid"] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3, abs=1e-7)
-    assert 0 < scored.scores["precision:inception"] < 1 or 0 < scored.scores["recall:inception"] < 1
 
 
 @pytest.fixture(scope="module")

@@ -52,5 +52,6 @@ def test_folders_have_the_scores_of_torch_fidelity(tmp_path: Path, monkeypatch: 
     theirs = ("kernel_inception_distance_mean", "inception_score_mean", "precision", "recall")
     assert [scored.scores[name] for name in metrics[1:]] == [pytest.approx(expected[name], rel=1e-3) for name in theirs]
     assert scored.deviations["kid"] == pytest.approx(expected["kernel_inception_distance_std"], rel=1e-3)
+    assert scored.deviations["inception-score"] == pytest.approx(expected["inception_score_std"], rel=1e-3)
     assert scored.scores["fid"] > 1
     assert scored.scores["inception-score"] > 1
