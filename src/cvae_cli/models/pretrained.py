@@ -56,9 +56,7 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
             )
         raise UsageError(f"{path} is a file; a model is a folder with {CONFIG} and {WEIGHTS}")
     if os.path.isdir(path):
-        # a model folder, or a run: the model of its second training, if any, and else of its first
-        folders = [path, path / PRIOR_STAGE / "model", path / "model"]
-        return _check_complete(next((folder for folder in folders if (folder / CONFIG).exists()), path))
+        return _check_complete(next((folder for folder in model_folders(path) if (folder / CONFIG).exists()), path))
     if match := _HUB_NAME.fullmatch(str(model)):
         try:
             names = [CONFIG, WEIGHTS, CARD]
@@ -71,6 +69,11 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
         f"no model {quoted(str(model))}.{did_you_mean(str(model), bundled_models())}",
         hint=f"a model is a bundled name ({', '.join(bundled_models())}), a folder, or org/name on the Hub",
     )
+
+
+def model_folders(path: Path) -> list[Path]:
+    """Return where the model of a path may be: there, or in a run, whose second training comes before its first."""
+    return [path, path / PRIOR_STAGE / "model", path / "model"]
 
 
 def load_model(model: str | Path, make: Callable[[ModelConfig], M], *, callback: Callback = ignore) -> M:
