@@ -75,6 +75,18 @@ def test_sample_does_not_depend_on_the_batch(model: CVAE, condition: torch.Tenso
     assert torch.equal(many[49:], last)
 
 
+def test_pictures_do_not_depend_on_the_number_of_threads() -> None:
+    """Nor on the processes that share the cores. On several threads at a time this model would round otherwise."""
+    model, drawn = CVAE.from_pretrained("fashion"), []
+    before = torch.get_num_threads()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        drawn.append(model.sample(CLASSES))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert torch.equal(*drawn)
+
+
 def test_indices_go_with_conditions(model: CVAE, condition: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="10 prompts and 3 indices for 10 conditions"):
         model.sample(condition, indices=[0, 1, 2])

@@ -1,6 +1,7 @@
-"""Prompts to conditions, and conditions to pictures, a batch at a time."""
+"""Prompts to conditions, and conditions to pictures, a few at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,12 +11,10 @@ from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.sampling import check_sampling, chunk_size
+from cvae_cli.models.sampling import check_sampling
 from cvae_cli.pictures.grid import to_pil
 from cvae_cli.text.prompts import Prompt, Prompts
 from cvae_cli.version import __version__
-
-BATCH = 64  # pictures sampled at a time: a few of the model's chunks, and a moment's wait after Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -83,21 +82,23 @@ def note_repeats(prompts: Prompts, sampling: Sampling, callback: Callback) -> No
 
 def sample_pictures(
     model: CVAE, prompts: Sequence[Prompt], conditions: Condition, n: int, sampling: Sampling, numbers: range
-) -> Iterator[list[Image.Image]]:
-    """Yield pictures in batches.
+) -> Generator[list[Image.Image], None, None]:
+    """Yield pictures in order, a few at a time.
 
     Args:
         conditions: one row per prompt.
         n: pictures per prompt.
         numbers: which pictures to sample. Picture `row * n + i` is sample `i` of the prompt in that row.
     """
-    batch = max(BATCH, chunk_size(model.device))
-    for start in range(0, len(numbers), batch):
-        places = [divmod(number, n) for number in numbers[start : start + batch]]
-        pictures = model.sample(
-            conditions[[row for row, _ in places]],
-            prompts=[prompts[row].text for row, _ in places],
-            indices=[sampling.number(prompts[row], sample, n) for row, sample in places],
-            **asdict(sampling),
-        )
-        yield to_pil(pictures)
+    places = [divmod(number, n) for number in numbers]
+    chosen = conditions[[row for row, _ in places]]
+    noise = model.noise(
+        chosen,
+        seed=sampling.seed,
+        prompts=[prompts[row].text for row, _ in places],
+        indices=[sampling.number(prompts[row], sample, n) for row, sample in places],
+        temperature=sampling.temperature,
+        same_noise=sampling.same_noise,
+    )
+    with closing(model.draw_chunks(noise, chosen, guidance=sampling.guidance)) as chunks:
+        yield from map(to_pil, chunks)

@@ -1,11 +1,10 @@
-"""Write the pictures of a chunk: sample them in batches, and encode them in threads, in order.
+"""Write the pictures of a chunk: draw them a few at a time, and encode them in threads, in order.
 
 Threads are enough because Pillow compresses without holding Python's global interpreter lock.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -16,12 +15,12 @@ from cvae_cli.bulk.chunks import Chunk
 from cvae_cli.bulk.files import Picture, encode_member, write_file, write_shard
 from cvae_cli.bulk.manifest_lines import SHARD_SIZE, WEBDATASET, Entry
 from cvae_cli.bulk.sampling import Sampling, prompt_conditions, sample_pictures
-from cvae_cli.errors import CvaeError, InterruptedRunError
+from cvae_cli.errors import InterruptedRunError
 from cvae_cli.events import Callback, Progress
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pictures.grid import enlarge
+from cvae_cli.runtime.threads import map_in_order
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _CHUNK_SIZE = 512  # pictures in a chunk where each picture has a file of its own
@@ -122,7 +121,7 @@ class ChunkWriter:
 
     def _in_order(self, work: Callable[[Picture], Result], chunk: Chunk) -> Generator[Result, None, None]:
         self.callback(Progress("drawing", chunk.pictures[0], self.job.total))
-        results = map_in_order(self.pool, work, self._sample(chunk))
+        results = map_in_order(self.pool, work, self._sample(chunk), pending=_MAX_PENDING)
         with closing(results):
             for result, number in zip(results, chunk.pictures, strict=False):
                 self.callback(Progress("drawing", number + 1, self.job.total))
@@ -135,39 +134,13 @@ class ChunkWriter:
         numbers = range(chunk.pictures[0] - offset, chunk.pictures[-1] + 1 - offset)
         remaining = iter(numbers)
         prompts, sampling = chunk.prompts, self.job.sampling
-        for images in sample_pictures(self.model, prompts, conditions, n, sampling, numbers):
-            for image, number in zip(images, remaining, strict=False):
-                row, sample = divmod(number, n)
-                name = f"{offset + number + 1:0{self.job.digits}}"
-                image = enlarge(image, self.job.scale, self.job.resample)
-                number_of_prompt = sampling.number(prompts[row], sample, n)
-                yield Picture(image, name, prompts[row].text, number_of_prompt, metadata)
-            if self.interrupted():
-                raise InterruptedRunError("stopped")
-
-
-def map_in_order(
-    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item]
-) -> Generator[Result, None, None]:
-    """Yield `work(item)` for each item, computed by the workers of a pool, in the order of the items.
-
-    Raises:
-        CvaeError: `items` raised it. The results of the items before come first.
-    """
-    failures: list[CvaeError] = []
-    pending: deque[Future[Result]] = deque()
-
-    def until_failure() -> Iterator[Item]:
-        try:
-            yield from items
-        except CvaeError as error:
-            failures.append(error)
-
-    for item in until_failure():
-        pending.append(pool.submit(work, item))
-        while pending and (len(pending) > _MAX_PENDING or pending[0].done()):
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
-    if failures:
-        raise failures[0]
+        with closing(sample_pictures(self.model, prompts, conditions, n, sampling, numbers)) as drawn:
+            for images in drawn:
+                for image, number in zip(images, remaining, strict=False):
+                    row, sample = divmod(number, n)
+                    name = f"{offset + number + 1:0{self.job.digits}}"
+                    image = enlarge(image, self.job.scale, self.job.resample)
+                    number_of_prompt = sampling.number(prompts[row], sample, n)
+                    yield Picture(image, name, prompts[row].text, number_of_prompt, metadata)
+                if self.interrupted():
+                    raise InterruptedRunError("stopped")

@@ -4,6 +4,7 @@ Each stream yields this process's part of the data set, in its order and each pi
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -123,23 +124,30 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
     part = get_world().rows(len(dataset))
     prompts = [dataset.conditions.text(row) for row in range(part.stop)]
     numbers = numbers_of(prompts)
-    context.callback(Progress("samples", 0, part.stop - part.start))
+    done = 0
+    context.callback(Progress("samples", done, part.stop - part.start))
     for start in range(part.start, part.stop, BATCH_SIZE):
         rows = np.arange(start, min(start + BATCH_SIZE, part.stop))
-        generated = model.sample(
-            send(torch.from_numpy(dataset.conditions.values(rows)), model.device),
+        condition = send(torch.from_numpy(dataset.conditions.values(rows)), model.device)
+        texts = prompts[rows[0] : rows[-1] + 1]
+        noise = model.noise(
+            condition,
             seed=settings.seed,
-            prompts=prompts[rows[0] : rows[-1] + 1],
+            prompts=texts,
             indices=numbers[rows[0] : rows[-1] + 1],
             temperature=settings.temperature,
-            guidance=settings.guidance,
         )
+        generated: list[Tensor] = []
+        with closing(model.draw_chunks(noise, condition, guidance=settings.guidance)) as chunks:
+            for chunk in chunks:
+                generated.append(to_uint8(chunk))
+                done += len(chunk)
+                context.callback(Progress("samples", done, part.stop - part.start))
         yield SampleBatch(
-            generated=PictureBatch(_three_channels(to_uint8(generated)).to(context.device)),
+            generated=PictureBatch(_three_channels(torch.cat(generated)).to(context.device)),
             real=PictureBatch(_three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device)),
-            texts=prompts[rows[0] : rows[-1] + 1],
+            texts=texts,
         )
-        context.callback(Progress("samples", start + len(rows) - part.start, part.stop - part.start))
 
 
 STREAMS: dict[str, Callable[[CVAE, Batches, Context], Iterator[Any]]] = {

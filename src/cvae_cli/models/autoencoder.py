@@ -1,6 +1,6 @@
 """The conditional variational autoencoder: a class in which training and sampling can be compared line by line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
 from cvae_cli.models.sampling import chunk_size, pad, sample_noise
 from cvae_cli.runtime.device import full_precision, send
+from cvae_cli.runtime.threads import map_on_cores
 
 Images = Float[Tensor, "b c h w"]
 
@@ -92,32 +93,56 @@ class Autoencoder(nn.Module):
             temperature: scale of the noise; values below 1 give likelier, less varied pictures.
             guidance: the guidance scale; see `Prior.from_noise`.
         """
-        noise = temperature * sample_noise(  # (b, d)
-            condition,
-            self.config.condition,
-            self.latent_shape,
-            seed=seed,
-            prompts=prompts,
-            indices=indices,
-            same_noise=same_noise,
+        noise = self.noise(
+            condition, seed=seed, prompts=prompts, indices=indices, temperature=temperature, same_noise=same_noise
         )
         return self.draw(noise, condition, guidance=guidance)
 
-    @torch.inference_mode()
+    def noise(
+        self,
+        condition: Condition,
+        *,
+        seed: int = 0,
+        prompts: Sequence[str] | None = None,
+        indices: Sequence[int] | None = None,
+        temperature: float = 1.0,
+        same_noise: bool = False,
+    ) -> Latents:
+        """Return the noise that `sample` draws pictures from, on the CPU; see there."""
+        settings, shape = self.config.condition, self.latent_shape
+        return temperature * sample_noise(
+            condition, settings, shape, seed=seed, prompts=prompts, indices=indices, same_noise=same_noise
+        )
+
     def draw(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Images:
         """Turn standard normal noise into pictures: noise to z by the prior, and z to the mean of p(x | z, c).
 
         Args:
             guidance: the guidance scale; see `Prior.from_noise`.
         """
-        chunks, size = [], chunk_size(self.device)
-        for start in range(0, len(condition), size):
-            c = pad(condition[start : start + size], size)
-            chunk = send(pad(noise[start : start + size], size), self.device)
+        return torch.cat(list(self.draw_chunks(noise, condition, guidance=guidance)))
+
+    def draw_chunks(
+        self, noise: Latents, condition: Condition, *, guidance: float | None = None
+    ) -> Generator[Images, None, None]:
+        """Yield the pictures of `draw` in order, a few at a time."""
+
+        def draw(noise: Latents, c: Condition) -> Images:
             with full_precision(self.device):
-                z = self.prior.from_noise(chunk, c, guidance=guidance)  # a sample of p(z | c)
-            chunks.append(self.decode(z, c))  # p(x | z, c)
-        return torch.cat(chunks)[: len(condition)]
+                z = self.prior.from_noise(send(noise, self.device), c, guidance=guidance)  # a sample of p(z | c)
+            return self.decode(z, c)  # p(x | z, c)
+
+        return self.in_chunks(draw, noise, condition)
+
+    def in_chunks(self, work: Callable[..., Tensor], *rows: Tensor) -> Generator[Tensor, None, None]:
+        """Yield what `work` makes of a few rows of some tensors at a time, in order; on a CPU on all cores."""
+        size = chunk_size(self.device)
+
+        @torch.inference_mode()
+        def compute(chunk: Sequence[Tensor]) -> Tensor:
+            return work(*(pad(part, size) for part in chunk))[: len(chunk[0])]
+
+        return map_on_cores(compute, zip(*(each.split(size) for each in rows), strict=True), self.device)
 
     @torch.inference_mode()
     def encode(self, images: Images, condition: Condition) -> Latents:

@@ -12,7 +12,7 @@ from cvae_cli.models.autoencoder import Autoencoder
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.ends import End
 from cvae_cli.models.network import Latents
-from cvae_cli.models.sampling import chunk_size, sample_noise
+from cvae_cli.models.sampling import sample_noise
 
 REACH = 3.0
 """How many standard deviations a number of the latent is moved to either side."""
@@ -113,5 +113,4 @@ def _spread(model: Autoencoder, condition: Condition, dim: int, guidance: float 
 
 
 def _decode(model: Autoencoder, latents: Latents, condition: Condition) -> Pictures:
-    size = chunk_size(model.device)
-    return torch.cat([model.decode(z, c) for z, c in zip(latents.split(size), condition.split(size), strict=True)])
+    return torch.cat(list(model.in_chunks(model.decode, latents, condition)))

@@ -42,8 +42,8 @@ def chunk_size(device: torch.device) -> int:
     """Return how many pictures are sampled at a time on a device.
 
     It is always the same number, and the last chunk is padded: with another batch size the arithmetic rounds
-    differently, and the same seed would give another picture. On a CPU larger chunks are little faster, and a lone
-    picture costs as much as a chunk.
+    differently, and the same seed would give another picture. On a CPU each chunk is computed by one core. Larger ones
+    are little faster there, and a lone picture costs as much as a chunk.
     """
     return _GPU_CHUNK if device.type == "cuda" else _CHUNK
 
