@@ -111,7 +111,7 @@ def train_steps(recipe: str, options: Options) -> Iterator[Row]:
     """Measure training steps of a recipe; "prior" is the second stage of `fashion`."""
     device = pick_device(options.device)
     own = (
-        load_recipe("fashion").then.training.batch_size
+        load_recipe("fashion").then[0].training.batch_size
         if recipe == "prior"
         else load_recipe(recipe).training.batch_size
     )

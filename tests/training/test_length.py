@@ -70,7 +70,7 @@ def test_epochs_and_limit_scale_both_stages(
     plan = plan_training(recipe.replace("pics", str(tmp_path / "pics")), out=tmp_path / "run", **options).recipe
     epoch_size, epochs, then, warmup = expected
     assert (plan.data.epoch_size, plan.training.epochs) == (epoch_size, epochs)
-    assert (plan.then.training.epochs if plan.then else None) == then
+    assert (plan.then[0].training.epochs if plan.then else None) == then
     assert plan.training.beta_warmup_epochs == pytest.approx(warmup)
 
 
@@ -89,16 +89,14 @@ def test_both_stages_share_the_minutes_as_their_epochs_do(monkeypatch: pytest.Mo
     monkeypatch.setattr(time_plan, "_measure", lambda *_: next(left))
     own, data, heard = two_stages(), fashion(n=64), list[Event]()
     planned = plan_for(minutes, own, data, data, torch.device("cpu"), heard.append)
-    assert planned.then is not None
-    assert own.then is not None
-    trainings = [planned.training, planned.then.training]
+    trainings = planned.trainings
     times = [pace.seconds(each.epochs, each.steps or 0) for pace, each in zip(paces, trainings, strict=True)]
     assert sum(times) + 4.0 == pytest.approx(60 * minutes, rel=0.1)
     # 14 epochs of 8 steps and 44 of 4
     whole = [14 * (8 * 0.05 + 0.3), 44 * (4 * 0.02 + 0.5)]
     assert times[0] / times[1] == pytest.approx(whole[0] / whole[1], rel=0.2)
     assert planned.training.beta_warmup_epochs / planned.training.epochs == pytest.approx(1 / 14)
-    for each, first in zip(trainings, (own.training, own.then.training), strict=True):
+    for each, first in zip(trainings, own.trainings, strict=True):
         assert 1 <= each.epochs <= first.epochs
         assert each.precision == first.precision
     (notice,) = [event for event in heard if isinstance(event, Notice)]
@@ -131,12 +129,11 @@ def test_a_planned_training_takes_the_steps_that_were_planned_and_can_be_repeate
     recipe = (tmp_path / "run" / "recipe.toml").read_text()
     resumed = train(resume=tmp_path / "run")
     assert (tmp_path / "run" / "recipe.toml").read_text() == recipe  # it is not measured again
-    training, then = resumed.recipe.training, resumed.recipe.then
-    assert then is not None
+    training, then = resumed.recipe.trainings
     assert training.steps is not None
-    assert then.training.steps is not None
+    assert then.steps is not None
     assert steps(tmp_path / "run") == [training.steps * (epoch + 1) for epoch in range(training.epochs)]
-    assert steps(tmp_path / "run" / "prior")[-1] == then.training.steps * then.training.epochs
+    assert steps(tmp_path / "run" / "prior")[-1] == then.steps * then.epochs
 
     again = train(str(tmp_path / "run" / "recipe.toml"), out=tmp_path / "again")
     for stage in (".", "prior"):

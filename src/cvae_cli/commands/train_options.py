@@ -26,11 +26,11 @@ Condition = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(help="Passes over the training pictures; scales a second stage too.", metavar="N", min=1),
+    typer.Option(help="Passes over the training pictures; scales further stages too.", metavar="N", min=1),
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(help="Train for so long, both stages together, instead of for epochs.", metavar="M"),
+    typer.Option(help="Train for so long, all stages together, instead of for epochs.", metavar="M"),
 ]
 Limit = Annotated[int | None, typer.Option(help="Use only N pictures, some of each class.", metavar="N", min=1)]
 Beta = Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", metavar="X", min=0.0)]
@@ -43,12 +43,14 @@ Prior = Annotated[
 ]
 Tune = Annotated[
     str | None,
-    typer.Option(help="Train on only a part of the model of --model: decoder.", metavar="PART"),
+    typer.Option(
+        help="Train on only a part of the model of --model: network, decoder, prior or guidance.", metavar="PART"
+    ),
 ]
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", help="A finished model to fit a --prior to, or to --tune, instead of training one.", metavar="MODEL"
+        "--model", help="A finished model to fit a --prior to, to --tune, or to start a folder from.", metavar="MODEL"
     ),
 ]
 Changes = Annotated[

@@ -1,5 +1,6 @@
 """The base of all settings classes, and the sentences for mistakes in settings."""
 
+import re
 import reprlib
 from typing import Annotated, Any, TypeVar
 
@@ -43,7 +44,7 @@ def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationErro
     key = ".".join(str(part) for part in path)
     if mistake["type"] == "extra_forbidden":
         known = known_keys(cls)
-        if key in known:
+        if re.sub(r"\.\d+(?=\.)", "", key) in known:  # without the numbers in lists
             return f'"{key}" is not a setting of the kind that is chosen there'
         same_end = [each for each in known if each.endswith("." + key.rsplit(".", 1)[-1])]
         suggestion = f' Did you mean "{same_end[0]}"?' if same_end else did_you_mean(key, known)

@@ -144,6 +144,9 @@ class ScorePrior(Part):
     """Whether the positions of a latent map attend to each other after every second block, in heads of 32 channels."""
     guidance_input: bool = False
     """Whether the guidance scale is an input of the network, which was distilled from one that is called twice."""
+    window_input: bool = False
+    """Whether the network is told which part of its picture a latent shows. Then it also learns from the windows of
+    `data.windows`, and draws whole pictures all the same."""
     guided: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.0, 1.0)
     """Guide only between these times, from noise at 1 to latent at 0. Outside, it costs time for little effect."""
 

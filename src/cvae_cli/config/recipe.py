@@ -1,12 +1,13 @@
 """What a recipe is: all settings of a training run. `recipe_files` reads, changes and writes them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from cvae_cli.config.base import Settings
-from cvae_cli.config.model import Architecture, LearnedPrior
+from cvae_cli.config.model import Architecture, LearnedPrior, ScorePrior
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -84,11 +85,30 @@ class TrainingSettings(Settings):
         return bool(self.perceptual or self.adversarial)
 
 
-class PriorStage(Settings):
-    """A second training, which fits a prior to the posterior of the model from the first training."""
+Part = Literal["network", "decoder", "prior", "guidance"]
+"""A part of a finished model that can be trained on: the encoder and the decoder, the decoder alone, the prior, or the
+prior's guidance, which is taught to do in one call of the network what takes two."""
 
-    prior: LearnedPrior
+
+class Stage(Settings):
+    """A further training of the model from the training before it: a new prior for it, or a part that is trained on."""
+
+    prior: LearnedPrior | None = None
+    """A new prior, which is fitted to the posterior."""
+    tune: Part | None = None
+    """The part that is trained on, instead."""
     training: TrainingSettings
+
+    @model_validator(mode="after")
+    def _check_one(self) -> "Stage":
+        if (self.prior is None) == (self.tune is None):
+            raise PydanticCustomError("needs", "needs either a prior or a part to tune")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What it trains, which also names the folder of its run."""
+        return self.tune or "prior"
 
 
 class Recipe(Settings):
@@ -97,8 +117,9 @@ class Recipe(Settings):
     name: str
     description: str = ""
     start: str | None = None
-    """A trained model, by name or folder, to which only a new prior is fitted, or of which a part is tuned."""
-    tune: Literal["decoder"] | None = None
+    """A trained model, by name or folder, to which only a new prior is fitted, or of which a part is tuned. A recipe
+    that names one may leave out its architecture."""
+    tune: Part | None = None
     """The part of that model that is trained on, while everything else stays as it is; without, a new prior."""
     start_sha256: str | None = None
     """Digest of the weights of that model, which identifies its version."""
@@ -107,36 +128,63 @@ class Recipe(Settings):
     data: DataSettings
     architecture: Architecture
     training: TrainingSettings
-    then: PriorStage | None = None
-    """The second training, if there is one."""
+    then: tuple[Stage, ...] = ()
+    """The further trainings, in order."""
+
+    @field_validator("then", mode="before")
+    @classmethod
+    def _read_table(cls, value: Any) -> Any:
+        """Take a single table, `[then]`, for a list of one: until version 0.2.0 there could be no more."""
+        return [value] if isinstance(value, dict) else value
 
     def next_stage(self, model: Path | None = None, sha256: str | None = None) -> "Recipe | None":
-        """Return the recipe of the second training, which has the seed of the first; None if there is none.
+        """Return the recipe of the next training, which has the seed of this one; None if this is the last.
 
         Args:
-            model: folder of the model from the first training.
+            model: folder of the model from this training; without, the next training has no start yet.
             sha256: digest of that model's weights.
         """
-        if self.then is None:
+        if not self.then:
             return None
-        training = self.then.training.model_copy(update={"seed": self.training.seed})
+        stage, *others = self.then
+        training = stage.training.model_copy(update={"seed": self.training.seed})
         if training.precision == "auto":
             training = training.model_copy(update={"precision": self.training.precision})
         return self.model_copy(
             update={
-                "start": str(model),
+                "start": str(model or ""),
+                "tune": stage.tune,
                 "start_sha256": sha256,
-                "start_hybrid": self.training.is_hybrid,
-                "architecture": self.architecture.model_copy(update={"prior": self.then.prior}),
+                "start_hybrid": self.is_hybrid,
+                "architecture": self._next_architecture(stage),
                 "training": training,
-                "then": None,
+                "then": tuple(others),
             }
         )
+
+    def _next_architecture(self, stage: Stage) -> Architecture:
+        """Return how the model is built after the next training."""
+        prior = self.architecture.prior if stage.prior is None else stage.prior
+        if stage.tune == "guidance" and isinstance(prior, ScorePrior):
+            prior = prior.model_copy(update={"guidance_input": True})
+        return self.architecture.model_copy(update={"prior": prior})
+
+    def stages(self) -> "list[Recipe]":
+        """Return the recipe of each training, in order, before there are models."""
+        stages = [self]
+        while (following := stages[-1].next_stage()) is not None:
+            stages.append(following)
+        return stages
 
     @property
     def epochs(self) -> str:
         """The numbers of epochs of its trainings: `30`, or `12 + 30` with a second one."""
-        return " + ".join(str(each.training.epochs) for each in (self, self.then) if each is not None)
+        return " + ".join(str(training.epochs) for training in self.trainings)
+
+    @property
+    def trainings(self) -> tuple[TrainingSettings, ...]:
+        """The settings of its trainings, in order."""
+        return (self.training, *(stage.training for stage in self.then))
 
     @property
     def is_hybrid(self) -> bool:

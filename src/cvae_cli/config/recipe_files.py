@@ -3,14 +3,14 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 
 from cvae_cli.config.base import SettingsError, build, kinds
 from cvae_cli.config.catalog import shipped_recipes
 from cvae_cli.config.model import LearnedPrior, ModelConfig
-from cvae_cli.config.recipe import Recipe
+from cvae_cli.config.recipe import Part, Recipe
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
 
 _PRIOR_TRAINING = {
@@ -32,9 +32,12 @@ _TUNING = {
     "gradient_clip": 1000,
     "keep": "last",
 }
-"""Default settings of a training that tunes a part of a model."""
+"""Default settings of a training that tunes the network of a model, or its decoder."""
 
-PARTS = ("decoder",)
+_PRIOR_TUNING = _TUNING | {"epochs": 8, "batch_size": 64, "gradient_clip": 1}
+"""Default settings of a training that tunes the prior of a model, or its guidance."""
+
+PARTS: tuple[str, ...] = get_args(Part)
 """The parts of a model that can be tuned."""
 
 
@@ -70,11 +73,22 @@ def read_recipe(path: Path, changes: dict[str, Any] | None = None, *, prior: str
         raise UsageError(f"cannot read the recipe {path}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is not TOML: {error}") from error
-    if prior == "none":
-        values.pop("then", None)
-    elif prior is not None and values.get("then", {}).get("prior", {}).get("kind") != prior:
-        values["then"] = {"prior": {"kind": prior}, "training": dict(_PRIOR_TRAINING)}
+    if "start" in values:
+        values.setdefault("architecture", {})  # that of the model to start from, which is not read here
+    if prior is not None:
+        _exchange_prior(values, prior)
     return _build(values, changes, source=path.name)
+
+
+def _exchange_prior(values: dict[str, Any], kind: str) -> None:
+    """Let a recipe fit a prior of another kind, or none, in place of its own, which goes with all that trains it."""
+    stages = values.get("then", [])
+    stages = [stages] if isinstance(stages, dict) else stages
+    if any(stage.get("prior", {}).get("kind") == kind for stage in stages):
+        return
+    values["then"] = [stage for stage in stages if stage.get("tune") in {"network", "decoder"}]
+    if kind != "none":
+        values["then"].append({"prior": {"kind": kind}, "training": dict(_PRIOR_TRAINING)})
 
 
 def recipe_for_prior(start: str, config: ModelConfig, prior: str, changes: dict[str, Any] | None = None) -> Recipe:
@@ -113,8 +127,11 @@ def recipe_for_tuning(start: str, config: ModelConfig, part: str, changes: dict[
     """
     if part not in PARTS:
         raise UsageError(f'no part "{part}" to tune.{did_you_mean(part, PARTS)}', hint=f"parts: {', '.join(PARTS)}")
-    values = _continued(start, config, name=f"{config.name}-tuned", training=_TUNING)
+    training = _TUNING if part in {"network", "decoder"} else _PRIOR_TUNING
+    values = _continued(start, config, name=f"{config.name}-tuned", training=training)
     values |= {"description": f"{config.name} with its {part} tuned", "tune": part}
+    if part == "guidance" and config.architecture.prior.kind == "score":
+        values["architecture"]["prior"]["guidance_input"] = True
     return _build(values, changes, source=f"--tune {part}")
 
 
@@ -136,6 +153,8 @@ def _continued(start: str, config: ModelConfig, *, name: str, training: dict[str
 
 def _build(values: dict[str, Any], changes: dict[str, Any] | None, *, source: str) -> Recipe:
     """Build the recipe from values with changes; `source` names it in errors."""
+    if isinstance(values.get("then"), dict):
+        values["then"] = [values["then"]]
     for key, value in (changes or {}).items():
         _set(values, key, value)
     try:
@@ -146,7 +165,8 @@ def _build(values: dict[str, Any], changes: dict[str, Any] | None, *, source: st
 
 def recipe_to_toml(recipe: Recipe) -> str:
     """Return a recipe as TOML with every default written out, so that later versions read the same settings."""
-    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+    values = recipe.model_dump(mode="json", exclude_none=True)
+    return tomli_w.dumps({key: value for key, value in values.items() if value != []})
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -165,11 +185,28 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key of nested dictionaries."""
+    """Set a dotted key of nested dictionaries. In a list a number says which: `then.1.training.epochs`.
+
+    Without a number it is the first: `then.training.epochs`.
+    """
     *sections, last = key.split(".")
+    inner: Any = values
     for section in sections:
-        inner = values.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise UsageError(f'"{key}": "{section}" is a value, not a section')
-        values = inner
-    values[last] = value
+        inner = _inside(inner, section, key)
+    inner = _inside(inner, "0", key) if isinstance(inner, list) else inner
+    inner[last] = value
+
+
+def _inside(values: Any, section: str, key: str) -> Any:
+    """Return what lies in a section of nested dictionaries and lists."""
+    if isinstance(values, list):
+        number = int(section) if section.isdecimal() else 0
+        if number >= len(values):
+            raise UsageError(f'"{key}": there is no number {number}, only {len(values)} from 0 on')
+        values = values[number]
+        if section.isdecimal():
+            return values
+    inner = values.setdefault(section, {}) if isinstance(values, dict) else None
+    if not isinstance(inner, (dict, list)):
+        raise UsageError(f'"{key}": "{section}" is a value, not a section')
+    return inner

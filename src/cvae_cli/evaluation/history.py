@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cvae_cli.errors import CorruptError, UsageError
 from cvae_cli.evaluation.naming import distinct_labels
-from cvae_cli.models.pretrained import PRIOR_STAGE
+from cvae_cli.models.pretrained import stage_folders
 from cvae_cli.paths import check_regular
 
 METRICS_FILE = "metrics.jsonl"
-"""The file of a run, or of its second stage, with a line for each epoch."""
+"""The file of a run, or of one of its further stages, with a line for each epoch."""
 _COMPARED = {"likelihoods": "architecture.likelihood.kind", "data sets": "data.name", "sizes of pictures": "data.size"}
 RECIPE_FILE = "recipe.toml"
 _MARKS = ("run.json", RECIPE_FILE)  # of a run that has no finished epoch yet
@@ -41,7 +41,8 @@ class Epoch(_Line):
     Attributes:
         epoch: the number of the epoch, from 1.
         step: steps taken until its end.
-        train: means of the losses over the epoch, by name: `rate` and `distortion` of a model, `prior loss` of a prior.
+        train: means of the losses over the epoch, by name: `rate` and `distortion` of a model, the latter alone of a
+            decoder, `prior loss` and `guidance` of a prior.
         valid: the bound of the validation pictures.
         seconds: time since the start of the training.
     """
@@ -108,14 +109,14 @@ def read_epochs(folder: Path) -> list[Epoch]:
 
 
 def _read_run(folder: Path, label: str) -> History:
-    stages = [epochs for each in (folder, folder / PRIOR_STAGE) if (epochs := read_epochs(each))]
+    stages = [epochs for each in stage_folders(folder) if (epochs := read_epochs(each))]
     if not stages:
         raise _nothing_there(folder)
-    # A prior that was fitted to a finished model has a run of its own, so the losses tell which stage it is.
+    # A prior that is fitted to a finished model has a run of its own, so the losses tell which stage it is.
     models: list[Epoch] = []
     priors: list[Epoch] = []
     for epochs in stages:
-        (models if "rate" in epochs[0].train else priors).extend(epochs)
+        (models if "distortion" in epochs[0].train else priors).extend(epochs)
     return History(folder, label, models, priors)
 
 

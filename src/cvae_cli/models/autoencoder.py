@@ -13,6 +13,7 @@ from cvae_cli.models.bound import Bound
 from cvae_cli.models.build import build_likelihood, build_network, build_prior
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
+from cvae_cli.models.prior import Prior
 from cvae_cli.models.sampling import chunk_size, pad, sample_noise
 from cvae_cli.runtime.device import full_precision, send
 from cvae_cli.runtime.threads import map_on_cores
@@ -50,11 +51,14 @@ class Autoencoder(nn.Module):
         normal = Normal(mean.float(), scale, validate_args=False)
         return Independent(normal, len(self.latent_shape), validate_args=False)
 
-    def elbo(self, images: Images, condition: Condition, *, noise: Latents | None = None) -> Bound:
+    def elbo(
+        self, images: Images, condition: Condition, *, noise: Latents | None = None, prior: Prior | None = None
+    ) -> Bound:
         """Return the evidence lower bound on log p(x | c) for each image (Sohn, Lee & Yan 2015, eq. 4).
 
         Args:
             noise: standard normal noise for the one sample of the posterior; random by default.
+            prior: the prior of the rate; by default the model's own.
         """
         posterior = self.posterior(images, condition)  # q(z | x, c)
         if noise is None:
@@ -62,7 +66,7 @@ class Autoencoder(nn.Module):
         z = posterior.mean + posterior.stddev * noise  # a sample of q(z | x, c)
         output = self.network.decode(z, condition).float()  # p(x | z, c)
         return Bound(
-            rate=self.prior.rate(posterior, z, condition),
+            rate=(prior or self.prior).rate(posterior, z, condition),
             distortion=self.likelihood.distortion(output, images),
             posterior=posterior,
             output=output,

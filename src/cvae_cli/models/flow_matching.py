@@ -20,8 +20,10 @@ from cvae_cli.runtime.randomness import BatchRandom
 _FREQUENCIES = 64  # of the embedding of time
 _DROP_RATE = 0.1  # of the conditions in training, for classifier-free guidance (Ho & Salimans 2022)
 _MIN_TIME = 0.01  # where the integral of the bound ends: a latent there has almost no noise
+_MOST_GUIDANCE = 5.0  # that a network learns which has it as an input
 _STRATA = 8  # times at which the bound is evaluated
 _SINGLE_PROCESS = BatchRandom()
+_Scale = float | Float[Tensor, " b"]
 
 
 class Attention(nn.Module):
@@ -73,6 +75,10 @@ class FlowMatching(Prior):
             self.guide = nn.Sequential(nn.Linear(1, code_width), nn.SiLU(), nn.Linear(code_width, code_width))
             for parameter in self.guide[2].parameters():
                 nn.init.zeros_(parameter)
+        self.takes_windows = settings.window_input
+        self.window = nn.Linear(3, code_width, bias=False) if settings.window_input else None  # 0 for a whole picture
+        if self.window is not None:
+            nn.init.zeros_(self.window.weight)
         self.blocks = nn.ModuleList(Block(width, code_width, kernel=kernel) for _ in range(settings.blocks))
         attentions = settings.blocks // 2 if settings.attention else 0
         self.attentions = nn.ModuleList(Attention(width) for _ in range(attentions))
@@ -89,14 +95,38 @@ class FlowMatching(Prior):
         self.shift.copy_(y.mean((0, 2, 3))[:, None, None])
         self.scale.copy_(y.std((0, 2, 3), unbiased=False).clamp_min(1e-4)[:, None, None])
 
-    def loss(self, z: Latents, condition: Condition, random: BatchRandom = _SINGLE_PROCESS) -> Float[Tensor, " b"]:
+    def loss(
+        self,
+        z: Latents,
+        condition: Condition,
+        random: BatchRandom = _SINGLE_PROCESS,
+        *,
+        window: Float[Tensor, "b 3"] | None = None,
+    ) -> Float[Tensor, " b"]:
         """Return the mean squared error of the velocity, at one random time for each latent."""
         y = self._standardised(z)
-        noise = random.normal(*y.shape, device=y.device)
-        # a logit-normal time: times near 1/2, which are the hardest, are more likely (Esser et al. 2024)
-        t = random.normal(len(y), device=y.device).sigmoid()
-        kept = random.uniform(len(y), device=y.device) >= _DROP_RATE
-        return self._error(y, noise, t, self._code(condition, kept)) / y[0].numel()
+        noise, t = _draw_noise(y, random)
+        code = self._code(condition, random.uniform(len(y), device=y.device) >= _DROP_RATE)
+        if self.window is not None:
+            code = code + self.window(y.new_zeros(len(y), 3) if window is None else window)
+        return self._error(y, noise, t, code) / y[0].numel()
+
+    def guidance_loss(
+        self, teacher: "FlowMatching", z: Latents, condition: Condition, random: BatchRandom = _SINGLE_PROCESS
+    ) -> Float[Tensor, " b"]:
+        """Return the mean squared error of the velocity, guided in one call, against that of a teacher in two.
+
+        Meng et al. 2023, "On Distillation of Guided Diffusion Models", stage one.
+        """
+        y = self._standardised(z)
+        noise, t = _draw_noise(y, random)
+        at = _interpolate(y, noise, t)
+        guidance = _MOST_GUIDANCE * random.uniform(len(y), device=y.device)
+        is_guided = (guidance < 1) | ((t >= self.guided[0]) & (t <= self.guided[1]))
+        guidance = torch.where(is_guided, guidance, 1.0)
+        with torch.no_grad():
+            wanted = teacher._velocity_of_two(at, t, teacher._code(condition), condition, guidance)
+        return (self._velocity(at, t, self._code(condition), guidance) - wanted).square().flatten(1).mean(1)
 
     def check_guidance(self, guidance: float | None) -> None:
         """Accept any guidance."""
@@ -154,14 +184,22 @@ class FlowMatching(Prior):
         t = torch.full((len(y),), time, device=y.device)
         if guidance == 1 or self.code is None or self.guide is not None:
             return self._velocity(y, t, code, guidance)
+        return self._velocity_of_two(y, t, code, condition, guidance)
+
+    def _velocity_of_two(
+        self, y: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], code: Tensor, condition: Condition, guidance: _Scale
+    ) -> Float[Tensor, "b c h w"]:
+        """Predict the velocity at `y`, guided away from that without a condition."""
         dropped = self._code(condition, torch.zeros(len(y), dtype=torch.bool, device=y.device))
         # one large batch is faster than two small ones
         both = self._velocity(torch.cat([y, y]), torch.cat([t, t]), torch.cat([code, dropped]))
         conditional, unconditional = both.chunk(2)
+        if isinstance(guidance, Tensor):
+            guidance = guidance.view(-1, 1, 1, 1)
         return unconditional + guidance * (conditional - unconditional)
 
     def _velocity(
-        self, y: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], code: Tensor, guidance: float = 1.0
+        self, y: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], code: Tensor, guidance: _Scale = 1.0
     ) -> Tensor:
         """Predict the velocity at `y`; only a network that has the guidance scale as an input is guided."""
         if self.guide is not None:
@@ -201,9 +239,17 @@ def _interpolate(y: Tensor, noise: Tensor, t: Float[Tensor, " b"]) -> Tensor:
     return (1 - t) * y + t * noise
 
 
-def _embed_guidance(guidance: float, *, like: Tensor) -> Float[Tensor, "1 1"]:
+def _draw_noise(y: Tensor, random: BatchRandom) -> tuple[Tensor, Float[Tensor, " b"]]:
+    """Draw the noise and the time of each latent for a training step."""
+    noise = random.normal(*y.shape, device=y.device)
+    # a logit-normal time: times near 1/2, which are the hardest, are more likely (Esser et al. 2024)
+    return noise, random.normal(len(y), device=y.device).sigmoid()
+
+
+def _embed_guidance(guidance: _Scale, *, like: Tensor) -> Float[Tensor, "_ 1"]:
     """Return the guidance scale as the network sees it, from -1/4 for 0 to 1 for 5, the largest that it learns."""
-    return (like.new_tensor([[min(guidance, 5.0)]]) - 1) / 4
+    scale = guidance if isinstance(guidance, Tensor) else like.new_tensor([guidance])
+    return (scale.clamp(max=_MOST_GUIDANCE)[:, None] - 1) / 4
 
 
 def _embed_time(t: Float[Tensor, " b"]) -> Float[Tensor, "b embedding"]:

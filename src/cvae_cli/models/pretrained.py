@@ -7,10 +7,11 @@ import re
 import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from cvae_cli.config.base import SettingsError, build
 from cvae_cli.config.model import ModelConfig
+from cvae_cli.config.recipe import Part
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean, quoted
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.paths import bundled_dir, write_bytes, write_text
@@ -20,8 +21,8 @@ from cvae_cli.weights.download import file_sha256
 M = TypeVar("M", bound=Any)  # a module of torch, which a name and a configuration do not need
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-PRIOR_STAGE = "prior"
-"""The folder inside a run in which a second training, of the prior, keeps its files."""
+STAGES: tuple[str, ...] = get_args(Part)
+"""The folders inside a run in which the next training keeps its files, each named by what it trains."""
 _DIGEST = "weights_sha256"  # the key in config.json
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".pyc"}
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
@@ -72,8 +73,14 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
 
 
 def model_folders(path: Path) -> list[Path]:
-    """Return where the model of a path may be: there, or in a run, whose second training comes before its first."""
-    return [path, path / PRIOR_STAGE / "model", path / "model"]
+    """Return where the model of a path may be: there, or in a run, whose last stage comes before its first."""
+    return [path, *(stage / "model" for stage in reversed(stage_folders(path)))]
+
+
+def stage_folders(run: Path) -> list[Path]:
+    """Return the folder of a run and those of its further trainings, each inside the one before it."""
+    inner = next((run / name for name in STAGES if (run / name).is_dir()), None)
+    return [run] if inner is None else [run, *stage_folders(inner)]
 
 
 def load_model(model: str | Path, make: Callable[[ModelConfig], M], *, callback: Callback = ignore) -> M:

@@ -28,10 +28,12 @@ class Prior(nn.Module, ABC):
     Attributes:
         has_density: whether `log_prob` is the log-density itself rather than a lower bound on it.
         is_normal: whether latents are standard normal, so that most of them lie near a sphere.
+        takes_windows: whether `loss` may be told which part of its picture a latent shows.
     """
 
     has_density = True
     is_normal = False
+    takes_windows = False
 
     def __init__(
         self, settings: Settings, *, latent_shape: tuple[int, ...], condition: ConditionSettings | None
@@ -62,11 +64,19 @@ class Prior(nn.Module, ABC):
                 hint="fit one:  cvae train --prior score --model MODEL",
             )
 
-    def loss(self, z: Latents, condition: Condition, random: BatchRandom = _SINGLE_PROCESS) -> Float[Tensor, " b"]:
+    def loss(
+        self,
+        z: Latents,
+        condition: Condition,
+        random: BatchRandom = _SINGLE_PROCESS,
+        *,
+        window: Float[Tensor, "b 3"] | None = None,
+    ) -> Float[Tensor, " b"]:
         """Return the loss of fitting the prior alone to latents: -log p(z | c), in nats, or a substitute for it.
 
         Args:
             random: the source of random numbers.
+            window: which part of its picture each latent shows (see `data.windows.describe`); whole by default.
         """
         return -self.log_prob(z, condition)
 

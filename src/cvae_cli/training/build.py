@@ -3,7 +3,7 @@
 import torch
 
 from cvae_cli.config.condition import ConditionSettings
-from cvae_cli.config.model import ImageShape, ModelConfig
+from cvae_cli.config.model import ImageShape, ModelConfig, Prior, ScorePrior
 from cvae_cli.config.recipe import Recipe, TrainingSettings
 from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, ignore
@@ -11,6 +11,7 @@ from cvae_cli.models.cvae import CVAE
 from cvae_cli.training.frozen import load_frozen
 from cvae_cli.training.objectives.bound import BoundObjective
 from cvae_cli.training.objectives.decoder import DecoderObjective
+from cvae_cli.training.objectives.guidance import GuidanceObjective
 from cvae_cli.training.objectives.hybrid import HybridObjective
 from cvae_cli.training.objectives.objective import Objective
 from cvae_cli.training.objectives.perceptual import PerceptualObjective
@@ -56,19 +57,20 @@ def build_objective(recipe: Recipe, model: CVAE, callback: Callback = ignore) ->
     if training.features is not None:
         _check_features(training)
         frozen = load_frozen(training.features, model.config.image.size, model.device, callback)
-    if recipe.tune is not None:
-        if training.is_hybrid and frozen is None:
-            raise UsageError("a decoder is tuned without a discriminator", hint="--set training.features=vgg16")
+    if recipe.tune in {"network", "decoder"} and training.is_hybrid and frozen is None:
+        raise UsageError(f"a {recipe.tune} is tuned without a discriminator", hint="--set training.features=vgg16")
+    if recipe.tune == "decoder":
         return DecoderObjective(model, training.perceptual, frozen)
-    if recipe.start is not None:
+    if recipe.start is not None and recipe.tune != "network":
         if training.is_hybrid:
             raise UsageError("a prior is trained on latents: there are no pictures for another network to judge")
-        return PriorObjective(model)
+        return GuidanceObjective(model) if recipe.tune == "guidance" else PriorObjective(model)
+    keep_prior = recipe.tune == "network"
     if frozen is not None:
-        return PerceptualObjective(model, training.perceptual, training.free_bits, frozen)
+        return PerceptualObjective(model, training.perceptual, training.free_bits, frozen, keep_prior=keep_prior)
     if training.is_hybrid:
         return HybridObjective(model, training)
-    return BoundObjective(model, training.free_bits)
+    return BoundObjective(model, training.free_bits, keep_prior=keep_prior)
 
 
 def _check_features(training: TrainingSettings) -> None:
@@ -94,7 +96,7 @@ def load_start(model: CVAE, recipe: Recipe) -> None:
     CVAE(finished.config)
     ours, theirs = model.config.published(), finished.config.published()
     architecture = theirs.architecture
-    if recipe.tune is None:
+    if recipe.tune is None or _only_adds_guidance(theirs.architecture.prior, ours.architecture.prior):
         architecture = architecture.model_copy(update={"prior": ours.architecture.prior})
     if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):
         raise UsageError(
@@ -104,4 +106,10 @@ def load_start(model: CVAE, recipe: Recipe) -> None:
     model.network.load_state_dict(finished.network.state_dict())
     model.likelihood.load_state_dict(finished.likelihood.state_dict())
     if recipe.tune is not None:
-        model.prior.load_state_dict(finished.prior.state_dict())
+        # what it lacks, an input for the guidance, is new
+        model.prior.load_state_dict(finished.prior.state_dict(), strict=recipe.tune != "guidance")
+
+
+def _only_adds_guidance(theirs: Prior, ours: Prior) -> bool:
+    """Whether a prior has the guidance scale as an input, and is otherwise built as another one."""
+    return isinstance(theirs, ScorePrior) and ours == theirs.model_copy(update={"guidance_input": True})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cvae_cli.errors import UsageError
-from cvae_cli.models.pretrained import CARD, CONFIG, PRIOR_STAGE, WEIGHTS
+from cvae_cli.models.pretrained import CARD, CONFIG, STAGES, WEIGHTS
 from cvae_cli.paths import draft_of, write_text
 
 _MARK = "run.json"
@@ -21,12 +21,13 @@ _MARK_CONTENT = {"kind": "cvae run", "format": 1}
 LOG_FOLDER = "tensorboard"
 """The folder of the event files that TensorBoard reads."""
 
-_STAGE_FOLDERS = ("samples", "state", "model", "last", LOG_FOLDER)
-_FOLDERS = {PRIOR_STAGE, *_STAGE_FOLDERS, *(f"{PRIOR_STAGE}/{name}" for name in _STAGE_FOLDERS)}
+_STAGE = rf"(({'|'.join(STAGES)})/)*"
+_FOLDER = re.compile(rf"{_STAGE}({'|'.join(('samples', 'state', 'model', 'last', LOG_FOLDER, *STAGES))})")
+"""The folders in which these files lie; in that of a further training is all that is in a run."""
 _MODEL_FILE = "|".join(map(re.escape, (CONFIG, WEIGHTS, CARD)))
 _EVENT_FILE = r"events\.out\.tfevents\.[^/]+"
 _FILE = re.compile(
-    rf"({PRIOR_STAGE}/)?({re.escape(_MARK)}|recipe\.toml|data\.json|metrics\.jsonl|samples/epoch-\d+\.png"
+    rf"{_STAGE}({re.escape(_MARK)}|recipe\.toml|data\.json|metrics\.jsonl|samples/epoch-\d+\.png"
     rf"|state/(previous-)?training\.safetensors|(model|last)/({_MODEL_FILE})|{LOG_FOLDER}/{_EVENT_FILE})"
 )
 """The files that a run consists of, by their place in its folder."""
@@ -78,9 +79,16 @@ def remove_run(folder: Path) -> None:
     for place, path in list(_walk(folder)):
         if _is_ours(place, path) and place != _MARK:
             path.unlink()
-    for place in sorted(_FOLDERS, reverse=True):  # the inner ones first
-        with contextlib.suppress(OSError):  # it does not exist, or holds hidden files
-            (folder / place).rmdir()
+    _remove_folders(folder)
+
+
+def _remove_folders(folder: Path, inside: str = "") -> None:
+    """Remove the empty folders of a run, the inner ones first."""
+    for path in list(folder.iterdir()):
+        if _is_folder(inside + path.name, path):
+            _remove_folders(path, inside + path.name + "/")
+            with contextlib.suppress(OSError):  # it holds hidden files
+                path.rmdir()
 
 
 def remove_drafts(folder: Path) -> None:
@@ -94,10 +102,14 @@ def _walk(folder: Path, inside: str = "") -> Iterator[tuple[str, Path]]:
     """Yield what is in a run and in its own folders: the place inside the run, and the path. Links are not followed."""
     for path in sorted(folder.iterdir()):
         place = inside + path.name
-        if place in _FOLDERS and path.is_dir() and not path.is_symlink():
+        if _is_folder(place, path):
             yield from _walk(path, place + "/")
         else:
             yield place, path
+
+
+def _is_folder(place: str, path: Path) -> bool:
+    return bool(_FOLDER.fullmatch(place)) and path.is_dir() and not path.is_symlink()
 
 
 def _is_ours(place: str, path: Path) -> bool:

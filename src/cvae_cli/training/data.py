@@ -117,6 +117,5 @@ def _load_encoder(recipe: Recipe, device: torch.device, callback: Callback) -> T
 
 def _check_models(recipe: Recipe, shape: ImageShape, condition: ConditionSettings, callback: Callback) -> None:
     """Build the model and the objective of each stage once, to raise their errors early."""
-    build_objective(recipe, build_model(recipe, recipe.data.name, shape, condition), callback)
-    if (second := recipe.next_stage()) is not None:
-        build_model(second, recipe.data.name, shape, condition)
+    for stage in recipe.stages():
+        build_objective(stage, build_model(stage, recipe.data.name, shape, condition), callback)

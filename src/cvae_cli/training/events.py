@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cvae_cli.config.recipe import Recipe
+from cvae_cli.config.recipe import Recipe, Stage
 from cvae_cli.data.catalog import short_name
 from cvae_cli.events import Event, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingStart(Event):
-    """The start of a training, or of its second stage, in which a prior is fitted.
+    """The start of a training, or of one of its further stages.
 
     Attributes:
         recipe: all settings of this stage.
@@ -47,8 +47,9 @@ class TrainingStart(Event):
             f"{training.precision} on {self.device}",
             f"run: {self.run}",
         ]
-        if recipe.then is not None:
-            lines.append(f"afterwards: a prior, {count(recipe.then.training.epochs, 'epoch')}")
+        then = [f"{describe(stage)}, {count(stage.training.epochs, 'epoch')}" for stage in recipe.then]
+        if then:
+            lines.append(f"afterwards: {'; '.join(then)}")
         return "\n  ".join(line.replace("\n", "\\n") for line in lines)  # a name may have a line break
 
 
@@ -119,6 +120,11 @@ def duration(seconds: float) -> str:
         return f"{seconds} s"
     unit, size = ("min", 60) if seconds < 3600 else ("h", 3600)
     return f"{seconds // size}:{seconds % size * 60 // size:02} {unit}"
+
+
+def describe(stage: Stage) -> str:
+    """Return what a further training does, in words."""
+    return f"its {stage.tune}" if stage.tune else "a prior"
 
 
 def count(number: int, noun: str) -> str:

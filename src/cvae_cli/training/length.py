@@ -36,7 +36,7 @@ class TrainingOptions(TypedDict, total=False):
 
 
 def scaled(own: Recipe, options: TrainingOptions) -> dict[str, Any]:
-    """Return further changes to a recipe, by dotted key, that make both of its stages as short as the options say.
+    """Return further changes to a recipe, by dotted key, that make its stages as short as the options say.
 
     Args:
         own: the recipe without any changes.
@@ -47,8 +47,8 @@ def scaled(own: Recipe, options: TrainingOptions) -> dict[str, Any]:
         part = epochs / own.training.epochs
         changes["data.epoch_size"] = 1  # an epoch is one pass over the pictures
         changes["training.beta_warmup_epochs"] = own.training.beta_warmup_epochs * min(1.0, part)
-        if own.then is not None:
-            changes["then.training.epochs"] = max(1, math.ceil(own.then.training.epochs * part))
+        for number, stage in enumerate(own.then):
+            changes[f"then.{number}.training.epochs"] = max(1, math.ceil(stage.training.epochs * part))
     elif limit:
         learned = limit - limit // 10  # a tenth of them is for validation
         changes["data.epoch_size"] = max(1, min(own.data.epoch_size, learned))
@@ -78,5 +78,5 @@ def check_minutes(recipe: Recipe, options: TrainingOptions) -> None:
         raise UsageError(f"--minutes takes a number above 0, not {minutes}")
     if options.get("epochs") is not None:
         raise UsageError("--epochs or --minutes?", hint="--minutes plans the epochs itself")
-    if recipe.training.steps or (recipe.then and recipe.then.training.steps):
+    if any(training.steps for training in recipe.trainings):
         raise UsageError("training.steps or --minutes?", hint="--minutes plans the steps itself")

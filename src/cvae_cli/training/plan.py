@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from cvae_cli.config.catalog import shipped_recipes
-from cvae_cli.config.model import ScorePrior
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior, recipe_for_tuning
 from cvae_cli.data import catalog as data_catalog
@@ -16,10 +15,9 @@ from cvae_cli.runtime import launch
 from cvae_cli.text import catalog as text_catalog
 from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
+from cvae_cli.training.start import FROM_A_MODEL, choose_recipe, is_guidance_untaught, settings_of_start
 from cvae_cli.training.tensorboard import LOGS, check_log, is_installed
 
-FOLDER_RECIPE = "pictures"
-"""The recipe for a folder of the user's pictures."""
 CHANGEABLE_ON_RESUME = ("training.epochs", "training.learning_rate", "training.gradient_clip", "data.dir")
 """The settings that may change when a run is resumed."""
 
@@ -84,7 +82,8 @@ def _plan(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     """Plan a new training, or one that is resumed."""
     if options.get("resume") is not None:
         return _plan_resume(recipe, options)
-    has_start = options.get("model") is not None or options.get("tune") is not None
+    finetunes = recipe is not None and (recipe.startswith("folder:") or recipe == FROM_A_MODEL)
+    has_start = options.get("tune") is not None or (options.get("model") is not None and not finetunes)
     plan = _plan_start(recipe, options) if has_start else _plan_new(recipe, options)
     _check_names(plan.recipe)
     run = Run(plan.folder)
@@ -99,16 +98,20 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     """Plan the training of a recipe."""
     if recipe is None:
         raise UsageError("which recipe?", hint=f"recipes: {', '.join(shipped_recipes())}; see cvae train --list")
-    changes = _recipe_changes(options)
+    changes, notices = _recipe_changes(options), tuple[str, ...]()
+    if (model := options.get("model")) is not None:
+        changes["start"] = str(model)
     if recipe.startswith("folder:"):
         if (data := options.get("data")) is not None:
-            raise UsageError(f"{recipe} or --data {data}?", hint=f"a folder is learned by the recipe {FOLDER_RECIPE}")
+            raise UsageError(f"{recipe} or --data {data}?", hint="a folder is the data itself")
         changes = {"name": data_catalog.short_name(recipe), "data.name": recipe} | changes
-        recipe = FOLDER_RECIPE
+        recipe, notices = choose_recipe(recipe, changes, prior=options.get("prior"))
     prior = options.get("prior")
     own = load_recipe(recipe, prior=prior)
+    decided = settings_of_start(own, changes)
+    changes = {**decided, **changes, **decided}  # in this order: changes to parts of it come later
     chosen = with_absolute_paths(load_recipe(recipe, scaled(own, options) | changes, prior=prior))
-    return _new_plan(chosen, options, notices=scaling_notices(own, chosen, options))
+    return _new_plan(chosen, options, notices=(*notices, *scaling_notices(own, chosen, options)))
 
 
 def _check_names(recipe: Recipe) -> None:
@@ -124,7 +127,8 @@ def _plan_start(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     if recipe is not None or model is None or (prior is None) == (tune is None):
         raise UsageError(
             "--model takes a finished model, to fit a prior to or to tune",
-            hint="cvae train --prior score --model MODEL\ncvae train --tune decoder --model MODEL",
+            hint="cvae train --prior score --model MODEL\ncvae train --tune decoder --model MODEL\n"
+            "cvae train folder:PATH --model MODEL",
         )
     start = find_model(model).resolve()
     config, changes = read_config(start), _recipe_changes(options)
@@ -145,8 +149,7 @@ def _new_plan(recipe: Recipe, options: TrainingOptions, notices: tuple[str, ...]
     check_minutes(recipe, options)
     if recipe.training.is_hybrid:
         notices = (*notices, "the model will be a hybrid, no pure CVAE: its loss has a term besides the bound")
-    fitted = recipe.then.prior if recipe.then else recipe.architecture.prior
-    if recipe.tune is None and isinstance(fitted, ScorePrior) and fitted.guidance_input:
+    if is_guidance_untaught(recipe):
         notices = (*notices, "the prior has guidance as an input, which this training does not teach it: draw with 1")
     return TrainingPlan(
         recipe,

@@ -14,7 +14,7 @@ from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import read_recipe, recipe_to_toml
 from cvae_cli.data.catalog import full_name
 from cvae_cli.errors import UsageError
-from cvae_cli.models.pretrained import PRIOR_STAGE
+from cvae_cli.models.pretrained import STAGES
 from cvae_cli.paths import check_writable, write_error, write_text
 from cvae_cli.training import contents
 from cvae_cli.training.state_file import older_state
@@ -49,7 +49,7 @@ class Run:
     - `state/`: the checkpoint, for resuming, and the one before it
     - `model/`: the model of the epoch that `training.keep` selects
     - `last/`: the model of the last epoch
-    - `prior/`: the run of the second stage, if a prior is fitted afterwards
+    - `network/`, `decoder/`, `prior/` or `guidance/`: the run of the next stage, if there is one
     """
 
     folder: Path
@@ -83,10 +83,9 @@ class Run:
     def last_model(self) -> Path:
         return self.folder / "last"
 
-    @property
-    def next_stage(self) -> "Run":
-        """The run of the second stage, inside this one."""
-        return Run(self.folder / PRIOR_STAGE)
+    def next_stage(self, recipe: Recipe) -> "Run":
+        """Return the run of the stage that follows in this one's recipe, inside this run."""
+        return Run(self.folder / recipe.then[0].name)
 
     def has_started(self) -> bool:
         """Return whether the first step may have been taken: a checkpoint is the first file of a training."""
@@ -124,8 +123,8 @@ class Run:
         self.write_recipe(recipe)
 
     def exists(self) -> bool:
-        """Whether the folder is a run. The folder of a second stage is one if the folder around it is."""
-        inside = self.folder.name == PRIOR_STAGE and contents.is_run(self.folder.parent)
+        """Whether the folder is a run. The folder of a further stage is one if the folder around it is."""
+        inside = self.folder.name in STAGES and Run(self.folder.parent).exists()
         return contents.is_run(self.folder) or inside
 
     def recipe(self, changes: dict[str, Any] | None = None) -> Recipe:

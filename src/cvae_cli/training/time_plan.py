@@ -14,7 +14,7 @@ from cvae_cli.evaluation.bound import evaluate_bound
 from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.training.data import steps_per_epoch
-from cvae_cli.training.events import count, duration
+from cvae_cli.training.events import count, describe, duration
 from cvae_cli.training.fit import take_step
 from cvae_cli.training.run import Run
 from cvae_cli.training.trainer import Trainer
@@ -55,7 +55,7 @@ class Pace:
 def plan_for(
     minutes: float, recipe: Recipe, train: Dataset, validation: Dataset, device: torch.device, callback: Callback
 ) -> Recipe:
-    """Return the recipe with epochs and steps that take so many minutes on this machine, both stages together.
+    """Return the recipe with epochs and steps that take so many minutes on this machine, all stages together.
 
     The stages share the time as the recipe's own epochs do. All processes must call this together.
 
@@ -64,8 +64,7 @@ def plan_for(
     """
     started = time.perf_counter()
     callback(Progress("measuring the speed of this machine", 0, None))
-    second = recipe.next_stage()
-    stages = [recipe] if second is None else [recipe, second.model_copy(update={"start": ""})]
+    stages = recipe.stages()
     longest = min(max(_SHARE * 60 * minutes, _LEAST), _MOST)
     paces = [_measure(stage, train, validation, device, longest) for stage in stages]
     whole = [
@@ -78,14 +77,13 @@ def plan_for(
         _with_schedule(stage.training, *pace.schedule(left * part / sum(whole), stage.training.epochs))
         for stage, pace, part in zip(stages, paces, whole, strict=True)
     ]
-    changes: dict[str, object] = {"training": trainings[0]}
-    if recipe.then is not None:
-        precision = recipe.then.training.precision  # the second stage still takes the precision of the first
-        changes["then"] = recipe.then.model_copy(
-            update={"training": trainings[1].model_copy(update={"precision": precision})}
-        )
-    _tell(minutes, trainings, paces, callback)
-    return get_world().broadcast(recipe.model_copy(update=changes))
+    _tell(minutes, recipe, trainings, paces, callback)
+    then = tuple(
+        # the stage still takes the precision of the one before it
+        stage.model_copy(update={"training": training.model_copy(update={"precision": stage.training.precision})})
+        for stage, training in zip(recipe.then, trainings[1:], strict=True)
+    )
+    return get_world().broadcast(recipe.model_copy(update={"training": trainings[0], "then": then}))
 
 
 def _with_schedule(training: TrainingSettings, epochs: int, steps: int) -> TrainingSettings:
@@ -94,14 +92,17 @@ def _with_schedule(training: TrainingSettings, epochs: int, steps: int) -> Train
     return training.model_copy(update={"epochs": epochs, "steps": steps, "beta_warmup_epochs": warmup})
 
 
-def _tell(minutes: float, trainings: list[TrainingSettings], paces: list[Pace], callback: Callback) -> None:
+def _tell(
+    minutes: float, recipe: Recipe, trainings: list[TrainingSettings], paces: list[Pace], callback: Callback
+) -> None:
     """Say what is planned, and if even that takes longer."""
     each = [
         f"{count(training.epochs, 'epoch')} of {count(training.steps or 1, 'step')} "
         f"({training.batch_size / pace.step:,.0f} img/s)"
         for training, pace in zip(trainings, paces, strict=True)
     ]
-    callback(Notice(f"planned for {duration(60 * minutes)}: {'; then a prior: '.join(each)}"))
+    afterwards = [f"; then {describe(stage)}: {text}" for stage, text in zip(recipe.then, each[1:], strict=True)]
+    callback(Notice(f"planned for {duration(60 * minutes)}: {each[0]}{''.join(afterwards)}"))
     planned = sum(
         pace.start + pace.seconds(training.epochs, training.steps or 1)
         for training, pace in zip(trainings, paces, strict=True)

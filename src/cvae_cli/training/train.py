@@ -39,8 +39,8 @@ class TrainingResult:
         model: the folder of the model that was kept.
         recipe: all settings.
         best_negative_elbo: the lowest -ELBO on the validation pictures, in nats an image.
-        history: the metrics of each epoch, as in `metrics.jsonl`. If a prior was fitted in a second stage, this and
-            `best_negative_elbo` are of that stage.
+        history: the metrics of each epoch, as in `metrics.jsonl`. This and `best_negative_elbo` are of the last
+            stage.
     """
 
     run: Path
@@ -100,8 +100,8 @@ def train(
         condition: what pictures are conditioned on: `labels`, or captions through a text encoder (`static`, `clip`,
             `clip:ARCHITECTURE/TAG`, `clip:FOLDER`).
         out: the folder of the run; `runs/RECIPE` by default.
-        epochs: passes over the training pictures; a second stage gets as many as fit to it.
-        minutes: train for so long, both stages together, instead of for a number of epochs. How many epochs and steps
+        epochs: passes over the training pictures; further stages get as many as fit to it.
+        minutes: train for so long, all stages together, instead of for a number of epochs. How many epochs and steps
             that makes is measured once, at the start, and kept in the run's recipe.
         batch_size: pictures in a step, over all processes.
         learning_rate: of the model's optimizer.
@@ -111,8 +111,9 @@ def train(
         precision: `auto`, `fp32` or `bf16`.
         limit: use only so many pictures, the first ones or the first ones of each class, in epochs that are not longer.
         prior: fit a prior in a second stage: `flow` or `score`; `none` leaves out the recipe's own.
-        tune: `decoder` trains only the decoder of `model`; its encoder and its prior stay as they are, to the bit.
-        model: a finished model, to fit a `prior` to or to `tune`, instead of training one.
+        tune: the part of `model` that is trained on, `network`, `decoder`, `prior` or `guidance`; all else stays as it
+            is, to the bit.
+        model: a finished model, to fit a `prior` to, to `tune`, or to start from when a folder is learned.
         settings: new values for any other settings of the recipe by dotted key, as
             `{"training.ema_decay": 0.99}`.
         force: start over in a folder that already holds a run.
@@ -176,7 +177,7 @@ def _execute(plan: TrainingPlan, device: str | torch.device, callback: Callback)
     if resume:
         check_data(run, train, validation, callback)
     with process_group(local) as world, run.lock() if world.is_first else contextlib.nullcontext():
-        # First stage: the model. One process decides the precision for all, and a resumed run keeps it.
+        # One process decides the precision for all, and a resumed run keeps it.
         recipe = _with_precision(plan.recipe, train, local, callback) if world.is_first else plan.recipe
         recipe = world.broadcast(recipe)
         if plan.minutes is not None:
@@ -187,20 +188,27 @@ def _execute(plan: TrainingPlan, device: str | torch.device, callback: Callback)
             record_data(run, train, validation)
         state = _run_stage(run, recipe, train, validation, local, resume=resume, callback=callback)
 
-        # Second stage, if the recipe has one: a prior for that model.
-        last = run
-        world.barrier()
-        second = recipe.next_stage(run.kept_model.resolve(), weights_sha256(run.kept_model))
-        if second is not None:
-            last = run.next_stage
-            # A prior that was fitted to another version of the model does not fit this one: it is trained again.
-            resume = last.recipe_file.exists() and last.recipe().start_sha256 == second.start_sha256
+        # The further stages, each of which trains the model of the one before it.
+        stage = recipe
+        while stage.then:
+            world.barrier()
+            run, following = run.next_stage(stage), _next_recipe(run, stage)
+            # What was trained on another version of the model does not fit this one: it is trained again.
+            resume = run.recipe_file.exists() and run.recipe().start_sha256 == following.start_sha256
             world.barrier()
             if not resume:
-                _create_run(last, second, world, force=True)
-            state = _run_stage(last, last.recipe(), train, validation, local, resume=resume, callback=callback)
+                _create_run(run, following, world, force=True)
+            stage = run.recipe()
+            state = _run_stage(run, stage, train, validation, local, resume=resume, callback=callback)
     assert state.best is not None
-    return TrainingResult(plan.folder, last.kept_model, recipe, state.best, state.history)
+    return TrainingResult(plan.folder, run.kept_model, recipe, state.best, state.history)
+
+
+def _next_recipe(run: Run, recipe: Recipe) -> Recipe:
+    """Return the recipe of the stage that follows a finished one."""
+    following = recipe.next_stage(run.kept_model.resolve(), weights_sha256(run.kept_model))
+    assert following is not None
+    return following
 
 
 def _with_precision(recipe: Recipe, train: Dataset, device: torch.device, callback: Callback) -> Recipe:

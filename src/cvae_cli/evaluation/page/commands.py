@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cvae_cli.evaluation.context import Settings
 from cvae_cli.evaluation.history import METRICS_FILE
-from cvae_cli.models.pretrained import PRIOR_STAGE, find_model
+from cvae_cli.models.pretrained import STAGES, find_model
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,10 @@ def find_runs(sources: Sequence[str | None]) -> list[str]:
 
 def _run_of(source: str) -> Path | None:
     folder = find_model(source)
-    run = folder.parent.parent if folder.parent.name == PRIOR_STAGE else folder.parent
-    return next((each for each in (run, folder.parent) if (each / METRICS_FILE).is_file()), None)
+    runs = [folder.parent]
+    while runs[0].name in STAGES:
+        runs.insert(0, runs[0].parent)
+    return next((each for each in runs if (each / METRICS_FILE).is_file()), None)
 
 
 def make_commands(

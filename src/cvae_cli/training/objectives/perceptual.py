@@ -25,8 +25,10 @@ class PerceptualObjective(BoundObjective):
     so that it has the same effect at every size.
     """
 
-    def __init__(self, model: CVAE, weight: float, free_bits: float, frozen: Frozen) -> None:
-        super().__init__(model, free_bits)
+    def __init__(
+        self, model: CVAE, weight: float, free_bits: float, frozen: Frozen, *, keep_prior: bool = False
+    ) -> None:
+        super().__init__(model, free_bits, keep_prior=keep_prior)
         self.names = (*self.names, "perceptual")
         self.weight, self.frozen = weight, frozen
 

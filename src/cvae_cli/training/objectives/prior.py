@@ -39,19 +39,25 @@ class PriorObjective(Objective):
         self.model.prior.train()
 
     def make_batches(self, dataset: Dataset, *, callback: Callback = ignore, **settings: Any) -> Batches:
-        return LatentBatches(self.model, dataset, callback=callback, **settings)
+        windows = self.model.prior.takes_windows
+        return LatentBatches(self.model, dataset, windows=windows, callback=callback, **settings)
 
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
         """Return the prior's loss on latents; `images` are the moments that `LatentBatches` serves."""
-        return self.model.prior.loss(self._sample_latents(images), condition, self.random)[:, None]
+        latents, window = self._sample_latents(images)
+        if window is None:
+            return self.model.prior.loss(latents, condition, self.random)[:, None]
+        return self.model.prior.loss(latents, condition, self.random, window=window)[:, None]
 
-    def _sample_latents(self, moments: Float[Tensor, "b 2 *d"]) -> Latents:
-        """Sample a latent for each mean and standard deviation."""
-        mean, deviation = moments.unbind(1)
-        return mean + deviation * self.random.normal(*mean.shape, device=mean.device)
+    def _sample_latents(self, moments: Float[Tensor, "b 2 *d"]) -> tuple[Latents, Float[Tensor, "b 3"] | None]:
+        """Sample a latent for each mean and standard deviation, and take what is said of its window from behind it."""
+        numbers = self.model.latent_shape[0]
+        mean, deviation = moments[:, :, :numbers].unbind(1)
+        window = moments[:, 0, numbers:].flatten(2)[..., 0] if moments.shape[2] > numbers else None
+        return mean + deviation * self.random.normal(*mean.shape, device=mean.device), window
 
     def calibrate(self, batches: Batches) -> None:
         """Set the prior's scale from the latents of a few batches."""
         few = zip(batches.epoch(0), range(_CALIBRATION_BATCHES), strict=False)
-        latents = [self._sample_latents(moments) for (moments, _), _ in few]
+        latents = [self._sample_latents(moments)[0] for (moments, _), _ in few]
         self.model.prior.calibrate(get_world().gather_rows(latents).to(self.model.device))

@@ -1,0 +1,79 @@
+"""What a training starts from: nothing, or a finished model, which decides how the new one is built."""
+
+from typing import Any
+
+from cvae_cli.config.model import ScorePrior
+from cvae_cli.config.recipe import Recipe
+from cvae_cli.config.recipe_files import load_recipe
+from cvae_cli.data.catalog import has_classes, short_name
+from cvae_cli.errors import UsageError
+from cvae_cli.models.pretrained import find_model, read_config
+
+FROM_NOTHING, FROM_A_MODEL = "pictures", "finetune"
+"""The recipes for a folder of the user's pictures."""
+
+
+def choose_recipe(folder: str, changes: dict[str, Any], *, prior: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the recipe for a folder of the user's pictures, and what to tell the user about it.
+
+    Captioned pictures are best served with a model that has learned others. But if anything is asked for that this
+    model does not have, the folder is learned from nothing, and so is one with classes.
+
+    Args:
+        folder: `folder:PATH`.
+        changes: to the recipe, by dotted key.
+        prior: the kind of prior that is asked for.
+
+    Raises:
+        CvaeError: the folder cannot be used.
+    """
+    start = changes.get("start") or load_recipe(FROM_A_MODEL).start
+    if start == "none":
+        changes.pop("start")
+    elif "start" in changes or (not _differs(changes, str(start), prior) and not has_classes(folder)):
+        text = f"starts from the model {start}; from nothing:  cvae train {FROM_NOTHING} --data {folder}"
+        return FROM_A_MODEL, (text,)
+    return FROM_NOTHING, ()
+
+
+def _differs(changes: dict[str, Any], start: str, prior: str | None) -> bool:
+    """Whether a model is asked for that is built otherwise than the one to start from."""
+    config = read_config(find_model(start))
+    own = {"data.size": config.image.size, "data.condition": config.condition.option}
+    return (
+        prior is not None
+        or any(key in changes and changes[key] != value for key, value in own.items())
+        or any(key.startswith(("architecture", "then.prior", "then.0.prior")) for key in changes)
+    )
+
+
+def settings_of_start(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe that the model to start from decides, by dotted key; none without a start.
+
+    Raises:
+        UsageError: there is no such model, or something else is asked for.
+        CorruptError: its configuration is damaged.
+    """
+    start = changes.get("start", recipe.start)
+    if start is None:
+        return {}
+    folder = find_model(start).resolve()
+    config = read_config(folder)
+    decided = {"data.size": config.image.size, "data.condition": config.condition.option}
+    for key, value in decided.items():
+        if changes.get(key, value) != value:
+            raise UsageError(
+                f'"{key}" is {value} in {short_name(str(start))}, the model to start from, not {changes[key]}',
+                hint="learn from nothing:  cvae train pictures --data folder:PATH",
+            )
+    architecture = config.architecture.model_dump(mode="json")
+    return decided | {"start": str(folder), "start_hybrid": config.hybrid, "architecture": architecture}
+
+
+def is_guidance_untaught(recipe: Recipe) -> bool:
+    """Whether a recipe trains a prior that has the guidance scale as an input, and does not teach it what it is."""
+    stages = recipe.stages()
+    prior = stages[-1].architecture.prior
+    trains_prior = any(stage.start is not None and stage.tune in {None, "prior"} for stage in stages)
+    has_input = isinstance(prior, ScorePrior) and prior.guidance_input
+    return has_input and trains_prior and all(stage.tune != "guidance" for stage in stages)
