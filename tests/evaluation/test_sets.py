@@ -87,7 +87,7 @@ def test_python_gives_what_the_command_gives_and_it_has_the_documented_schema(cv
 def test_sizes_of_batches_change_no_score(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scores(home / "real", home / "generated")
     monkeypatch.setattr(picture_stream, "_WINDOW", 7)
-    monkeypatch.setattr(picture_stream, "_BATCH", {"cpu": 3})
+    monkeypatch.setattr(picture_stream, "_BATCH", 3)
     assert scores(home / "real", home / "generated") == pytest.approx(whole, rel=1e-5)
 
 

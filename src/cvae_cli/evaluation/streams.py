@@ -53,22 +53,30 @@ class ReconstructionBatch:
 
 @dataclass(frozen=True, eq=False)
 class PictureBatch:
-    """Pictures of one size, 8 bits a value. Grey is repeated to three channels."""
+    """Pictures of one size, 8 bits a value. Grey is repeated to three channels.
+
+    Attributes:
+        report: is called now and then while features are computed.
+    """
 
     images: UInt8[Tensor, "b 3 h w"]
+    report: Callable[[], None] = lambda: None
     _features: dict[Extractor, Any] = field(default_factory=dict)
 
     @classmethod
     def of_features(cls, features: dict[Extractor, Tensor]) -> "PictureBatch":
         """Return a batch whose features are known already, and whose pictures, of any sizes, are not kept."""
         number = len(next(iter(features.values())))
-        return cls(torch.empty(number, 3, 0, 0, dtype=torch.uint8), features)
+        return cls(torch.empty(number, 3, 0, 0, dtype=torch.uint8), _features=features)
 
-    @torch.no_grad()
     def features(self, extractor: Extractor) -> Float[Tensor, "b d"]:
         """The features of the pictures, computed once for all metrics."""
         if extractor not in self._features:
-            self._features[extractor] = extractor.network(self.images)
+            parts: list[Tensor] = []
+            for part in extractor.in_chunks(self.images):
+                parts.append(part)
+                self.report()
+            self._features[extractor] = torch.cat(parts)
         return self._features[extractor]
 
 
@@ -125,7 +133,11 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
     prompts = [dataset.conditions.text(row) for row in range(part.stop)]
     numbers = numbers_of(prompts)
     done = 0
-    context.callback(Progress("samples", done, part.stop - part.start))
+
+    def report() -> None:
+        context.callback(Progress("samples", done, part.stop - part.start))
+
+    report()
     for start in range(part.start, part.stop, BATCH_SIZE):
         rows = np.arange(start, min(start + BATCH_SIZE, part.stop))
         condition = send(torch.from_numpy(dataset.conditions.values(rows)), model.device)
@@ -142,10 +154,10 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
             for chunk in chunks:
                 generated.append(to_uint8(chunk))
                 done += len(chunk)
-                context.callback(Progress("samples", done, part.stop - part.start))
+                report()
         yield SampleBatch(
-            generated=PictureBatch(_three_channels(torch.cat(generated)).to(context.device)),
-            real=PictureBatch(_three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device)),
+            generated=PictureBatch(_three_channels(torch.cat(generated)).to(context.device), report),
+            real=PictureBatch(_three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device), report),
             texts=texts,
         )
 

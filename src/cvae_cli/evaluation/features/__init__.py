@@ -3,7 +3,7 @@
 Importing this module is cheap: networks are imported when one is loaded (`extractors.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from cvae_cli.events import Callback, ignore
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Float, UInt8
+    from torch import Tensor
 
 EXTRACTORS = {
     "inception": "cvae_cli.evaluation.features.extractors:inception",
@@ -46,12 +48,30 @@ class Extractor:
         num_features: the length of a vector.
         protocol: what the vectors depend on besides the pictures. `extractor` is the name.
         size: pixels a side of the only pictures that it is for; None if it resizes pictures of any size.
+        chunk: how many pictures the network is given at a time on a CPU: so few that each takes less than a second.
+        has_threads: whether several threads may call the network at the same time.
     """
 
     network: Any
     num_features: int
     protocol: dict[str, Any]
     size: int | None = None
+    chunk: int = 16
+    has_threads: bool = True
+
+    def in_chunks(self, images: "UInt8[Tensor, 'n 3 h w']") -> "Iterator[Float[Tensor, 'b d']]":
+        """Yield the features of pictures in order, a few at a time; on a CPU each core computes those of others."""
+        import torch
+
+        from cvae_cli.runtime.threads import map_on_cores
+
+        @torch.no_grad()
+        def compute(chunk: "UInt8[Tensor, 'b 3 h w']") -> "Float[Tensor, 'b d']":
+            features: Tensor = self.network(chunk)
+            return features
+
+        chunks = images.split(self.chunk) if images.device.type == "cpu" else (images,)
+        return map_on_cores(compute, chunks, images.device) if self.has_threads else map(compute, chunks)
 
 
 def small_features(dataset: str | None) -> str:

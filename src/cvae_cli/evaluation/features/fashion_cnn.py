@@ -45,8 +45,9 @@ def _layer(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
 
 def load_fashion_cnn(device: torch.device) -> FashionCNN:
     """Load the classifier that ships with the package."""
+    from cvae_cli.evaluation.features.inference import for_inference
     from cvae_cli.models.tensors import load_weights
 
     network = FashionCNN()
     load_weights(network, WEIGHTS)
-    return network.eval().requires_grad_(False).to(device)
+    return for_inference(network).to(device)

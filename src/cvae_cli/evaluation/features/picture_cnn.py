@@ -58,8 +58,9 @@ class _Layer(nn.Module):
 
 def load_picture_cnn(device: torch.device) -> PictureCNN:
     """Load the network that ships with the package."""
+    from cvae_cli.evaluation.features.inference import for_inference
     from cvae_cli.models.tensors import load_weights
 
     network = PictureCNN()
     load_weights(network, WEIGHTS)
-    return network.eval().requires_grad_(False).to(device)
+    return for_inference(network).to(device)

@@ -24,8 +24,7 @@ from cvae_cli.runtime.device import full_precision
 from cvae_cli.runtime.distributed import get_world
 
 _WINDOW, _WINDOW_PIXELS = 256, 1 << 25  # pictures, and pixels, that are sorted by size at a time
-_BATCH = {"cpu": 16}  # pictures that an extractor is given at a time: few on a CPU, where a batch takes seconds
-_LARGE_BATCH, _BATCH_PIXELS = 128, 1 << 24
+_BATCH, _BATCH_PIXELS = 128, 1 << 24  # pictures, and pixels, that an extractor is given at a time, at most
 
 _TOLD = ("laid on", "turned", "reduced", "first of")  # changes of a picture that a user may not expect
 
@@ -142,17 +141,18 @@ def picture_batches(
     total = part.stop - part.start
     context.callback(Progress(task, 0, total))
     for window in _windows(originals, part, facts):
-        done = len(facts.digests) - len(window)
-        groups = list(_same_size(window, batch=_BATCH.get(context.device.type, _LARGE_BATCH)))
+        done, measured = len(facts.digests) - len(window), 0
+        groups = list(_same_size(window))
         parts: dict[Extractor, list[Tensor]] = {extractor: [] for extractor in extractors}
         for rows in groups:
             images = _to_tensor([window[row] for row in rows], context.device)
             for extractor in extractors:
                 _check_size(images, extractor, originals.source)
                 with full_precision(context.device):
-                    parts[extractor].append(PictureBatch(images).features(extractor))
-            done += len(rows)
-            context.callback(Progress(task, done, total))
+                    for chunk in extractor.in_chunks(images):
+                        parts[extractor].append(chunk)
+                        measured += len(chunk)
+                        context.callback(Progress(task, done + measured // len(extractors), total))
         order = torch.tensor([row for rows in groups for row in rows]).argsort()
         yield PictureBatch.of_features({each: torch.cat(part)[order] for each, part in parts.items()})
     context.callback(Progress(task, total, total))
@@ -193,13 +193,13 @@ def _windows(originals: Originals, part: slice, facts: Facts) -> Iterator[list[U
         yield window
 
 
-def _same_size(window: Sequence[np.ndarray], *, batch: int) -> Iterator[list[int]]:
+def _same_size(window: Sequence[np.ndarray]) -> Iterator[list[int]]:
     """Yield the rows of pictures of one size, not too many at a time."""
     by_size: dict[tuple[int, ...], list[int]] = {}
     for row, pixels in enumerate(window):
         by_size.setdefault(pixels.shape, []).append(row)
     for (height, width, _), rows in by_size.items():
-        length = max(1, min(batch, _BATCH_PIXELS // (height * width)))
+        length = max(1, min(_BATCH, _BATCH_PIXELS // (height * width)))
         yield from (rows[start : start + length] for start in range(0, len(rows), length))
 
 
