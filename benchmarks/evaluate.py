@@ -8,19 +8,23 @@ fid-fashion, accuracy, precision and recall. FOLDER has the published files, if 
 sets: `cvae evaluate --real A --generated B --metric fid` on two folders of PNG files, alternating with torch-fidelity's
 own command `fidelity --fid` on the same folders. Both compute with Inception of random weights, from one file.
 
-Each command runs in a process of its own, so the start of Python and torch is in its time. The longest silence is that
-between two events of progress, until the last picture is measured.
+Each command runs in a process of its own, so its time has the start of Python and torch. Seconds are followed by those
+of the processor, which say more where other programs use the cores, best with OMP_NUM_THREADS=1: threads that wait for
+each other use the processor, too. The longest silence is that between two events of progress, until the last picture
+is measured.
 """
 
 import argparse
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -74,9 +78,9 @@ def time_models(folder: Path, data_dir: Path | None) -> None:
     """Time the evaluation of a model."""
     metrics = [part for name in ("fid-fashion", "accuracy", "precision", "recall") for part in ("--metric", name)]
     where = [] if data_dir is None else ["--data-dir", str(data_dir.resolve())]
-    seconds, silence, printed = run_cvae(folder, ["--model", "fashion", *metrics, *where], {})
+    spent, silence, printed = run_cvae(folder, ["--model", "fashion", *metrics, *where], {})
     print(printed.strip())
-    print(f"fashion, a sample for each test picture: {seconds:.1f} s, longest silence {silence:.1f} s", flush=True)
+    print(f"fashion, a sample for each test picture: {spent}, longest silence {silence:.1f} s", flush=True)
 
 
 def time_sets(folder: Path, pictures: int, size: int) -> None:
@@ -93,35 +97,50 @@ def time_sets(folder: Path, pictures: int, size: int) -> None:
     }
     fidelity = [sys.executable, "-c", FIDELITY, "--fid", "--json", "--silent"]
     fidelity += ["--input1", "a", "--input2", "b", "--feature-extractor-weights-path", str(weights), "--cpu"]
-    started = time.perf_counter()
-    theirs = json.loads(run(fidelity, folder, {}))["frechet_inception_distance"]
-    their_seconds = time.perf_counter() - started
-    seconds, silence, printed = run_cvae(folder, ["--real", "b", "--generated", "a", "--metric", "fid"], known)
+    their_spent, printed = run(fidelity, folder, {})
+    theirs = json.loads(printed)["frechet_inception_distance"]
+    spent, silence, printed = run_cvae(folder, ["--real", "b", "--generated", "a", "--metric", "fid"], known)
     ours = float(printed.split("\t")[1])
-    print(f"torch-fidelity: {their_seconds:.1f} s, fid {theirs:.6g}")
-    print(f"cvae: {seconds:.1f} s, fid {ours:.6g}, longest silence {silence:.1f} s")
-    print(f"{pictures:,} pictures a side of {size}x{size}: {seconds / their_seconds:.2f} times torch-fidelity's time")
+    print(f"torch-fidelity: {their_spent}, fid {theirs:.6g}")
+    print(f"cvae: {spent}, fid {ours:.6g}, longest silence {silence:.1f} s")
+    ratios = f"{spent.seconds / their_spent.seconds:.2f} (processor {spent.processor / their_spent.processor:.2f})"
+    print(f"{pictures:,} pictures a side of {size}x{size}: {ratios} times torch-fidelity's time")
 
 
-def run_cvae(folder: Path, arguments: list[str], environment: dict[str, str]) -> tuple[float, float, str]:
-    """Run `cvae evaluate`, and return its seconds, its longest silence, and what it prints."""
+class Spent(NamedTuple):
+    """What a command has taken: seconds, and seconds of the processor."""
+
+    seconds: float
+    processor: float
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s (processor {self.processor:.1f} s)"
+
+
+def run_cvae(folder: Path, arguments: list[str], environment: dict[str, str]) -> tuple[Spent, float, str]:
+    """Run `cvae evaluate`, and return what it takes, its longest silence, and what it prints."""
     gaps = folder / "gaps.json"
-    started = time.perf_counter()
-    printed = run(
+    spent, printed = run(
         [sys.executable, "-c", CVAE, "evaluate", *arguments, "--device", "cpu"],
         folder,
         {**environment, "GAPS": str(gaps)},
     )
-    seconds = time.perf_counter() - started
-    return seconds, max(json.loads(gaps.read_text()), default=0.0), printed
+    return spent, max(json.loads(gaps.read_text()), default=0.0), printed
 
 
-def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
-    """Run a command in a folder, and return what it prints."""
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[Spent, str]:
+    """Run a command in a folder, and return what it takes and what it prints."""
+    before, started = processor_seconds(), time.perf_counter()
     done = subprocess.run(
         command, cwd=folder, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
     )
-    return done.stdout
+    return Spent(time.perf_counter() - started, processor_seconds() - before), done.stdout
+
+
+def processor_seconds() -> float:
+    """Return what all commands so far have taken of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def make_pictures(folder: Path, n: int, size: int, *, seed: int) -> None:

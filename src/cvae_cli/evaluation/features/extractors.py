@@ -77,7 +77,7 @@ def inception(device: torch.device, callback: Callback, model: str | None) -> Ex
         "resize": "299x299, bilinear as in TensorFlow 1, antialias=False",
     }
     faster = Inception(network).to(memory_format=torch.channels_last).to(device)
-    return Extractor(faster, Inception.num_features, protocol, chunk=4)
+    return Extractor(faster, Inception.num_features, protocol, chunk=2)
 
 
 def clip(device: torch.device, callback: Callback, model: str | None) -> Extractor:
