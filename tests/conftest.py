@@ -78,9 +78,7 @@ def fork_server() -> Iterator[Path]:
             (folder / kind).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
             (folder / kind).chmod(0o755)
         command = [sys.executable, str(code), "serve", str(address), str(folder / "python"), installed_command()]
-        # large pages: a fork copies the table of the server's pages, and each fork drops it again
-        pages = {"PYTHONMALLOC": "malloc", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-        with subprocess.Popen(command, env=clean(os.environ) | pages, stdin=subprocess.PIPE) as server:
+        with subprocess.Popen(command, env=clean(os.environ), stdin=subprocess.PIPE) as server:
             assert server.stdin is not None
             yield folder
             server.stdin.close()

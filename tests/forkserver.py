@@ -137,9 +137,11 @@ def serve(address: str, interpreter: str, command: str) -> None:
     os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
     sys.executable = interpreter  # so that what a program starts is a fork, too
     sys.argv = [command]
+    gc.collect()
     gc.freeze()  # the forks do not search the shared objects for garbage, which would copy their pages
     for finalizer in list(weakref.finalize._registry.values()):  # type: ignore[attr-defined]
         finalizer.atexit = False  # nor do they take the imported modules to pieces at their end
+    _use_large_pages()
     waiting, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking)
@@ -170,6 +172,21 @@ def serve(address: str, interpreter: str, command: str) -> None:
                 del forks[connection]
     for process in forks.values():
         os.killpg(process, signal.SIGKILL)
+
+
+def _use_large_pages() -> None:
+    """Replace small pages of memory by large ones where Linux can: each fork copies the table of pages, and drops it."""
+    import ctypes
+
+    collapse, large = 25, 2 << 20  # MADV_COLLAPSE
+    library = ctypes.CDLL(None)
+    with contextlib.suppress(OSError), open("/proc/self/maps") as maps:
+        for line in maps.readlines():
+            span, permissions, _, _, inode, *_ = line.split()
+            start, end = (int(address, 16) for address in span.split("-"))
+            if inode == "0" and permissions == "rw-p":
+                for page in range(-(-start // large) * large, end // large * large, large):
+                    library.madvise(ctypes.c_void_p(page), ctypes.c_size_t(large), collapse)
 
 
 def _start(connection: socket.socket) -> int:
