@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel
 os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
 
 import contextlib
+import gc
 import shlex
 import shutil
 import subprocess
@@ -82,6 +83,19 @@ def fork_server() -> Iterator[Path]:
             assert server.stdin is not None
             yield folder
             server.stdin.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Let `-n auto` start a worker more than there are cores, because some tests wait."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 1
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the modules and the tests themselves."""
+    gc.collect()
+    gc.freeze()
 
 
 _shared = contextlib.ExitStack()

@@ -175,7 +175,7 @@ def serve(address: str, interpreter: str, command: str) -> None:
 
 
 def _use_large_pages() -> None:
-    """Replace small pages of memory by large ones where Linux can: each fork copies the table of pages, and drops it."""
+    """Replace small pages of memory by large ones where Linux can: a fork copies the table of pages, and drops it."""
     import ctypes
 
     collapse, large = 25, 2 << 20  # MADV_COLLAPSE

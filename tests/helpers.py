@@ -1,5 +1,6 @@
 """Small models and data for tests of the library."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -110,11 +111,13 @@ class Listener:
             self.progress.append((event.done, event.total))
 
 
+@cache
 def fashion(split: str = "train", n: int = 64) -> Dataset:
     """Return the first pictures of the small Fashion-MNIST in tests/data."""
     return load_dataset("fashion-mnist", split, data_dir=FASHION).limit(n)
 
 
+@cache
 def captioned(n: int = 64, size: int = 16) -> Dataset:
     """Return coloured pictures with captions, encoded by the embedded text encoder."""
     pixels = np.random.default_rng(0).integers(0, 256, (n, size, size, 3), np.uint8)

@@ -304,6 +304,7 @@ def test_drawing_imports_little_and_takes_little_memory(
     modules = imported_modules(done.stderr)
     assert {"torch", "PIL", "tokenizers"} <= modules
     heavy = {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy", "sentencex", "ftfy"}
+    heavy |= {"transformers"}
     assert modules & heavy == set()
     assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 1.2e9
 

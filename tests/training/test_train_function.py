@@ -168,7 +168,7 @@ def test_a_run_is_replaced_only_with_force(run_folder: Path) -> None:
 
 @pytest.mark.parametrize("program", ["script", "interactive session"])
 def test_a_folder_is_learned_without_a_main_guard(
-    clean_environment: dict[str, str], tmp_path: Path, program: str
+    clean_environment: dict[str, str], interpreter: str, tmp_path: Path, program: str
 ) -> None:
     make_folder(tmp_path / "pics", 320)  # enough for processes that decode
     code = [
@@ -178,7 +178,7 @@ def test_a_folder_is_learned_without_a_main_guard(
         "print(result.model, [picture.size for picture in result.load().generate('bright')])",
     ]
     if program == "script":
-        with run_script("\n".join(code), clean_environment, tmp_path, sys.executable) as process:
+        with run_script("\n".join(code), clean_environment, tmp_path, interpreter) as process:
             stdout, stderr = process.communicate(timeout=300)
     else:
         session = subprocess.run(
