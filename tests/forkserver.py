@@ -119,19 +119,26 @@ def serve(address: str, interpreter: str, command: str) -> None:
 
     The socket appears at its address when the server is ready.
     """
+    import functools
     import gc
     import importlib
     import pkgutil
     import weakref
 
+    import PIL.Image
     import torchmetrics.functional.image  # noqa: F401
     import torchvision  # noqa: F401
+    import typer.main
 
     import cvae_cli
+    from cvae_cli.app import app
 
     for module in pkgutil.walk_packages(cvae_cli.__path__, "cvae_cli."):
         if module.name != "cvae_cli.__main__":
             importlib.import_module(module.name)
+    PIL.Image.preinit()
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    typer.main.get_command(app)  # the options of all commands are collected once
     # huggingface_hub reads the environment when it is imported, so each program must import it itself
     assert "huggingface_hub" not in sys.modules
     os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
