@@ -138,6 +138,10 @@ class ScorePrior(Part):
     """Width of the embedding of time and condition in the blocks."""
     steps: Annotated[int, Field(ge=1, le=1_000)] = 10
     """Steps from noise to latent."""
+    solver_order: Literal[1, 2, 3] = 2
+    """Order of the Adams-Bashforth method that takes the steps: how many velocities each step uses."""
+    time_shift: Annotated[float, Field(ge=0.1, le=10)] = 1.0
+    """Where the steps are: 1 for equal steps, larger values for smaller steps near the noise (Esser et al. 2024)."""
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
     """Default guidance scale: 1 samples p(z | c), larger values follow the condition more closely, 0 ignores it."""
     attention: bool = False

@@ -14,6 +14,7 @@ from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import Prior
 from cvae_cli.models.residual import Block, GroupNorm
+from cvae_cli.models.solver import adams_bashforth
 from cvae_cli.runtime import randomness
 from cvae_cli.runtime.randomness import BatchRandom
 
@@ -58,7 +59,8 @@ class FlowMatching(Prior):
         self, settings: config.ScorePrior, *, latent_shape: tuple[int, ...], condition: ConditionSettings | None
     ) -> None:
         super().__init__(settings, latent_shape=latent_shape, condition=condition)
-        self.steps, self.guidance, self.guided = settings.steps, settings.guidance, settings.guided
+        self.guidance, self.guided = settings.guidance, settings.guided
+        self.solver = adams_bashforth(settings.steps, order=settings.solver_order, shift=settings.time_shift)
         channels, *sides = latent_shape
         self.map_shape = (channels, *(sides or [1, 1]))
         kernel = 3 if sides else 1
@@ -158,21 +160,19 @@ class FlowMatching(Prior):
         return -(integral + last + volume)
 
     def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
-        """Integrate the velocities from t = 1 to 0 by the two-step Adams-Bashforth method.
+        """Integrate the velocities from t = 1 to 0.
 
         Guidance is classifier-free (Ho & Salimans 2022), in an interval of times (Kynkäänniemi et al. 2024).
         """
         guidance = self.guidance if guidance is None else guidance
         code = self._code(condition)
         y = noise.reshape(-1, *self.map_shape)
-        previous: Tensor | None = None
-        for step in range(self.steps):
-            time = 1 - step / self.steps
-            is_guided = guidance < 1 or (guidance > 1 and self.guided[0] <= time <= self.guided[1])
-            velocity = self._guided_velocity(y, time, code, condition, guidance if is_guided else 1.0)
-            slope = velocity if previous is None else 1.5 * velocity - 0.5 * previous
-            y = y - slope / self.steps
-            previous = velocity
+        velocities: list[Tensor] = []
+        for step in self.solver:
+            is_guided = guidance < 1 or (guidance > 1 and self.guided[0] <= step.time <= self.guided[1])
+            velocity = self._guided_velocity(y, step.time, code, condition, guidance if is_guided else 1.0)
+            velocities = [velocity, *velocities][: len(step.weights)]
+            y = y + sum(weight * each for weight, each in zip(step.weights, velocities, strict=True))
         return (y * self.scale + self.shift).reshape(noise.shape)
 
     # ---- the network -----------------------------------------------------------------------------------------
