@@ -64,7 +64,7 @@ class CouplingFlow(Prior):
 
     def _embed(self, condition: Condition) -> Tensor:
         """Embed the condition for the couplings; without a condition the embedding is empty, `(b, 0)`."""
-        return self.code(condition) if self.code is not None else self._orders().new_zeros(len(condition), 0)
+        return self.code(condition) if self.code is not None else self._orders().new_zeros(condition.shape[0], 0)
 
     def _orders(self) -> Tensor:
         order = self.order

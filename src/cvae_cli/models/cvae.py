@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cvae_cli.data.dataset import Dataset
     from cvae_cli.models.latents import DatasetLatents
+    from cvae_cli.models.onnx_file import OnnxFile
 
 
 class CVAE(Autoencoder):
@@ -78,6 +79,28 @@ class CVAE(Autoencoder):
                 condition, seed=seed, prompts=prompts, temperature=temperature, guidance=guidance, same_noise=same_noise
             )
         )
+
+    def export_onnx(
+        self, path: str | Path, *, guidance: float | None = None, text_encoder: bool = True
+    ) -> "OnnxFile":
+        """Write the sampler and the decoder to an ONNX file, from which a program without torch draws pictures.
+
+        The file takes a batch of any size: `noise`, and what the pictures show: the `tokens` of texts, `classes`, or
+        vectors of a text encoder (`condition`). It gives `images` in [0, 1].
+
+        Args:
+            guidance: the guidance scale, which is fixed in the file; see `Prior.from_noise`.
+            text_encoder: whether the file has the embedded text encoder, if the model was trained with it. Without, it
+                takes the vectors of texts.
+
+        Raises:
+            UsageError: the file cannot be written, or the model has no such guidance.
+            MissingError: the packages of `cvae-cli[onnx]` are not installed.
+        """
+        from cvae_cli.models.onnx_file import write_onnx
+
+        check_sampling(guidance=guidance)
+        return write_onnx(self, Path(path), guidance=guidance, text_encoder=text_encoder)
 
     def latents(
         self,

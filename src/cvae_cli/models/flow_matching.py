@@ -181,7 +181,7 @@ class FlowMatching(Prior):
         self, y: Float[Tensor, "b c h w"], time: float, code: Tensor, condition: Condition, guidance: float
     ) -> Float[Tensor, "b c h w"]:
         """Predict the velocity at `y`, with guidance from one call of the network or from two."""
-        t = torch.full((len(y),), time, device=y.device)
+        t = torch.full((y.shape[0],), time, device=y.device)
         if guidance == 1 or self.code is None or self.guide is not None:
             return self._velocity(y, t, code, guidance)
         return self._velocity_of_two(y, t, code, condition, guidance)
@@ -190,10 +190,10 @@ class FlowMatching(Prior):
         self, y: Float[Tensor, "b c h w"], t: Float[Tensor, " b"], code: Tensor, condition: Condition, guidance: _Scale
     ) -> Float[Tensor, "b c h w"]:
         """Predict the velocity at `y`, guided away from that without a condition."""
-        dropped = self._code(condition, torch.zeros(len(y), dtype=torch.bool, device=y.device))
+        dropped = self._code(condition, torch.zeros(y.shape[0], dtype=torch.bool, device=y.device))
         # one large batch is faster than two small ones
         both = self._velocity(torch.cat([y, y]), torch.cat([t, t]), torch.cat([code, dropped]))
-        conditional, unconditional = both.chunk(2)
+        conditional, unconditional = both.unflatten(0, (2, -1)).unbind()
         if isinstance(guidance, Tensor):
             guidance = guidance.view(-1, 1, 1, 1)
         return unconditional + guidance * (conditional - unconditional)
@@ -219,7 +219,7 @@ class FlowMatching(Prior):
     def _code(self, condition: Condition, kept: Tensor | None = None) -> Float[Tensor, "b w"]:
         """Embed the conditions for the blocks; those that are not `kept` have the code of a dropped condition."""
         if self.code is None or self.nothing is None:
-            return self.place.new_zeros(len(condition), 1)
+            return self.place.new_zeros(condition.shape[0], 1)
         code = self.code(condition)
         return code if kept is None else torch.where(kept[:, None], code, self.nothing)
 

@@ -34,8 +34,8 @@ VECTORS = Path(__file__).with_name("static.safetensors")
 TOKENIZER = Path(__file__).with_name("static-tokenizer.json")
 UNKNOWN = 0  # the token of all unknown words
 PAIR_STEP = 2.0**-12  # the weights of pairs are multiples of it
+PRODUCT_STEP = 2.0**-20  # the products of pairs are rounded to multiples of it
 
-_PRODUCT_STEP = 2.0**-20  # the products of pairs are rounded to multiples of it
 _BLOCK = 2**18  # characters encoded at a time, to bound the memory
 _MAX_NAMED = 3  # unknown words that a notice names; it counts the others
 _UNDECODED = re.compile("[\ud800-\udfff\ufffd]")  # characters that stand for bytes that are not text
@@ -93,7 +93,7 @@ class StaticEncoder(TextEncoder):
                     raise _no_words_error(text)
                 ids.append(tokens)
             sums = self._sum(ids)
-            vectors[block] = (sums * (self.settings.width**0.5 / _length(sums))).float()
+            vectors[block] = (sums * (self.settings.width**0.5 / vector_length(sums))).float()
         if unknown:
             callback(Notice(f"the text encoder reads English, and passes over {_named(unknown)}", is_warning=True))
         if guessed:
@@ -112,7 +112,7 @@ class StaticEncoder(TextEncoder):
         vectors = self._vectors[used].double() * self._scales[used, None].double()
         pairs = (vectors @ self._left)[positions] * (vectors @ self._right)[positions.roll(-1)]  # (tokens, pairs)
         pairs[starts - 1] = 0  # the last token of a text has no neighbour after it
-        pairs = (pairs / _PRODUCT_STEP).round() * _PRODUCT_STEP
+        pairs = (pairs / PRODUCT_STEP).round() * PRODUCT_STEP
         pair_sums = F.embedding_bag(torch.arange(len(positions)), pairs, starts, mode="sum")
         return F.embedding_bag(positions, vectors, starts, mode="sum") + pair_sums @ self._out
 
@@ -141,7 +141,7 @@ def _blocks(texts: Sequence[str]) -> Iterator[slice]:
         yield slice(start, len(texts))
 
 
-def _length(vectors: Float64[Tensor, "n width"]) -> Float64[Tensor, "n 1"]:
+def vector_length(vectors: Float64[Tensor, "n width"]) -> Float64[Tensor, "n 1"]:
     """Return the Euclidean length. The squares are added pairwise, in the same order for every batch and processor."""
     squares = vectors.square()
     while squares.shape[1] > 1:

@@ -1,0 +1,220 @@
+"""A model as one ONNX file, which draws pictures in programs without torch.
+
+The file has the sampler (the prior, with its steps and its guidance unrolled) and the decoder. A model that reads
+prompts by the embedded text encoder brings it along, from tokens on; the tokenizer is data in the file. So a client
+needs an ONNX runtime, the library `tokenizers`, and random numbers.
+"""
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from cvae_cli.config.condition import LabelCondition, StaticCondition
+from cvae_cli.config.model import ScorePrior
+from cvae_cli.errors import CvaeError, MissingError
+from cvae_cli.paths import check_writable, write_bytes
+from cvae_cli.runtime import randomness
+from cvae_cli.version import __version__
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+    from cvae_cli.models.autoencoder import Autoencoder
+
+OPSET = 18
+"""The version of ONNX's operators in the file, which runtimes have read since 2023."""
+TOLERANCE = 1e-4
+"""How far a number of a picture may be from torch's: a fortieth of a grey level."""
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxFile:
+    """An ONNX file that was written.
+
+    Attributes:
+        bytes: its size.
+        opset: the version of ONNX's operators in it.
+        inputs: what it takes, with type and shape: `noise`, and what the pictures show (`tokens`, `classes` or
+            `condition`).
+        outputs: what it gives: `images`, in [0, 1].
+        guidance: the guidance scale that is unrolled in it; None for a prior without guidance.
+        difference: between the pictures of onnxruntime and of torch, the largest of any number.
+    """
+
+    path: Path
+    bytes: int
+    opset: int
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    guidance: float | None
+    difference: float
+
+
+class Sampler(nn.Module):
+    """What the file computes: from noise, and from what the pictures show, to pictures.
+
+    Args:
+        guidance: the guidance scale.
+        encoder: from the input that says what the pictures show to conditions; None if it has conditions already.
+    """
+
+    def __init__(self, model: "Autoencoder", *, guidance: float | None, encoder: nn.Module | None) -> None:
+        super().__init__()
+        self.network, self.prior, self.likelihood = model.network, model.prior, model.likelihood
+        self.guidance, self.encoder = guidance, encoder
+
+    def forward(self, noise: Tensor, shown: Tensor | None = None) -> Tensor:
+        """Return pictures `(b, c, h, w)`; a model without a condition needs noise alone."""
+        condition = noise.new_zeros(noise.shape[0]) if shown is None else shown
+        if self.encoder is not None:
+            condition = self.encoder(condition)
+        z = self.prior.from_noise(noise, condition, guidance=self.guidance)
+        return self.likelihood.mean(self.network.decode(z, condition).float())
+
+
+def check_installed() -> None:
+    """Raise a MissingError if a package that writes or runs ONNX files is not installed."""
+    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+        raise MissingError(f"{missing[0]} is not installed", hint='pip install "cvae-cli[onnx]"')
+
+
+def write_onnx(
+    model: "Autoencoder", path: Path, *, guidance: float | None = None, text_encoder: bool = True
+) -> OnnxFile:
+    """Write a model to an ONNX file, whose pictures are compared with torch's before; see `CVAE.export_onnx`."""
+    check_installed()
+    check_writable(path)
+    model.prior.check_guidance(guidance)
+    prior = model.config.architecture.prior
+    if guidance is None and isinstance(prior, ScorePrior) and model.is_conditional:
+        guidance = prior.guidance
+    sampler, inputs = _sampler(model, guidance=guidance, text_encoder=text_encoder)
+    content = _encode(sampler, inputs, _metadata(model, guidance, inputs))
+    session = _session(content)
+    difference = _difference(session, sampler, inputs)
+    if not difference <= TOLERANCE:  # also where it is not a number
+        raise CvaeError(
+            f"{path} was not written: its pictures differ from torch's by {difference:.2g}, more than {TOLERANCE:g}"
+        )
+    write_bytes(path, content)
+    return OnnxFile(
+        path=path,
+        bytes=len(content),
+        opset=OPSET,
+        inputs={each.name: _signature(each) for each in session.get_inputs()},
+        outputs={each.name: _signature(each) for each in session.get_outputs()},
+        guidance=guidance,
+        difference=difference,
+    )
+
+
+def _sampler(
+    model: "Autoencoder", *, guidance: float | None, text_encoder: bool
+) -> tuple[Sampler, dict[str, Tensor]]:
+    """Return what the file computes, on a copy of the model, and an example of its inputs by name."""
+    model = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
+    settings, rows, encoder = model.config.condition, 2, None
+    inputs = {"noise": randomness.noise(0, range(rows), model.latent_shape)}
+    if not model.is_conditional:
+        pass
+    elif isinstance(settings, LabelCondition):
+        inputs["classes"] = torch.arange(rows) % len(settings.classes)
+    elif isinstance(settings, StaticCondition) and text_encoder:
+        from cvae_cli.text.static_graph import StaticGraph
+
+        encoder = StaticGraph()
+        inputs["tokens"] = torch.tensor([[7, 2000, 500], [9, 1000, 0]])
+    else:
+        inputs["condition"] = randomness.noise(1, range(rows), (settings.width,))
+    return Sampler(model, guidance=guidance, encoder=encoder).eval().requires_grad_(False), inputs
+
+
+def _encode(sampler: Sampler, inputs: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Return the content of the file. The batch, and the number of tokens, may have any size."""
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    sizes = [{0: batch, 1: length} if name == "tokens" else {0: batch} for name in inputs]
+    # `torch.onnx.export` alone would fix sizes that it cannot keep open; `torch.export.export` raises an error
+    graph = torch.export.export(sampler, tuple(inputs.values()), dynamic_shapes=tuple(sizes), strict=False)
+    with _quiet():
+        program = torch.onnx.export(
+            graph,
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=["images"],
+            dynamic_shapes=tuple(sizes),  # for their names
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    for key, value in metadata.items():
+        proto.metadata_props.add(key=key, value=value)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch's exporter says about its own work to itself; its errors are raised all the same."""
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _metadata(model: "Autoencoder", guidance: float | None, inputs: dict[str, Tensor]) -> dict[str, str]:
+    """Return what a client and its reader need to know, as JSON or plain text."""
+    config = model.config.to_dict()
+    facts = {
+        "model": model.config.name,
+        "made_with": f"cvae-cli {__version__}",
+        "condition": json.dumps(config["condition"], ensure_ascii=False),
+        "guidance": json.dumps(guidance),
+        "hybrid": json.dumps(model.config.hybrid),
+    }
+    if "tokens" in inputs:
+        from cvae_cli.text.static_graph import client_tokenizer
+
+        facts["tokenizer"] = client_tokenizer()
+    return facts
+
+
+def _session(content: bytes) -> "InferenceSession":
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+@torch.inference_mode()
+def _difference(session: "InferenceSession", sampler: Sampler, inputs: dict[str, Tensor]) -> float:
+    """Return the largest difference between pictures of onnxruntime and of torch, in batches of two sizes."""
+    differences = []
+    for batch in (inputs, {name: torch.cat([tensor, tensor[:1]]) for name, tensor in inputs.items()}):
+        (drawn,) = session.run(None, {name: tensor.numpy() for name, tensor in batch.items()})
+        differences.append((torch.from_numpy(drawn) - sampler(*batch.values())).abs().max())
+    return float(torch.stack(differences).max())
+
+
+def _signature(value: Any) -> str:
+    """Return the type and the shape of an input or an output, such as `float32 (batch, 4, 7, 7)`."""
+    kind = {"tensor(float)": "float32"}.get(value.type, value.type.removeprefix("tensor(").removesuffix(")"))
+    return f"{kind} ({', '.join(map(str, value.shape))}{',' if len(value.shape) == 1 else ''})"
