@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cvae_cli import console
-from cvae_cli.commands import options
+from cvae_cli.commands import export, options
 from cvae_cli.commands.command import Command, Group
 
 LIST_EPILOG = """\b
@@ -15,6 +15,7 @@ Examples:
 """
 
 app = typer.Typer(cls=Group, rich_markup_mode=None)
+app.command(cls=Command, epilog=export.EPILOG)(export.export)
 
 
 @app.callback(invoke_without_command=True)

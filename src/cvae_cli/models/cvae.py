@@ -80,9 +80,7 @@ class CVAE(Autoencoder):
             )
         )
 
-    def export_onnx(
-        self, path: str | Path, *, guidance: float | None = None, text_encoder: bool = True
-    ) -> "OnnxFile":
+    def export_onnx(self, path: str | Path, *, guidance: float | None = None, text_encoder: bool = True) -> "OnnxFile":
         """Write the sampler and the decoder to an ONNX file, from which a program without torch draws pictures.
 
         The file takes a batch of any size: `noise`, and what the pictures show: the `tokens` of texts, `classes`, or

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from cvae_cli.config.condition import LabelCondition, StaticCondition
 from cvae_cli.config.model import ScorePrior
-from cvae_cli.errors import CvaeError, MissingError
+from cvae_cli.errors import CvaeError, MissingError, UsageError
 from cvae_cli.paths import check_writable, write_bytes
 from cvae_cli.runtime import randomness
 from cvae_cli.version import __version__
@@ -84,8 +84,16 @@ class Sampler(nn.Module):
         return self.likelihood.mean(self.network.decode(z, condition).float())
 
 
-def check_installed() -> None:
-    """Raise a MissingError if a package that writes or runs ONNX files is not installed."""
+def check_place(path: Path) -> None:
+    """Check that a file can be written, before a model is loaded.
+
+    Raises:
+        UsageError: not at this path, or its name ends otherwise.
+        MissingError: a package that writes or runs such files is not installed.
+    """
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"{path} does not end in .onnx", hint=f"name it {path.with_suffix('.onnx').name}")
+    check_writable(path)
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         raise MissingError(f"{missing[0]} is not installed", hint='pip install "cvae-cli[onnx]"')
 
@@ -94,8 +102,7 @@ def write_onnx(
     model: "Autoencoder", path: Path, *, guidance: float | None = None, text_encoder: bool = True
 ) -> OnnxFile:
     """Write a model to an ONNX file, whose pictures are compared with torch's before; see `CVAE.export_onnx`."""
-    check_installed()
-    check_writable(path)
+    check_place(path)
     model.prior.check_guidance(guidance)
     prior = model.config.architecture.prior
     if guidance is None and isinstance(prior, ScorePrior) and model.is_conditional:
@@ -120,11 +127,9 @@ def write_onnx(
     )
 
 
-def _sampler(
-    model: "Autoencoder", *, guidance: float | None, text_encoder: bool
-) -> tuple[Sampler, dict[str, Tensor]]:
+def _sampler(model: "Autoencoder", *, guidance: float | None, text_encoder: bool) -> tuple[Sampler, dict[str, Tensor]]:
     """Return what the file computes, on a copy of the model, and an example of its inputs by name."""
-    model = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
+    model = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
     settings, rows, encoder = model.config.condition, 2, None
     inputs = {"noise": randomness.noise(0, range(rows), model.latent_shape)}
     if not model.is_conditional:

@@ -10,7 +10,6 @@ import safetensors.torch
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cvae_cli.text.static import PAIR_STEP, PRODUCT_STEP, TOKENIZER, UNKNOWN, VECTORS, vector_length
 
@@ -35,12 +34,13 @@ class StaticGraph(nn.Module):
         Args:
             tokens: of each text, filled up with `UNKNOWN`, which is passed over also where it stands for a word.
         """
-        unknown = tokens == UNKNOWN
-        places = torch.arange(tokens.shape[1], device=tokens.device) + unknown * tokens.shape[1]
-        tokens = tokens.gather(1, places.argsort(1))  # known tokens first, in their order
-        tokens = F.pad(tokens, (0, 1), value=UNKNOWN)  # so that every one has a neighbour
-        known = (tokens != UNKNOWN)[..., None]
-        vectors = self.vectors[tokens].double() * self.scales[tokens].double()[..., None] * known  # (n, length + 1, width)
+        length = tokens.shape[1]
+        known = tokens != UNKNOWN
+        places = torch.where(known, known.cumsum(1) - 1, length)  # known tokens first, in their order
+        room = tokens.new_full((tokens.shape[0], length + 1), UNKNOWN)
+        tokens = room.scatter(1, places, tokens)
+        vectors = self.vectors[tokens].double() * self.scales[tokens].double()[..., None]
+        vectors = vectors * (tokens != UNKNOWN)[..., None]  # (n, length + 1, width)
         left, right = (vectors @ (each.double() * PAIR_STEP) for each in (self.left, self.right))
         products = left[:, :-1] * right[:, 1:]  # of neighbours, (n, length, pairs)
         pairs = (products / PRODUCT_STEP).round() * PRODUCT_STEP

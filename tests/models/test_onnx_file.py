@@ -1,0 +1,156 @@
+"""Models as ONNX files."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from conftest import Command
+from helpers import CAPTIONS, small_model
+from PIL import Image
+from tokenizers import Tokenizer
+
+from cvae_cli.errors import CvaeError, MissingError, UsageError
+from cvae_cli.models import onnx_file
+from cvae_cli.models.cvae import CVAE
+from cvae_cli.text.static import StaticEncoder
+from cvae_cli.text.static_graph import StaticGraph, client_tokenizer
+
+CLIENT = Path(__file__).parents[2] / "docs" / "export.md"
+TEXTS = [caption for captions in CAPTIONS for caption in captions] + ["a Ｒed 犬 dog's café", "teapots & xqzt 7"]
+
+
+@pytest.fixture(scope="module")
+def texts_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of captions with guidance, and its file, in one folder."""
+    folder = tmp_path_factory.mktemp("onnx")
+    model = small_model("captioned-map-score")
+    model.save_pretrained(folder / "model")
+    written = model.export_onnx(folder / "model.onnx", guidance=3.0)
+    assert (written.guidance, written.opset, written.bytes) == (3.0, 18, written.path.stat().st_size)
+    assert written.difference <= 1e-4
+    assert written.inputs == {"noise": "float32 (batch, 3, 8, 8)", "tokens": "int64 (batch, length)"}
+    assert written.outputs == {"images": "float32 (batch, 3, 16, 16)"}
+    return folder
+
+
+def draw(file: Path, **inputs: torch.Tensor) -> torch.Tensor:
+    session = onnxruntime.InferenceSession(file)
+    (images,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+    return torch.from_numpy(images)
+
+
+def tokens_of(texts: list[str]) -> torch.Tensor:
+    return torch.tensor([each.ids for each in Tokenizer.from_str(client_tokenizer()).encode_batch(texts)])
+
+
+@pytest.mark.parametrize("n", [1, 9])
+def test_prompts_draw_the_pictures_of_torch(texts_model: Path, n: int) -> None:
+    model = CVAE.from_pretrained(texts_model / "model")
+    prompts = (TEXTS * 3)[:n]
+    condition = model.condition(prompts)
+    noise = model.noise(condition, prompts=prompts)
+    images = draw(texts_model / "model.onnx", noise=noise, tokens=tokens_of(prompts))
+    expected = model.sample(condition, prompts=prompts, guidance=3.0)
+    torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
+    assert (images - model.sample(condition, prompts=prompts, guidance=1.0)).abs().max() > 1e-3
+
+
+def test_tokens_give_the_vectors_of_the_text_encoder_to_the_bit() -> None:
+    """Whatever the texts are batched with, and where unknown words are."""
+    encoder, graph = StaticEncoder(), StaticGraph()
+    expected = encoder.encode(TEXTS)
+    assert 0 in tokens_of(TEXTS[-2:-1])
+    assert torch.equal(graph(tokens_of(TEXTS)), expected)
+    assert torch.equal(torch.cat([graph(tokens_of([text])) for text in TEXTS]), expected)
+
+
+def test_the_client_of_the_docs_draws_what_generate_draws_without_torch(texts_model: Path, tmp_path: Path) -> None:
+    match = re.search(r"<!-- client -->\n```python\n(.*?)```", CLIENT.read_text(encoding="utf-8"), re.DOTALL)
+    assert match is not None
+    code = match[1] + '\nassert not {"torch", "cvae_cli"} & set(sys.modules)\n'
+    prompt = "two dogs on a beach"
+    arguments = [sys.executable, "-c", code, str(texts_model / "model.onnx"), prompt]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    expected = CVAE.from_pretrained(texts_model / "model").generate(prompt, n=4, guidance=3.0)
+    for number, picture in enumerate(expected):
+        difference = np.asarray(Image.open(tmp_path / f"{number}.png"), int) - np.asarray(picture, int)
+        assert abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("variant", ["article-none", "residual-add", "map-add", "photo-concat"])
+def test_every_kind_of_part_draws_the_pictures_of_torch(variant: str, tmp_path: Path) -> None:
+    model = small_model(variant)
+    written = model.export_onnx(tmp_path / "model.onnx", text_encoder=False)
+    prompts = ["a red car", "snow", "two dogs"] if variant.startswith("photo") else ["dress", "bag", "coat"]
+    condition = model.condition(prompts)
+    noise = model.noise(condition, prompts=prompts)
+    given = {"classes": condition, "condition": condition}
+    shown = {name: given[name] for name in written.inputs if name != "noise"}
+    assert list(shown) == {"article-none": [], "photo-concat": ["condition"]}.get(variant, ["classes"])
+    torch.testing.assert_close(
+        draw(written.path, noise=noise, **shown), model.draw(noise, condition), rtol=0, atol=1e-4
+    )
+
+
+def test_the_bundled_scenes_draws_the_pictures_of_torch(tmp_path: Path) -> None:
+    model = CVAE.from_pretrained("scenes")
+    model.prior.steps = 1  # type: ignore[assignment]  # another step repeats the same operations, and takes long
+    model.export_onnx(tmp_path / "scenes.onnx")
+    prompts = ["two dogs on a beach", "snow"]
+    condition = model.condition(prompts)
+    noise = model.noise(condition, prompts=prompts)
+    images = draw(tmp_path / "scenes.onnx", noise=noise, tokens=tokens_of(prompts))
+    torch.testing.assert_close(images, model.draw(noise, condition), rtol=0, atol=1e-4)
+
+
+def test_the_command(cvae: Command, quick_model: Path, tmp_path: Path) -> None:
+    done = cvae("models", "export", quick_model, "-o", "quick.onnx", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["path"] == "quick.onnx"
+    assert facts["bytes"] == (tmp_path / "quick.onnx").stat().st_size
+    session = onnxruntime.InferenceSession(tmp_path / "quick.onnx")
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert (metadata["model"], metadata["hybrid"], metadata["guidance"]) == ("fashion", "false", "null")
+    assert json.loads(metadata["condition"])["classes"][1]["name"] == "trouser"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["-o", "quick.bin"], 2, "does not end in .onnx"),
+        (["-o", "quick.onnx", "--guidance", "2"], 2, "guidance needs a prior of the kind score"),
+        ([], 2, "-o"),
+    ],
+)
+def test_bad_input(
+    cvae: Command, quick_model: Path, tmp_path: Path, arguments: list[str], code: int, reason: str
+) -> None:
+    done = cvae("models", "export", quick_model, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert reason in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None)
+    with pytest.raises(MissingError, match="onnx is not installed") as caught:
+        small_model("dense-none").export_onnx(tmp_path / "model.onnx")
+    assert caught.value.hint == 'pip install "cvae-cli[onnx]"'
+
+
+def test_a_file_that_draws_other_pictures_is_not_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(onnx_file, "_encode", lambda *arguments: b"")
+    monkeypatch.setattr(onnx_file, "_session", lambda content: None)
+    monkeypatch.setattr(onnx_file, "_difference", lambda *arguments: float("nan"))
+    with pytest.raises(CvaeError, match="was not written") as caught:
+        small_model("dense-none").export_onnx(tmp_path / "model.onnx")
+    assert not isinstance(caught.value, UsageError)
+    assert list(tmp_path.iterdir()) == []
