@@ -15,6 +15,8 @@ from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.paths import write_error
 from cvae_cli.weights.transfer import Transfer
 
+ONCE_HINT = "run this once with a network, or copy the cache of a machine that has it"
+
 _CACHE_HINT = "CVAE_HOME puts the cache elsewhere"
 
 
@@ -44,8 +46,14 @@ def file_sha256(path: Path) -> str:
 
 
 def is_offline() -> bool:
-    """Whether the user forbids downloads: `HF_HUB_OFFLINE=1`, the variable of the Hub's own tools."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    """Whether the user forbids all requests: `CVAE_OFFLINE=1`, or the variable of the Hub's own tools."""
+    return bool(forbidden_by())
+
+
+def forbidden_by() -> str | None:
+    """Return the name of the variable that forbids all requests, if one does."""
+    names = ("CVAE_OFFLINE", "HF_HUB_OFFLINE")
+    return next((name for name in names if os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"}), None)
 
 
 def download_file(
@@ -78,7 +86,9 @@ def download_file(
         return path
     name = name or path.name
     if is_offline():
-        raise MissingError(f"{name} is not here and HF_HUB_OFFLINE forbids fetching it", hint=f"it comes from {url}")
+        raise MissingError(
+            f"{name} is not here and {forbidden_by()} forbids fetching it", hint=f"it comes from {url}\n{ONCE_HINT}"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path, name, callback):

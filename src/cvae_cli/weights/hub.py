@@ -16,7 +16,7 @@ from cvae_cli.errors import CvaeError, MissingError, UsageError
 from cvae_cli.events import Callback, Notice
 from cvae_cli.paths import write_error
 from cvae_cli.weights import download
-from cvae_cli.weights.download import Digest, is_offline
+from cvae_cli.weights.download import ONCE_HINT, Digest, forbidden_by, is_offline
 from cvae_cli.weights.patience import NETWORK_HINT, PATIENCE_HINT, patiently, time_out
 
 _CACHE_HINT = "HF_HOME puts the cache elsewhere"
@@ -149,6 +149,8 @@ def _ask(question: Callable[[], T], callback: Callback) -> T:
     """Return the answer of the Hub to a question of its client, or raise a TimeoutError."""
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download  # noqa: F401, so that no answer waits for it
 
+    if is_offline():  # the client itself knows one of the two variables, and only at its import
+        raise ConnectionError("offline")
     return next(patiently((ask() for ask in [question]), server=_server(), callback=callback))
 
 
@@ -188,7 +190,8 @@ def _translate_errors(repo: str, revision: str | None) -> Iterator[None]:
             raise write_error(path, error, hint=_CACHE_HINT) from error
         if is_offline():
             raise MissingError(
-                f"cannot fetch {repo}: it is not in the cache, and HF_HUB_OFFLINE forbids fetching it"
+                f"cannot fetch {repo}: it is not in the cache, and {forbidden_by()} forbids fetching it",
+                hint=ONCE_HINT,
             ) from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if isinstance(error, TimeoutError):
