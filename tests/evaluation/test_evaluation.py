@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import pytest
 from conftest import FASHION, Command
@@ -12,6 +14,7 @@ from cvae_cli import CVAE
 from cvae_cli.errors import MissingError, UsageError
 from cvae_cli.evaluation import report
 from cvae_cli.evaluation.evaluate import evaluate
+from cvae_cli.evaluation.features.fashion_cnn import FashionCNN
 from cvae_cli.evaluation.metrics.catalog import find_metric
 from cvae_cli.evaluation.result import Evaluation, ModelScores
 from cvae_cli.events import Event, Notice, Progress
@@ -31,11 +34,11 @@ def test_python_gives_what_the_command_gives(cvae: Command, run_folder: Path) ->
     )
     metrics = [part for name in ("mse", "elbo", "fid-fashion") for part in ("--metric", name)]
     arguments = ["--model", "fashion", "--model", run_folder, *metrics, "--samples", "20", "--seed", "2"]
-    done = cvae(
+    printed = cvae(
         "evaluate", *arguments, "--dataset", "fashion-mnist", "--data-dir", FASHION, "--device", "cpu", "--json"
     )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(json.dumps(evaluation.to_dict())) == json.loads(done.stdout)
+    assert printed.returncode == 0, printed.stderr
+    assert json.loads(json.dumps(evaluation.to_dict())) == json.loads(printed.stdout)
     assert [(model.label, model.source) for model in evaluation.models] == [
         ("fashion", "fashion"),
         ("small", str(run_folder)),
@@ -43,7 +46,8 @@ def test_python_gives_what_the_command_gives(cvae: Command, run_folder: Path) ->
     progress = [event for event in events if isinstance(event, Progress)]
     for task in ("reconstructions", "bound", "samples"):
         for label in ("fashion", "small"):
-            assert [event.done for event in progress if event.task == f"{label}: {task}"] == [0, 20]
+            done = [event.done for event in progress if event.task == f"{label}: {task}"]
+            assert list(dict.fromkeys(done)) == ([0, 8, 16, 20] if task == "samples" else [0, 20])
 
 
 def test_models_in_memory_are_measured(run_folder: Path) -> None:
@@ -63,6 +67,31 @@ def test_two_models_of_the_same_name_have_different_labels() -> None:
     models = [small_model(), small_model()]
     evaluation = evaluate(models, metrics="mse", dataset="fashion-mnist", samples=4, data_dir=FASHION)
     assert len({model.label for model in evaluation.models}) == 2
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "measured"),
+    [(1, {"repeats": 3}, 3 + 1), (2, {"samples": 150}, 2 + 1), (1, {"samples": 150, "repeats": 2}, 2 + 2)],
+    ids=["repeats", "models", "other-pictures"],
+)
+def test_features_of_the_same_real_pictures_are_computed_once(
+    quick_model: Path, monkeypatch: pytest.MonkeyPatch, models: int, options: dict[str, int], measured: int
+) -> None:
+    loaded = [CVAE.from_pretrained(quick_model) for _ in range(models)]
+    options = {"seed": 4, **options}
+    chosen: dict[str, Any] = {"metrics": "fid-fashion", "data_dir": FASHION, "device": "cpu"}
+    alone = [
+        evaluate(model, **chosen, **{**options, "seed": 4 + repeat, "repeats": 1}).models[0].scores["fid-fashion"]
+        for model in loaded
+        for repeat in range(options.get("repeats", 1))
+    ]
+    seen: list[int] = []
+    forward = FashionCNN.forward
+    monkeypatch.setattr(FashionCNN, "forward", lambda self, images: seen.append(len(images)) or forward(self, images))
+    together = evaluate(loaded, **chosen, **options)
+    assert sum(seen) == measured * options.get("samples", 200)
+    scores = [each.scores["fid-fashion"] for each in together.models]
+    assert fmean(scores) == pytest.approx(fmean(alone), rel=1e-9)
 
 
 def test_arguments_that_cannot_be_used() -> None:

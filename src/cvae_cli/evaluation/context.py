@@ -45,6 +45,8 @@ class Settings:
             raise UsageError(f"repeats must be at least 1, not {self.repeats}")
 
 
+RealFeatures = dict[int, dict[Extractor, Any]]
+
 S = TypeVar("S")
 Arguments = TypeVarTuple("Arguments")
 
@@ -57,12 +59,15 @@ class Context:
         device: where features are computed.
         callback: called with events while networks are loaded and while models are measured.
         dataset: the name of the data set that pictures are of, which decides what the features `small` are.
+        real_features: the features of batches of real pictures by the number of their first one; None if they will not
+            be needed again, with another seed or for another model.
     """
 
     device: torch.device
     settings: Settings = field(default_factory=Settings)
     callback: Callback = ignore
     dataset: str | None = None
+    real_features: RealFeatures | None = None
     _extractors: dict[str, Extractor] = field(default_factory=dict)
     _states: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
@@ -87,6 +92,10 @@ class Context:
         if key not in self._states:
             self._states[key] = state(*arguments)
         return self._states[key]
+
+    def known_features(self, row: int) -> dict[Extractor, Any]:
+        """The features of the batch of real pictures from `row` on that are known, to which others may be added."""
+        return {} if self.real_features is None else self.real_features.setdefault(row, {})
 
     def for_next_model(self, dataset: str | None = None) -> "Context":
         """The same settings and extractors without the states of the model before, and perhaps for other data."""

@@ -9,7 +9,7 @@ import torch
 from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation.context import Context, Reconstruction, Settings, feature_device
+from cvae_cli.evaluation.context import Context, RealFeatures, Reconstruction, Settings, feature_device
 from cvae_cli.evaluation.measure import StoppedModel, check, evaluate_model, measure_seeds
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.naming import distinct_labels
@@ -108,11 +108,13 @@ def evaluate(
     labels = _labels(sources)
     scores: list[ModelScores] = []
     stopped = False
+    is_measured_again = len(loaded) > 1 or (repeats > 1 and samples is None)
+    real: dict[int | None, RealFeatures] | None = {} if is_measured_again else None
     with process_group(chosen_device):
         try:
             for model, label in zip(loaded, labels, strict=True):
                 labelled = replace(context, callback=_labelled(callback, label))
-                scores.append(measure_seeds(model, whole, samples, names, labelled))
+                scores.append(measure_seeds(model, whole, samples, names, labelled, real))
         except KeyboardInterrupt as stop:
             scores += [stop.scores] if isinstance(stop, StoppedModel) else []
             if not scores:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation.context import Context, feature_device
+from cvae_cli.evaluation.context import Context, RealFeatures, feature_device
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.metric import Metric
 from cvae_cli.evaluation.repeats import combine
@@ -72,16 +72,28 @@ def evaluate_model(
 
 
 def measure_seeds(
-    model: CVAE, whole: Dataset, samples: int | None, metrics: Sequence[str], context: Context
+    model: CVAE,
+    whole: Dataset,
+    samples: int | None,
+    metrics: Sequence[str],
+    context: Context,
+    real: dict[int | None, RealFeatures] | None,
 ) -> ModelScores:
-    """Measure a model with each of the seeds, each on the pictures that it draws."""
+    """Measure a model with each of the seeds, each on the pictures that it draws.
+
+    Args:
+        real: the features of real pictures that are known, by the seed that draws them; None for all pictures. Others
+            are added. If it is absent itself, none are kept.
+    """
     runs: list[ModelScores] = []
     repeats = context.settings.repeats
     for seed in range(context.settings.seed, context.settings.seed + repeats):
         if samples is not None or not runs:
             data = whole if samples is None else whole.sample(samples, seed)
             data = with_model_conditions(data, model.config.condition, callback=context.callback)
-        seeded = replace(context, settings=replace(context.settings, seed=seed, repeats=1))
+        settings = replace(context.settings, seed=seed, repeats=1)
+        known = None if real is None else real.setdefault(None if samples is None else seed, {})
+        seeded = replace(context, settings=settings, real_features=known)
         try:
             runs.append(evaluate_model(model, data, metrics, context=seeded))
         except StoppedModel:

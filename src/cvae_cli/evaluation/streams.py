@@ -155,9 +155,10 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
                 generated.append(to_uint8(chunk))
                 done += len(chunk)
                 report()
+        real = _three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device)
         yield SampleBatch(
             generated=PictureBatch(_three_channels(torch.cat(generated)).to(context.device), report),
-            real=PictureBatch(_three_channels(torch.from_numpy(dataset.take(rows).images)).to(context.device), report),
+            real=PictureBatch(real, report, context.known_features(start)),
             texts=texts,
         )
 
