@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import FASHION, Command
 from PIL import Image
 
-from cvae_cli import evaluate
+from cvae_cli import CVAE, evaluate, load_dataset
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation.page import check_page, write_page
+from cvae_cli.evaluation.context import Context, Settings
+from cvae_cli.evaluation.measure import evaluate_model
+from cvae_cli.evaluation.page import check_page, content, write_page
+from cvae_cli.evaluation.page.commands import make_commands
+from cvae_cli.evaluation.page.latents import data_options
+from cvae_cli.evaluation.page.models import model_part
 
 EVIL = '"><img src=x onerror=alert(1)>'
 CLASSES = ("<script>alert(1)<", 'a & b\'s "c"')
@@ -92,6 +98,7 @@ def test_every_name_is_a_text_and_every_picture_has_one(cvae: Command, tmp_path:
     errors = [float(text) for text in page.texts[page.texts.index("Smallest errors") :][2:16:2]]
     assert errors == sorted(errors)
     assert any("cvae evaluate --model " in text and "--report report.html" in text for text in page.texts)
+    assert any("cvae latents --model " in text and " --split train -n " in text for text in page.texts)
 
 
 def _rows(page: Page) -> list[list[str]]:
@@ -100,9 +107,37 @@ def _rows(page: Page) -> list[list[str]]:
     return [texts[start : start + 6] for start in (0, 6)]
 
 
-def test_a_page_from_python_with_a_model_in_memory(tmp_path: Path, quick_model: Path) -> None:
-    from cvae_cli import CVAE
+def test_the_accuracy_of_each_class_is_that_of_its_samples(quick_model: Path) -> None:
+    model = CVAE.from_pretrained(quick_model)
+    data = load_dataset("fashion-mnist", "test", data_dir=FASHION).sample(40, 0)
+    scores = evaluate_model(model, data, ["accuracy"]).scores
+    shown, groups = content._choose(data)
+    part = model_part("quick", model, data, shown, groups, Context(torch.device("cpu")), has_accuracy=True)
+    table = content._classes(data, groups, [part])
+    assert table is not None
+    column = table.columns.index("accuracy")
+    correct = [row.pictures * float(row.values[column]) for row in table.rows]
+    assert all(value == pytest.approx(round(value), abs=0.01) for value in correct)
+    assert sum(correct) / 40 == pytest.approx(scores["accuracy"], abs=1e-3)
 
+
+def test_commands_say_what_the_page_was_made_of(tmp_path: Path) -> None:
+    data = load_dataset("fashion-mnist", "test", data_dir=FASHION).sample(30, 0)
+    settings = Settings(seed=3, temperature=0.7, guidance=1.5)
+    options = data_options(data, data_dir=tmp_path)
+    texts = {
+        each.about: each.text for each in make_commands(None, ["fashion"], ["bag"], ["bag", "coat"], settings, options)
+    }
+    place = f"--dataset fashion-mnist --split test -n 30 --data-dir {tmp_path}"
+    assert texts["Latent space"] == f"cvae latents --model fashion {place} --seed 3 -o latents.png"
+    sampled = "--seed 3 --temperature 0.7 --guidance 1.5"
+    assert texts["Samples of fashion"] == f"cvae generate bag -n 8 --model fashion {sampled} -o samples.png"
+    assert texts["Interpolation by fashion"] == (
+        f"cvae latents --model fashion --interpolate bag coat {sampled} -o between.gif"
+    )
+
+
+def test_a_page_from_python_with_a_model_in_memory(tmp_path: Path, quick_model: Path) -> None:
     model = CVAE.from_pretrained(quick_model)
     evaluation = evaluate(model, metrics="mse", data_dir=FASHION, samples=3)
     with pytest.raises(UsageError, match="in memory"):

@@ -1,6 +1,8 @@
 """Metrics by a classifier: whether samples show the class that was asked for."""
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from cvae_cli.data.mnist import FAMILY
 from cvae_cli.evaluation.context import Context
@@ -23,10 +25,14 @@ class Accuracy(SampleMetric):
         self._classes = list(FAMILY["fashion-mnist"].words)
         self._correct = self._total = 0
 
-    def update(self, batch: SampleBatch) -> None:
+    def correct(self, batch: SampleBatch) -> Bool[Tensor, " b"]:
+        """Whether each sample shows the class that was asked for."""
         predicted = self.extractor.network.logits(batch.generated.features(self.extractor)).argmax(1)
         target = torch.tensor([self._classes.index(text) for text in batch.texts], device=predicted.device)
-        self._correct += int((predicted == target).sum())
+        return predicted == target
+
+    def update(self, batch: SampleBatch) -> None:
+        self._correct += int(self.correct(batch).sum())
         self._total += len(batch.texts)
 
     def compute(self) -> float | None:

@@ -33,7 +33,12 @@ def _run_of(source: str) -> Path | None:
 
 
 def make_commands(
-    command: str | None, sources: Sequence[str | None], prompts: Sequence[str], ends: Sequence[str], settings: Settings
+    command: str | None,
+    sources: Sequence[str | None],
+    prompts: Sequence[str],
+    ends: Sequence[str],
+    settings: Settings,
+    data: Sequence[str],
 ) -> list[Command]:
     """Return the commands of a page.
 
@@ -42,24 +47,29 @@ def make_commands(
         sources: the name or the path of each model; None for one in memory, of which there are no commands.
         prompts: of the samples.
         ends: the prompts of the interpolation.
+        data: the options that name the pictures of the latent space.
     """
     named = [source for source in sources if source is not None]
     runs = find_runs(named)
     seed = ["--seed", str(settings.seed)] if settings.seed else []
+    sampled = [*seed, *(["--temperature", f"{settings.temperature:g}"] if settings.temperature != 1 else [])]
+    sampled += [] if settings.guidance is None else ["--guidance", f"{settings.guidance:g}"]
     each_model = [word for source in named for word in ("--model", source)]
 
     commands = [Command("This page", command)] if command else []
     commands += [
-        _command(f"Samples of {source}", "generate", *prompts, "-n", "8", "--model", source, *seed, "-o", "samples.png")
+        _command(
+            f"Samples of {source}", "generate", *prompts, "-n", "8", "--model", source, *sampled, "-o", "samples.png"
+        )
         for source in named
     ]
     if named:
-        commands.append(_command("Latent space", "latents", *each_model, *seed, "-o", "latents.png"))
+        commands.append(_command("Latent space", "latents", *each_model, *data, *seed, "-o", "latents.png"))
     if len(set(ends)) > 1:
         commands += [
             _command(
                 f"Interpolation by {source}",
-                *("latents", "--model", source, "--interpolate", *ends, *seed, "-o", "between.gif"),
+                *("latents", "--model", source, "--interpolate", *ends, *sampled, "-o", "between.gif"),
             )
             for source in named
         ]

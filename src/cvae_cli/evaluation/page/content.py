@@ -17,7 +17,7 @@ from cvae_cli.evaluation.curves import draw_curves
 from cvae_cli.evaluation.history import read_histories
 from cvae_cli.evaluation.page.commands import Command, find_runs, make_commands
 from cvae_cli.evaluation.page.figures import Drawing, draw, draw_trades
-from cvae_cli.evaluation.page.latents import Interpolation, draw_spaces, interpolate
+from cvae_cli.evaluation.page.latents import Interpolation, data_options, draw_spaces, interpolate
 from cvae_cli.evaluation.page.models import ModelPart, model_part, originals
 from cvae_cli.evaluation.page.pictures import Shown
 from cvae_cli.evaluation.result import Evaluation
@@ -28,7 +28,7 @@ from cvae_cli.text.condition import with_model_conditions
 _MEASURED = 1000  # pictures that are reconstructed for the page
 _NAMED = 5  # models from which on the title has their number only
 _SHOWN = 10  # classes, or pictures with captions
-_CLASS_COLUMNS = {"mse": "mse, sum", "ssim": "ssim", "rate": "rate", "distortion": "distortion"}
+_CLASS_COLUMNS = {"mse": "mse, sum", "ssim": "ssim", "accuracy": "accuracy", "rate": "rate", "distortion": "distortion"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,15 @@ def make_page(
     by_label = dict(zip(labels, models, strict=True))
     own = [with_model_conditions(chosen, model.config.condition, callback=callback) for model in models]
     parts = [
-        model_part(label, model, each, shown, groups, Context(feature_device(model.device), settings, callback))
+        model_part(
+            label,
+            model,
+            each,
+            shown,
+            groups,
+            Context(feature_device(model.device), settings, callback),
+            has_accuracy="accuracy" in evaluation.metrics and len(groups) > 1,
+        )
         for (label, model), each in zip(by_label.items(), own, strict=True)
     ]
     ends = [] if len(shown) < 2 else [chosen.conditions.text(row) for row in _ends(shown)]
@@ -145,7 +153,9 @@ def make_page(
         interpolation=interpolate(by_label, own, _ends(shown), settings) if len(shown) > 1 else None,
         trades=draw(draw_trades([part.trade for part in parts]), _describe_trades(parts)),
         curves=_curves(runs) if runs else None,
-        commands=make_commands(command, sources, _names(chosen, shown), ends, settings),
+        commands=make_commands(
+            command, sources, _names(chosen, shown), ends, settings, data_options(data, data_dir=data_dir)
+        ),
     )
 
 

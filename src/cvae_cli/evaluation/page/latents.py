@@ -71,6 +71,12 @@ def draw_spaces(
     return draw(spaces.figure(), ". ".join([spaces.title, *probes]))
 
 
+def data_options(data: Dataset, *, data_dir: str | Path | None) -> list[str]:
+    """Return the options of `cvae latents` that name the pictures of `draw_spaces`."""
+    options = ["--dataset", data.name, "--split", data.split, "-n", str(min(PICTURES, len(data)))]
+    return options if data_dir is None else [*options, "--data-dir", str(data_dir)]
+
+
 def interpolate(
     models: Mapping[str, CVAE], datasets: list[Dataset], ends: tuple[int, int], settings: Settings
 ) -> Interpolation:

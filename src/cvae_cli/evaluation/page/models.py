@@ -13,10 +13,11 @@ from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.bound import evaluate_bound
 from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.metrics.classifier import Accuracy
 from cvae_cli.evaluation.metrics.reconstruction import closeness
 from cvae_cli.evaluation.page.figures import Trade
 from cvae_cli.evaluation.page.pictures import Shown, show
-from cvae_cli.evaluation.streams import BATCH_SIZE, reconstructions
+from cvae_cli.evaluation.streams import BATCH_SIZE, reconstructions, samples
 from cvae_cli.events import Progress
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.pictures.grid import to_pil
@@ -73,6 +74,8 @@ def model_part(
     shown: Int64[np.ndarray, " k"],
     groups: Sequence[Int64[np.ndarray, " _"]],
     context: Context,
+    *,
+    has_accuracy: bool,
 ) -> ModelPart:
     """Draw and measure one model.
 
@@ -80,12 +83,15 @@ def model_part(
         data: the pictures to measure on, with the model's kind of conditions.
         shown: which of them are shown; samples have their prompts.
         groups: the pictures of each class.
+        has_accuracy: whether samples are judged by the classifier.
     """
     model.eval()
     batches = Batches(data, batch_size=BATCH_SIZE, device=model.device)
     drawn, scores = _reconstruct(model, batches, context)
     bound = evaluate_bound(model, batches, seed=context.settings.seed, callback=context.callback)
     values = scores | {"rate": bound.rate.cpu().numpy(), "distortion": bound.distortion.cpu().numpy()}
+    if has_accuracy:
+        values["accuracy"] = _accuracy(model, batches, context)
     order = np.argsort(scores["mse"], kind="stable")
     names = [data.conditions.text(row) for row in range(len(data))]
     count = min(_EXTREMES, len(order) // 2 or 1)
@@ -125,6 +131,12 @@ def _reconstruct(
         for name, value in closeness(batch.images, batch.reconstructions).items():
             values.setdefault(name, []).append(value.double().cpu())
     return drawn, {name: torch.cat(each).numpy() for name, each in values.items()}
+
+
+def _accuracy(model: CVAE, batches: Batches, context: Context) -> Float[np.ndarray, " n"]:
+    """Return 1 for each picture whose class a sample shows that was drawn for it, 0 for the others."""
+    judge = Accuracy(context)
+    return torch.cat([judge.correct(batch).double().cpu() for batch in samples(model, batches, context)]).numpy()
 
 
 def _samples(model: CVAE, data: Dataset, shown: Int64[np.ndarray, " k"], context: Context) -> list[Strip]:
