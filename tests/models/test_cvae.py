@@ -13,6 +13,7 @@ from cvae_cli.config import model as config
 from cvae_cli.config.condition import StaticCondition
 from cvae_cli.config.model import ImageShape, ModelConfig
 from cvae_cli.config.recipe_files import load_recipe
+from cvae_cli.errors import UsageError
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.pictures.pixels import to_float
 
@@ -127,6 +128,15 @@ def test_reconstruction_through_the_mean_is_repeatable(model: CVAE, shown: Shown
     assert torch.equal(once, again)
     assert model.encode(*shown).shape == (10, *model.latent_shape)
     assert 0 <= once.min() <= once.max() <= 1
+
+
+def test_pictures_that_are_no_numbers_are_said(images: torch.Tensor) -> None:
+    model = small_model("article-concat")
+    for value in (math.nan, math.inf):
+        images[4, 0, 3, 3] = value
+        for work in (model.encode, model.reconstruct):
+            with pytest.raises(UsageError, match="picture 5 of 10 has values that are not finite numbers"):
+                work(images, CLASSES)
 
 
 @pytest.mark.parametrize(("size", "widths"), [(64, 256), (128, 512), (256, 1024)])

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import FASHION
-from helpers import fashion, same, small_model
+from helpers import Listener, fashion, same, small_model
 
+from cvae_cli.bulk.strip import traversal
 from cvae_cli.errors import CorruptError, UsageError
 from cvae_cli.models.condition import LabelTable
 from cvae_cli.models.interpolation import arc, line, pictures_along
@@ -141,3 +142,12 @@ def test_bounds():
     ):
         with pytest.raises(UsageError):
             call()
+
+
+def test_a_long_way_reports_its_progress():
+    model, listener = small_model("article-concat"), Listener()
+    model.traverse(1, "dress", steps=20, callback=listener)
+    assert listener.progress == [(8, 20), (16, 20), (20, 20)]
+    rows = Listener()
+    traversal(model, 1, ["dress", "bag"], steps=16, callback=rows)
+    assert rows.progress == [(0, 2), (0.5, 2), (1, 2), (1, 2), (1.5, 2), (2, 2)]

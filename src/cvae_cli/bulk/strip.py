@@ -1,7 +1,7 @@
 """Strips of pictures that change step by step: from one end to another, or along one number of the latent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from cvae_cli.bulk.sampling import Sampling
 from cvae_cli.errors import UsageError
-from cvae_cli.events import Callback, Progress, ignore
+from cvae_cli.events import Callback, Event, Progress, ignore
 from cvae_cli.models.cvae import Source, load_model
 from cvae_cli.pictures.grid import Labels, check_enlargement, check_sheet, enlarge, grid, readable_scale
 
@@ -116,10 +116,21 @@ def traversal(
                 seed=seed,
                 temperature=temperature,
                 guidance=guidance,
-                callback=callback,
+                callback=_of_row(number, len(names), callback),
             )
         )
     return Strip(rows, names, {"dim": dim, "prompt": "\n".join(names), "steps": steps} | sampling.metadata(model))
+
+
+def _of_row(number: int, rows: int, callback: Callback) -> Callback:
+    """Return a callback for the progress of one row, which passes on that of all rows."""
+
+    def call(event: Event) -> None:
+        if isinstance(event, Progress) and event.total:
+            event = replace(event, done=number + event.done / event.total, total=rows)
+        callback(event)
+
+    return call
 
 
 _MAX_CLASSES = 20  # rows that are drawn where no prompt is named

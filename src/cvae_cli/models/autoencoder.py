@@ -1,6 +1,6 @@
 """The conditional variational autoencoder: a class in which training and sampling can be compared line by line."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from cvae_cli.config.model import ModelConfig
-from cvae_cli.events import Callback, Notice, ignore
+from cvae_cli.events import Callback, Notice, Progress, ignore
 from cvae_cli.models.bound import Bound
 from cvae_cli.models.build import build_likelihood, build_network, build_prior
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
 from cvae_cli.models.prior import Prior
 from cvae_cli.models.sampling import chunk_size, pad, sample_noise
+from cvae_cli.pictures.pixels import check_finite
 from cvae_cli.runtime.device import full_precision, send
 from cvae_cli.runtime.threads import map_on_cores
 
@@ -118,13 +119,17 @@ class Autoencoder(nn.Module):
             condition, settings, shape, seed=seed, prompts=prompts, indices=indices, same_noise=same_noise
         )
 
-    def draw(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Images:
+    def draw(
+        self, noise: Latents, condition: Condition, *, guidance: float | None = None, callback: Callback = ignore
+    ) -> Images:
         """Turn standard normal noise into pictures: noise to z by the prior, and z to the mean of p(x | z, c).
 
         Args:
             guidance: the guidance scale; see `Prior.from_noise`.
+            callback: receives the progress.
         """
-        return torch.cat(list(self.draw_chunks(noise, condition, guidance=guidance)))
+        chunks = self.draw_chunks(noise, condition, guidance=guidance)
+        return joined(chunks, len(condition), callback)
 
     def draw_chunks(
         self, noise: Latents, condition: Condition, *, guidance: float | None = None
@@ -150,7 +155,12 @@ class Autoencoder(nn.Module):
 
     @torch.inference_mode()
     def encode(self, images: Images, condition: Condition) -> Latents:
-        """Return the mean of q(z | x, c)."""
+        """Return the mean of q(z | x, c).
+
+        Raises:
+            UsageError: a picture has values that are not finite numbers.
+        """
+        check_finite(images)
         with full_precision(self.device):
             mean: Tensor = self.posterior(images, condition).mean
         return mean
@@ -167,7 +177,11 @@ class Autoencoder(nn.Module):
 
         Args:
             noise: standard normal noise, to decode a sample of the posterior instead of its mean.
+
+        Raises:
+            UsageError: a picture has values that are not finite numbers.
         """
+        check_finite(images)
         with full_precision(self.device):
             posterior = self.posterior(images, condition)
         z = posterior.mean if noise is None else posterior.mean + posterior.stddev * noise
@@ -207,3 +221,12 @@ class Autoencoder(nn.Module):
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one picture's latent."""
         return self.network.latent_shape
+
+
+def joined(chunks: Iterable[Images], total: int, callback: Callback = ignore) -> Images:
+    """Join pictures that come a few at a time, and report the progress; there are `total` of them."""
+    parts: list[Tensor] = []
+    for part in chunks:
+        parts.append(part)
+        callback(Progress("drawing", sum(map(len, parts)), total))
+    return torch.cat(parts)

@@ -148,7 +148,7 @@ class CVAE(Autoencoder):
             start, end: a text is a prompt, a `Path` the file of a picture. Two prompts have the same noise, so the
                 pictures at the ends are those of `generate(..., same_noise=True)`.
             prompt: what the pictures of files show. Without it a model of classes takes the name of their folder.
-            callback: receives what was done to a picture to fit it to the model.
+            callback: receives the progress, and what was done to a picture to fit it to the model.
 
         Raises:
             UsageError, MissingError, CorruptError: an end cannot be used; see `find_ends`.
@@ -161,7 +161,7 @@ class CVAE(Autoencoder):
         self.prior.check_guidance(guidance)
         check_steps(steps)
         ends = find_ends(self, start, end, prompt=prompt, seed=seed, temperature=temperature, callback=callback)
-        return to_pil(pictures_between(self, *ends, steps=steps, guidance=guidance))
+        return to_pil(pictures_between(self, *ends, steps=steps, guidance=guidance, callback=callback))
 
     def traverse(
         self,
@@ -178,7 +178,7 @@ class CVAE(Autoencoder):
 
         Args:
             prompt: what they show; it may be absent for a model without a condition.
-            callback: receives a notice for each part of the prompt that has no effect.
+            callback: receives the progress, and a notice for each part of the prompt that has no effect.
 
         Raises:
             UsageError: there is no such number, or the model cannot use the prompt.
@@ -191,7 +191,7 @@ class CVAE(Autoencoder):
         self.prior.check_guidance(guidance)
         check_steps(steps)
         condition, noise = start_of(self, dim, prompt, seed=seed, temperature=temperature, callback=callback)
-        return to_pil(pictures_along(self, condition, noise, dim, steps=steps, guidance=guidance))
+        return to_pil(pictures_along(self, condition, noise, dim, steps=steps, guidance=guidance, callback=callback))
 
 
 Source = str | Path | CVAE

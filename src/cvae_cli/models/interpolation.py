@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cvae_cli.config.condition import ConditionSettings, LabelCondition
-from cvae_cli.models.autoencoder import Autoencoder
+from cvae_cli.events import Callback, ignore
+from cvae_cli.models.autoencoder import Autoencoder, joined
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.ends import End
 from cvae_cli.models.network import Latents
@@ -27,7 +28,13 @@ Pictures = Float[Tensor, "n c h w"]
 
 @torch.inference_mode()
 def pictures_between(
-    model: Autoencoder, start: End, end: End, *, steps: int, guidance: float | None = None
+    model: Autoencoder,
+    start: End,
+    end: End,
+    *,
+    steps: int,
+    guidance: float | None = None,
+    callback: Callback = ignore,
 ) -> Pictures:
     """Return `steps` pictures from one end to the other, both included.
 
@@ -39,15 +46,23 @@ def pictures_between(
     settings = model.config.condition
     condition = conditions_between(settings, start.condition, end.condition, weights)
     if start.noise is not None and end.noise is not None:
-        return model.draw(arc(start.noise, end.noise, weights), condition, guidance=guidance)
+        noise = arc(start.noise, end.noise, weights)
+        return model.draw(noise, condition, guidance=guidance, callback=callback)
     way = arc if model.prior.is_normal else line
     latents = way(_latent(model, start, guidance), _latent(model, end, guidance), weights)
-    return _decode(model, latents, condition)
+    return _decode(model, latents, condition, callback)
 
 
 @torch.inference_mode()
 def pictures_along(
-    model: Autoencoder, condition: Condition, noise: Latents, dim: int, *, steps: int, guidance: float | None = None
+    model: Autoencoder,
+    condition: Condition,
+    noise: Latents,
+    dim: int,
+    *,
+    steps: int,
+    guidance: float | None = None,
+    callback: Callback = ignore,
 ) -> Pictures:
     """Return `steps` pictures whose latents differ in one number, from 3 standard deviations below its mean to 3 above.
 
@@ -61,7 +76,7 @@ def pictures_along(
     latents = latent.repeat(steps, *[1] * (latent.ndim - 1))
     shift = wanted.to(latents) - latents[0, dim].mean()
     latents[:, dim] += shift.view(-1, *[1] * (latents.ndim - 2))
-    return _decode(model, latents, condition.repeat_interleave(steps, dim=0))
+    return _decode(model, latents, condition.repeat_interleave(steps, dim=0), callback)
 
 
 def conditions_between(settings: ConditionSettings, start: Condition, end: Condition, weights: Weights) -> Condition:
@@ -112,5 +127,5 @@ def _spread(model: Autoencoder, condition: Condition, dim: int, guidance: float 
     return values.mean().cpu(), values.std().cpu()
 
 
-def _decode(model: Autoencoder, latents: Latents, condition: Condition) -> Pictures:
-    return torch.cat(list(model.in_chunks(model.decode, latents, condition)))
+def _decode(model: Autoencoder, latents: Latents, condition: Condition, callback: Callback) -> Pictures:
+    return joined(model.in_chunks(model.decode, latents, condition), len(latents), callback)
