@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.bound import evaluate_bound
 from cvae_cli.evaluation.context import Context, Settings
 from cvae_cli.evaluation.evaluate import evaluate_model
-from cvae_cli.evaluation.features import load_extractor
-from cvae_cli.evaluation.features.fashion_cnn import load_fashion_cnn
+from cvae_cli.evaluation.features import fashion_cnn, load_extractor, picture_cnn
+from cvae_cli.evaluation.features.fashion_cnn import FashionCNN, load_fashion_cnn
+from cvae_cli.evaluation.features.picture_cnn import PictureCNN
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.neighbours import Coverage, Density, Precision, Recall
 from cvae_cli.evaluation.metrics.reconstruction import closeness, psnr, published_ssim, squared_error, ssim
 from cvae_cli.evaluation.streams import PictureBatch, ReconstructionBatch, SampleBatch
+from cvae_cli.models.tensors import load_weights
 from cvae_cli.pictures.pixels import to_float
 
 CPU = torch.device("cpu")
@@ -27,6 +30,18 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def images() -> torch.Tensor:
     return to_float(torch.from_numpy(fashion("test", 40).images))
+
+
+@pytest.mark.parametrize("name", ["fashion", "pictures"])
+def test_features_of_a_few_pictures_at_a_time_are_those_of_the_network_as_it_was_trained(name: str) -> None:
+    side = 28 if name == "fashion" else 64
+    pictures = torch.randint(0, 256, (150, 3, side, side), dtype=torch.uint8)
+    extractor = load_extractor(name, CPU)
+    trained = FashionCNN() if name == "fashion" else PictureCNN()
+    load_weights(trained, Path(fashion_cnn.WEIGHTS if name == "fashion" else picture_cnn.WEIGHTS))
+    with torch.no_grad():
+        expected = trained.eval()(pictures)
+    torch.testing.assert_close(torch.cat(list(extractor.in_chunks(pictures))), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_squared_error_is_summed_and_psnr_is_its_logarithm(images: torch.Tensor) -> None:

@@ -253,6 +253,7 @@ def test_bad_sets_on_either_side_are_one_clear_line(
         done = cvae("evaluate", "--real", real, "--generated", generated, "--metric", "fid-fashion")
         assert (done.returncode, done.stdout) == (code, ""), done.stderr
         assert said in next(line for line in done.stderr.splitlines() if line.startswith("cvae: "))
+        assert ("give a folder of pictures" in done.stderr) == (said == "no folder bad")
         assert "Traceback" not in done.stderr
 
 

@@ -119,7 +119,7 @@ class Folder(ListingSource):
             return root
         if os.path.exists(root):
             raise UsageError(f"{root} is not a folder")
-        raise MissingError(f"no folder {root}")
+        raise MissingError(f"no folder {root}", hint="give the path of one, as in  folder:path/to/pictures")
 
 
 def _count(files: Sequence[str], division: Division) -> dict[str, int]:

@@ -110,7 +110,10 @@ def find_originals(
         return _of_dataset(source, split or evaluation_split(source), data_dir, callback)
     path = Path(os.path.expanduser(source))
     if not source or not os.path.exists(path):
-        raise MissingError(f"no folder {source}.{did_you_mean(source, names())}".removesuffix("."))
+        raise MissingError(
+            f"no folder {source}.{did_you_mean(source, names())}".removesuffix("."),
+            hint=f"give a folder of pictures, .tar files, or a data set: {', '.join(names())}",
+        )
     if not os.path.isdir(path):
         check_archive(path)
         return _of_shards(source, [path])

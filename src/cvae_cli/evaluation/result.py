@@ -43,10 +43,7 @@ class ModelScores:
             "weights_sha256": self.weights_sha256,
             "likelihood": self.likelihood,
             "hybrid": self.hybrid,
-            "scores": self.scores,
-            "deviations": self.deviations,
-            "protocols": self.protocols,
-            **self.details,
+            **_entries(self),
         }
 
 
@@ -83,15 +80,18 @@ class SetScores:
             "pictures": self.pictures,
             "sizes": self.sizes,
             "sha256": self.sha256,
-            "scores": self.scores,
-            "deviations": self.deviations,
-            "protocols": self.protocols,
-            **self.details,
+            **_entries(self),
         }
 
 
 Scores = ModelScores | SetScores
 """What a column of the table shows."""
+
+
+def _entries(scores: Scores) -> dict[str, Any]:
+    """The part of an entry in the JSON document that models and sets have in common."""
+    parts = {"scores": scores.scores, "deviations": scores.deviations, "protocols": scores.protocols}
+    return {**parts, **scores.details}
 
 
 @dataclass(frozen=True)
