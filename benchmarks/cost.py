@@ -1,6 +1,6 @@
 """Measure time and memory of a training step by network, picture size, batch size and number of pictures.
 
-    python benchmarks/cost.py --recipe scenes --recipe coco-64 --size 64 --size 128 --size 256 --batch-size 32
+    python benchmarks/cost.py --recipe pictures --recipe coco-64 --size 64 --size 128 --size 256 --batch-size 32
 
 The output has one row for each combination. Each is measured in a separate process on synthetic pictures, which do not
 change the speed. Like prepared pictures, they are mapped from a file. The loop is that of `cvae train` without
@@ -146,7 +146,7 @@ def main() -> None:
         for size, n in itertools.product(options.size or [64], options.pictures or [1000]):
             file = Path(folder) / f"{size}-{n}.npy"
             make_pictures(file, size, n)
-            for recipe, batch_size in itertools.product(options.recipe or ["scenes"], options.batch_size or [64]):
+            for recipe, batch_size in itertools.product(options.recipe or ["pictures"], options.batch_size or [64]):
                 row = {"recipe_name": recipe, "size": size, "batch_size": batch_size, "pictures": n}
                 row["options"] = {
                     "file": str(file),

@@ -16,10 +16,36 @@ TRAIN = ["fashion-concat", "--data-dir", str(FASHION), "--batch-size", "32", "--
          "--precision", "fp32"]  # fmt: skip
 DENSE = ["--set", "architecture.network={kind='dense', width=32, layers=1}", "--latent-dim", "4"]
 TWO = ["--gpus", "2", "--device", "cpu"]
-MAP = ["--set", "architecture.network={kind='residual', width=16, blocks=1, latent='map'}",
-       "--set", "architecture.likelihood={kind='gaussian'}", "--latent-dim", "3",
-       "--set", "training.ema_decay=0.9", "--set", "data.flip=true", "--set", "then.training.epochs=2",
-       "--set", "then.training.batch_size=32", "--prior", "score", "--set", "then.prior.width=16"]  # fmt: skip
+FEATURES = """
+import torch
+
+def maps(images):
+    few = torch.nn.functional.avg_pool2d(images[:, :2], 4)
+    return [torch.cat([few, 1.5 - few], 1)]
+"""
+STAGES = """
+name = "stages"
+data = { name = "fashion-mnist", flip = true }
+[architecture]
+conditioning = "concat"
+network = { kind = "residual", width = 16, blocks = 1, latent = "map" }
+likelihood = { kind = "gaussian" }
+latent_dim = 3
+[training]
+epochs = 2
+ema_decay = 0.9
+features = "own_maps:maps"
+perceptual = 0.5
+[[then]]
+tune = "decoder"
+training = { epochs = 1, batch_size = 32, features = "own_maps:maps", perceptual = 0.5 }
+[[then]]
+prior = { kind = "score", width = 16 }
+training = { epochs = 2, batch_size = 32 }
+[[then]]
+tune = "guidance"
+training = { epochs = 1, batch_size = 32 }
+"""
 
 
 def curve(run: Path) -> list[float]:
@@ -28,17 +54,20 @@ def curve(run: Path) -> list[float]:
     return [value for line in lines for part in ("train", "valid") for value in line[part].values()]
 
 
-@pytest.mark.parametrize("more", [[], MAP], ids=["article", "map and score prior"])
-def test_two_processes_learn_what_one_learns(cvae: Command, tmp_path: Path, more: list[str]) -> None:
+@pytest.mark.parametrize("has_stages", [False, True], ids=["article", "stages and features"])
+def test_two_processes_learn_what_one_learns(cvae: Command, tmp_path: Path, has_stages: bool) -> None:
+    (tmp_path / "own_maps.py").write_text(FEATURES)
+    (tmp_path / "stages.toml").write_text(STAGES)
+    train = ["train", "stages.toml" if has_stages else TRAIN[0], *TRAIN[1:]]
     one, two = tmp_path / "one", tmp_path / "two"
-    assert cvae("train", *TRAIN, *more, "--out", one).returncode == 0
-    done = cvae("train", *TRAIN, *more, "--out", two, *TWO)
+    assert cvae(*train, "--out", one).returncode == 0
+    done = cvae(*train, "--out", two, *TWO)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
-    assert len(re.findall("epoch +2/2 .* valid", done.stderr)) == 1 + bool(more)
+    assert len(re.findall("epoch +2/2 .* valid", done.stderr)) == 1 + has_stages
     assert curve(two) == pytest.approx(curve(one), rel=1e-4)
-    if more:
-        assert curve(two / "prior") == pytest.approx(curve(one / "prior"), rel=1e-3)
+    for stage in ("decoder", "decoder/prior", "decoder/prior/guidance") if has_stages else ():
+        assert curve(two / stage) == pytest.approx(curve(one / stage), rel=1e-3)
     assert cvae("generate", "dress", "--model", two, "-o", "dress.png").returncode == 0
 
 

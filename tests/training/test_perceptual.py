@@ -69,6 +69,23 @@ def test_the_model_learns_and_the_network_does_not() -> None:
     assert objective.total(torch.tensor([[1.0, 10.0, 100.0]]), beta=3.0).tolist() == [3 * 1 + 10 + 2 * 100]
 
 
+def test_processes_that_share_a_batch_see_the_same_views() -> None:
+    network = nn.Conv2d(3, 4, 3).requires_grad_(False)
+    objective = PerceptualObjective(
+        small_model("map-modulate").train(), 1.0, 0.0, Frozen("own", lambda x: [network(x)])
+    )
+    few = data_for("map-modulate", 8)
+    images = torch.from_numpy(few.images).permute(0, 3, 1, 2) / 255
+    condition = torch.from_numpy(few.conditions.values(few.rows))
+    distances = []
+    for rank, size in ((0, 1), (0, 2), (1, 2)):
+        objective.random = BatchRandom(rank, size)
+        torch.manual_seed(0)
+        rows = slice(rank * 8 // size, (rank + 1) * 8 // size)
+        distances.append(objective.losses(images[rows], condition[rows])[:, 2])
+    torch.testing.assert_close(torch.cat(distances[1:]), distances[0], rtol=1e-4, atol=0)
+
+
 def test_vgg16_is_torchvisions() -> None:
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -105,6 +122,20 @@ def test_a_broken_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pyte
     assert read_config(whole.kept_model).hybrid
     card = (whole.kept_model / "README.md").read_text()
     assert "hybrid: the bound and the features of frozen_maps:Maps (perceptual 0.5)" in card
+
+
+def test_half_precision_sees_the_same_distances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "half_maps.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    distances = []
+    for precision in ("fp32", "bf16"):
+        terms = {"training.features": "half_maps:Maps", "training.perceptual": 0.5, "training.epochs": 1}
+        run = start(tmp_path / precision, terms | {"training.precision": precision}, "map-modulate")
+        recorder = Recorder()
+        fit(run, run.recipe(), *data("map-modulate"), device=CPU, resume=False, callback=recorder)
+        distances.append(recorder.results[-1].losses["perceptual"])
+    assert distances[1] == pytest.approx(distances[0], rel=0.02)
+    assert distances[1] != distances[0]
 
 
 def test_command_says_that_the_model_is_a_hybrid_and_refuses_what_has_no_effect(cvae: Command, tmp_path: Path) -> None:
