@@ -134,7 +134,7 @@ class Recipe(Settings):
     @field_validator("then", mode="before")
     @classmethod
     def _read_table(cls, value: Any) -> Any:
-        """Take a single table, `[then]`, for a list of one: until version 0.2.0 there could be no more."""
+        """Take a single table, `[then]`, for a list of one: in version 0.1.0 there could be no more."""
         return [value] if isinstance(value, dict) else value
 
     def next_stage(self, model: Path | None = None, sha256: str | None = None) -> "Recipe | None":
