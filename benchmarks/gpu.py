@@ -14,7 +14,8 @@ The exit code is 1 if a row does.
 - interrupt, processes: the commands: Ctrl-C within a step, and `--gpus 2` where there are two.
 - tests: the tests that need a GPU (`pytest -m gpu`), if they are beside this folder.
 
-With `--device cpu` the same steps run in small sizes. That shows that the script works, and measures nothing.
+Without a GPU, or with `--device cpu`, the same steps run in small sizes. That shows that the script works, and measures
+nothing.
 """
 
 import argparse
@@ -54,6 +55,8 @@ LIMITS = {
 DEFAULT_LIMIT = (30, 90)  # seconds: of a step with --quick, and without
 QUICK = 78  # seconds after which --quick starts or waits for nothing more
 START = 60  # seconds that a process may take to import torch and open the GPU
+
+NO_GPU = "no GPU: nothing is measured; the steps run in small sizes, to show that they work"
 
 COLUMNS = {"step": 22, "what": 34, "images/s": 10, "of peak": 8, "GB": 7, "difference": 11, "result": 0}
 
@@ -180,11 +183,15 @@ class Lane(threading.Thread):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda", help="cuda, or cpu to try the script; default: cuda")
+    parser.add_argument("--device", help="cuda, or cpu to try the script; default: cuda where there is a GPU")
     parser.add_argument("--quick", action="store_true", help="end within 80 seconds on a GPU")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this step; repeatable")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to a file too")
     arguments = parser.parse_args()
+    if arguments.device is None:
+        import torch
+
+        arguments.device = "cuda" if torch.cuda.is_available() else "cpu"
     known = [name for lane in LANES for name in lane]
     if unknown := [name for name in arguments.only or [] if name not in known]:
         parser.error(f"no step {unknown[0]!r}; steps: {', '.join(known)}")
@@ -192,6 +199,8 @@ def main() -> int:
 
     began = time.monotonic()
     on_gpu = arguments.device != "cpu"
+    if not on_gpu:
+        print(NO_GPU)
     deadline = began + QUICK if arguments.quick and on_gpu else float("inf")
     table = Table(arguments.json)
     with tempfile.TemporaryDirectory(prefix="cvae-gpu-", ignore_cleanup_errors=True) as folder:
@@ -208,7 +217,7 @@ def main() -> int:
     failed = [row for row in table.rows if str(row["result"]).startswith("FAILED")]
     print(f"{len(table.rows)} rows, {len(failed)} failed, {time.monotonic() - began:.0f} s", flush=True)
     if not on_gpu:
-        print("no GPU was used: nothing here was measured")
+        print(NO_GPU)
     return 1 if failed else 0
 
 
