@@ -248,7 +248,8 @@ def _draw_noise(y: Tensor, random: BatchRandom) -> tuple[Tensor, Float[Tensor, "
 
 def _embed_guidance(guidance: _Scale, *, like: Tensor) -> Float[Tensor, "_ 1"]:
     """Return the guidance scale as the network sees it, from -1/4 for 0 to 1 for 5, the largest that it learns."""
-    scale = guidance if isinstance(guidance, Tensor) else like.new_tensor([guidance])
+    # filled in on the device: a copy to a GPU would wait for what it still computes
+    scale = guidance if isinstance(guidance, Tensor) else like.new_full((1,), guidance)
     return (scale.clamp(max=_MOST_GUIDANCE)[:, None] - 1) / 4
 
 
