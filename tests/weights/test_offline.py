@@ -85,7 +85,7 @@ def test_what_needs_the_network_says_what_and_how(counted: Counted, variable: st
         (["train", "coco-64"], f"605 MB, from timm/vit_base_patch32_clip_224.openai|{clip}"),
         (
             ["evaluate", "--model", "fashion", "--metric", "fid"],
-            "(91 MB, from github.com|cvae download-weights inception",
+            "(96 MB, from https://github.com/toshas|cvae download-weights inception",
         ),
     ):
         done, connects = counted(*arguments, **{variable: "1"})
