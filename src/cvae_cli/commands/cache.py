@@ -1,5 +1,7 @@
 """`cvae cache`: the folder of everything downloaded or prepared."""
 
+from typing import Annotated, Any
+
 import typer
 
 from cvae_cli import console
@@ -12,10 +14,22 @@ PATH_EPILOG = """\b
 Examples:
   cvae cache path
 """
+LIST_EPILOG = """\b
+Examples:
+  cvae cache list
+  cvae cache list --json
+"""
 VERIFY_EPILOG = """\b
 Examples:
   cvae cache verify
   cvae cache verify --json
+"""
+CLEAR_EPILOG = """\b
+Examples:
+  cvae cache clear prepared
+  cvae cache clear --yes
+KIND is datasets, prepared (pictures), vectors (of captions) or weights; without it, all of them are removed.
+Models of the Hub are in the Hub's own cache: cvae models remove.
 """
 
 app = typer.Typer(cls=Group, rich_markup_mode=None)
@@ -35,37 +49,70 @@ def path(json: options.Json = False) -> None:
     console.result({"path": str(cache_dir())}, str(cache_dir()))
 
 
+@app.command("list", cls=Command, epilog=LIST_EPILOG)
+def list_(json: options.Json = False, quiet: options.Quiet = False, debug: options.Debug = False) -> None:
+    """List what is in the cache, with its size and the time since it was written."""
+    console.configure(json=json, quiet=quiet, debug=debug)
+    from cvae_cli.data.cache_contents import cache_contents
+
+    found = cache_contents()
+    rows = [each.row() for each in found]
+    if found or json:
+        total = f"{sum(each.length for each in found) / 1e6:,.1f} MB in {cache_dir()}"
+        columns = ["kind", "what", "on disk", "age"]
+        console.table([each.to_dict() for each in found], columns=columns, rows=rows, footer=total)
+    else:
+        console.note(f"nothing is in {cache_dir()}")
+
+
 @app.command(cls=Command, epilog=VERIFY_EPILOG)
 def verify(json: options.Json = False, quiet: options.Quiet = False, debug: options.Debug = False) -> None:
-    """Compare all prepared pictures with their digests.
+    """Compare prepared pictures, vectors and weights with their digests.
 
-    Damaged ones are prepared again when they are next used.
+    What is damaged is made or downloaded again when it is next used.
     """
     console.configure(json=json, quiet=quiet, debug=debug)
     from cvae_cli.data.cache_check import check_cache
 
     with console.events("verifying") as callback:
         checked = check_cache(callback)
-    rows = [
-        [
-            each.state,
-            each.name or each.folder.name,
-            each.split,
-            f"{each.size}x{each.size}" if each.size else "",
-            "" if each.pictures is None else f"{each.pictures:,}",
-            f"{each.length / 1e6:,.1f} MB",
-        ]
-        for each in checked
-    ]
-    data = [{**vars(each), "folder": str(each.folder)} for each in checked]
     if checked or json:
-        console.table(data, columns=["state", "data set", "split", "size", "pictures", "on disk"], rows=rows)
+        columns = ["state", "what", "split", "size", "pictures", "on disk"]
+        data = [{**vars(each), "folder": str(each.folder)} for each in checked]
+        console.table(data, columns=columns, rows=[each.row() for each in checked])
     else:
-        console.note(f"nothing is prepared in {cache_dir()}")
+        console.note(f"nothing is in {cache_dir()} that could be verified")
     damaged = [each for each in checked if each.state == "damaged"]
     if damaged:
-        count = f"{len(damaged)} of {len(checked)} folders of prepared pictures"
         raise CorruptError(
-            f"damaged: {count}, the first {damaged[0].folder}",
-            hint="what is damaged is prepared again when it is next used",
+            f"damaged: {len(damaged)} of {len(checked)}, the first {damaged[0].folder}",
+            hint="what is damaged is made or downloaded again when it is next used",
         )
+
+
+@app.command(cls=Command, epilog=CLEAR_EPILOG)
+def clear(
+    kind: Annotated[str | None, typer.Argument(help="What to remove.  [default: everything]", metavar="KIND")] = None,
+    yes: options.Yes = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Remove what is in the cache, or one kind of it. It is made or downloaded again when it is next needed."""
+    console.configure(json=json, debug=debug)
+    from cvae_cli.data.cache_contents import cache_contents
+    from cvae_cli.data.cache_contents import clear as remove
+
+    found = cache_contents(kind) + (
+        cache_contents("vectors") if kind == "prepared" else []
+    )  # they lie beside each other
+    total = sum(each.length for each in found)
+    what = f"{len(found)} {'entries' if len(found) != 1 else 'entry'} of the cache"
+    agreed = bool(found) and (yes or console.confirm(f"remove {what} ({total / 1e6:,.1f} MB) in {cache_dir()}"))
+    removed, kept = [], []
+    for each in found if agreed else ():
+        (removed if remove(each) else kept).append(each)
+    for each in kept:
+        console.warn(f"{each.name} is in use by another process, and stays")
+    data: dict[str, Any] = {"removed": [each.to_dict() for each in removed]}
+    freed = sum(each.length for each in removed) / 1e6
+    console.result(data, f"removed {freed:,.1f} MB" if removed else "nothing was removed")

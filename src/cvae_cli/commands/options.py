@@ -89,6 +89,7 @@ ForceBytes = Annotated[bool, typer.Option("--force", help="With -o -, write byte
 Device = Annotated[
     str, typer.Option("--device", help="Device to compute on: auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing anything.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results, warnings and errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -162,6 +162,18 @@ def events(name: str) -> Iterator[Callback]:
             _display = None
 
 
+def confirm(question: str) -> bool:
+    """Ask a person at the terminal, and return whether the answer is yes.
+
+    Raises:
+        UsageError: there is nobody to ask.
+    """
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{question}: there is no terminal to ask", hint="--yes says yes")
+    print(f"{spelled_out(question)}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 # ---- stdout --------------------------------------------------------------------------------------------------------
 
 

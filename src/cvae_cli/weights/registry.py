@@ -51,7 +51,8 @@ class Weights(ABC):
             CorruptError: the downloaded file has another digest; it is deleted.
         """
 
-    def _is_intact(self, path: Path) -> bool:
+    def is_intact(self, path: Path) -> bool:
+        """Whether a file has the size and the digest."""
         return path.stat().st_size == self.size and self.digest.matches(path)
 
 
@@ -66,16 +67,18 @@ class AddressWeights(Weights):
         return self.url
 
     def cached_path(self) -> Path | None:
-        path = self._target()
+        path = self.target
         return path if path.is_file() and path.stat().st_size == self.size else None
 
     def download(self, callback: Callback = ignore) -> Path:
-        path = self._target()
-        if path.is_file() and not self._is_intact(path):
+        path = self.target
+        if path.is_file() and not self.is_intact(path):
             path.unlink(missing_ok=True)  # damaged: download it again
         return download_file(self.url, path, digest=self.digest, size=self.size, callback=callback)
 
-    def _target(self) -> Path:
+    @property
+    def target(self) -> Path:
+        """Where the file is in the cache, once it is downloaded."""
         return weights_dir() / self.url.rsplit("/", 1)[-1]
 
 
@@ -97,11 +100,11 @@ class HubWeights(Weights):
 
     def download(self, callback: Callback = ignore) -> Path:
         cached = hub.cached_file(self.repo, self.file, self.revision)
-        if cached is not None and self._is_intact(cached):
+        if cached is not None and self.is_intact(cached):
             return cached
         is_damaged = cached is not None
         path = hub.download_file(self.repo, self.file, self.revision, callback=callback, force=is_damaged)
-        if not self._is_intact(path):
+        if not self.is_intact(path):
             path.resolve().unlink()  # the file itself, and then the link to it
             path.unlink(missing_ok=True)
             raise CorruptError(
