@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
+
+L = TypeVar("L", bound="Loopback")
 
 COMMIT = "c0ffee" + 34 * "0"
 
@@ -78,11 +81,16 @@ class Request:
     range: str | None
 
 
+def git_oid(body: bytes) -> str:
+    """Return the name that git gives a file with this content, as the Hub does for small files."""
+    return hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
+
+
 class Loopback(ThreadingHTTPServer):
     """A server that returns `pages`, answers everything else with 404, and records `requests`."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, handler: "type[Handler] | None" = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.pages: dict[str, Page] = {}
         self.repositories: set[str] = set()
@@ -97,7 +105,7 @@ class Loopback(ThreadingHTTPServer):
     def serve_repository(self, name: str, files: dict[str, bytes], *, commit: str = COMMIT) -> None:
         """Serve this model repository as the Hub does, with `main` at `commit`."""
         self.repositories.add(name)
-        oids = {file: hashlib.sha1(body).hexdigest() for file, body in files.items()}
+        oids = {file: git_oid(body) for file, body in files.items()}
         about = {"id": name, "sha": commit, "siblings": [{"rfilename": file} for file in files]}
         tree = [{"type": "file", "path": file, "size": len(files[file]), "oid": oids[file]} for file in files]
         for revision in ("main", commit):
@@ -118,7 +126,14 @@ class Loopback(ThreadingHTTPServer):
 @contextmanager
 def loopback() -> Iterator[Loopback]:
     """Run a server until the block ends."""
-    with Loopback() as server:
+    with running(Loopback()) as server:
+        yield server
+
+
+@contextmanager
+def running(made: L) -> Iterator[L]:
+    """Run this server until the block ends."""
+    with made as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -132,7 +147,7 @@ def loopback() -> Iterator[Loopback]:
             thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     server: Loopback
     protocol_version = "HTTP/1.1"
 

@@ -7,7 +7,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from cvae_cli import console
-from cvae_cli.commands import cache, download_weights, evaluate, generate, latents, models, plot, reconstruct, train
+from cvae_cli.commands import (
+    cache,
+    download_weights,
+    evaluate,
+    generate,
+    latents,
+    models,
+    models_change,
+    plot,
+    reconstruct,
+    train,
+)
 from cvae_cli.commands.command import Command, Group
 from cvae_cli.errors import CvaeError, ExitCode, OutOfMemoryError, ReaderLeftError, UsageError
 from cvae_cli.runtime import launch, streams
@@ -23,8 +34,8 @@ cvae trains, samples and measures conditional variational autoencoders.
   cvae plot runs/*                           draw the loss curves of trainings
   cvae latents                               look into the latent space of models
   cvae download-weights --list               list the weights that can be downloaded
-  cvae models list                           list the models on this machine
-  cvae cache verify                          check the prepared pictures in the cache
+  cvae models                                list, verify, remove and share models
+  cvae cache                                 list, verify and clear what was downloaded or prepared
 
 To see the options of a command:  cvae COMMAND --help"""
 
@@ -45,6 +56,9 @@ app.command("latents", cls=Command, epilog=latents.EPILOG)(latents.latents)
 app.command("plot", cls=Command, epilog=plot.EPILOG)(plot.plot)
 app.command("download-weights", cls=Command, epilog=download_weights.EPILOG)(download_weights.download_weights)
 
+
+models.app.command("remove", cls=Command, epilog=models_change.REMOVE_EPILOG)(models_change.remove)
+models.app.command("push", cls=Command, epilog=models_change.PUSH_EPILOG)(models_change.push)
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 

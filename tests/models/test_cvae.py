@@ -113,6 +113,7 @@ def test_saved_model_is_the_model(model: CVAE, condition: torch.Tensor, tmp_path
     loaded = CVAE.from_pretrained(tmp_path / "saved")
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [
         "README.md",
+        "SHA256SUMS",
         "config.json",
         "model.safetensors",
     ]

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from cvae_cli.config.condition import ClipCondition
 from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CorruptError, UsageError
-from cvae_cli.models import pretrained
+from cvae_cli.models import pretrained, save
 from cvae_cli.models.cvae import CVAE
 
 
@@ -86,13 +86,13 @@ def test_a_model_can_be_loaded_at_every_moment_of_a_save(tmp_path: Path, monkeyp
     first.save_pretrained(tmp_path)
     loaded = []
     for name in ("write_text", "write_bytes"):
-        write = getattr(pretrained, name)
+        write = getattr(save, name)
 
         def observed(path: Path, content: object, write: object = write) -> None:
             write(path, content)  # type: ignore[operator]
             loaded.append(CVAE.from_pretrained(tmp_path))
 
-        monkeypatch.setattr(pretrained, name, observed)
+        monkeypatch.setattr(save, name, observed)
     second.save_pretrained(tmp_path)
     assert len(loaded) >= 4
     weights = [next(model.parameters()) for model in loaded]

@@ -108,11 +108,10 @@ def clear(
     total = sum(each.length for each in found)
     what = f"{len(found)} {'entries' if len(found) != 1 else 'entry'} of the cache"
     agreed = bool(found) and (yes or console.confirm(f"remove {what} ({total / 1e6:,.1f} MB) in {cache_dir()}"))
-    removed, kept = [], []
+    removed = [each for each in found if agreed and remove(each)]
     for each in found if agreed else ():
-        (removed if remove(each) else kept).append(each)
-    for each in kept:
-        console.warn(f"{each.name} is in use by another process, and stays")
+        if each not in removed:
+            console.warn(f"{each.name} is in use by another process, and stays")
     data: dict[str, Any] = {"removed": [each.to_dict() for each in removed]}
     freed = sum(each.length for each in removed) / 1e6
     console.result(data, f"removed {freed:,.1f} MB" if removed else "nothing was removed")

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from cvae_cli import console
 from cvae_cli.commands import evaluate_options, options
-from cvae_cli.commands.evaluate_checks import check_sets
-from cvae_cli.commands.evaluated import show, write_report
+from cvae_cli.commands.evaluate_checks import check_sets, check_written
+from cvae_cli.commands.evaluated import show, write_cards, write_report
 from cvae_cli.data.catalog import check_known
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation import gates
 from cvae_cli.evaluation.metrics import catalog
-from cvae_cli.evaluation.page import check_page
 from cvae_cli.paths import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   cvae evaluate
-  cvae evaluate --metric fid
   cvae evaluate --model fashion --model runs/fashion-concat --metric mse --metric ssim
   cvae evaluate --model fashion --metric fid-fashion --json > scores.json
   cvae evaluate --metric clip-score --metric retrieval --samples 1000
   cvae evaluate --model runs/photos --metric precision --metric recall --metric frechet:clip
   cvae evaluate --model fashion --metric samples --repeats 5
   cvae evaluate --model fashion --model runs/fashion-concat --report report.html
+  cvae evaluate --model runs/fashion-concat --card
   cvae evaluate --model fashion --fail-if "fid-fashion>10" --fail-if "accuracy<0.9"
   cvae evaluate --real photos/ --generated samples/ --metric fid
   cvae evaluate --real coco --generated shards/ --metric fid --reference coco.safetensors
@@ -51,6 +50,7 @@ def evaluate(
     reference: evaluate_options.Reference = None,
     fail_if: evaluate_options.FailIf = None,
     report: evaluate_options.Report = None,
+    card: evaluate_options.Card = False,
     data_dir: options.DataDir = None,
     gpus: options.Gpus = None,
     device: options.Device = "auto",
@@ -77,13 +77,12 @@ def evaluate(
         "--k": k != 64,
         "--repeats": repeats != 1,
         "--report": report is not None,
+        "--card": card,
     }
     check_sets(generated, real, reference, of_model=of_model, split=split)
     options.check_models(models or [])
-    if report is not None:
-        check_page(report)
+    check_written(report, card, models or [DEFAULT_MODEL])
     options.share_work(gpus, device)
-
     names = gates.measured_names(metrics or [], conditions)
     shared: dict[str, Any] = {"metrics": names, "split": split, "samples": samples, "seed": seed, "clip": clip}
     shared |= {"data_dir": data_dir, "device": device}
@@ -116,4 +115,6 @@ def evaluate(
     show(evaluation, conditions, csv=csv)
     if report is not None:
         write_report(evaluation, report, data_dir=data_dir, device=device)
+    if card:
+        write_cards(evaluation)
     gates.check_gates(evaluation, conditions)

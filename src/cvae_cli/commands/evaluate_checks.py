@@ -5,6 +5,8 @@ from pathlib import Path
 
 from cvae_cli.data.catalog import is_known
 from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.page import check_page
+from cvae_cli.paths import check_writable
 
 
 def check_sets(
@@ -35,3 +37,16 @@ def check_sets(
         raise UsageError("--split is for data sets", hint="a folder's splits:  --real folder:PATH --split test")
     if len(set(generated)) < len(generated):
         raise UsageError("--generated has the same pictures twice")
+
+
+def check_written(report: Path | None, card: bool, models: Sequence[str]) -> None:
+    """Raise a UsageError if the report, or the scores in the cards of models, cannot be written."""
+    from cvae_cli.models.pretrained import CARD, bundled_models, find_model
+
+    if report is not None:
+        check_page(report)
+    for model in models if card else ():
+        if model in bundled_models() or not Path(model).exists():
+            owner = "ships with cvae" if model in bundled_models() else "is the Hub's"
+            raise UsageError(f"the card of {model} {owner}", hint="--card is for models in folders of yours")
+        check_writable(find_model(model) / CARD)

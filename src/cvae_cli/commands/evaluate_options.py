@@ -89,6 +89,13 @@ Report = Annotated[
         metavar="FILE",
     ),
 ]
+Card = Annotated[
+    bool,
+    typer.Option(
+        "--card",
+        help="Write the scores into the card of each model too: README.md in its folder, with their protocol.",
+    ),
+]
 Csv = Annotated[
     bool,
     typer.Option("--csv", help="Print the result as CSV on stdout, a line for each score with its protocol."),

@@ -33,6 +33,16 @@ def show(evaluation: "Evaluation | SetEvaluation", conditions: Sequence[gates.Ga
     )
 
 
+def write_cards(evaluation: "Evaluation | SetEvaluation") -> None:
+    """Write the scores into the cards of the models; of several processes, the first one does."""
+    from cvae_cli.evaluation.card_scores import write_scores
+    from cvae_cli.evaluation.result import Evaluation
+
+    if launch.rank_and_size()[0] == 0 and isinstance(evaluation, Evaluation):
+        for path in write_scores(evaluation):
+            console.note(f"scores written into {path}")
+
+
 def write_report(evaluation: "Evaluation | SetEvaluation", path: Path, *, data_dir: Path | None, device: str) -> None:
     """Write the page of `--report`; of several processes, the first one does."""
     from cvae_cli.evaluation.page import write_page

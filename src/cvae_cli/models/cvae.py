@@ -41,17 +41,63 @@ class CVAE(Autoencoder):
         loaded = pretrained.load_model(model, cls, callback=callback).eval()
         return loaded.to(memory_format=torch.channels_last).to(device)  # the faster format for convolutions
 
-    def save_pretrained(self, folder: str | Path, *, card: str = "", tensors: dict[str, Tensor] | None = None) -> None:
-        """Write `config.json`, `model.safetensors` and the model card into `folder`, each file atomically.
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        card: str | None = None,
+        samples: str | Path | None = None,
+        tensors: dict[str, Tensor] | None = None,
+    ) -> None:
+        """Write a model folder: `config.json`, `model.safetensors`, the model card, samples, and digests of all.
 
         The configuration holds the digest of the weights, and no path of this machine.
 
         Args:
-            card: the model card, in Markdown.
+            card: the model card, in Markdown; without one, a card says what the model itself knows.
+            samples: a PNG that the card shows as `samples.png`.
             tensors: weights to write instead of the model's own, for example rounded ones.
         """
+        from cvae_cli.models.card.own import own_card
+        from cvae_cli.models.save import write_model
+
         weights = tensors_bytes(named_tensors(self) if tensors is None else tensors)
-        pretrained.write_model(Path(folder), self.config, weights, card=card)
+        content = None if samples is None else Path(samples).read_bytes()
+        card = own_card(self, has_samples=samples is not None) if card is None else card
+        write_model(Path(folder), self.config, weights, card=card, samples=content)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        revision: str | None = None,
+        card: str | None = None,
+        samples: str | Path | None = None,
+        callback: Callback = ignore,
+    ) -> str:
+        """Upload the model to the Hugging Face Hub in one commit, and return the commit's address.
+
+        The folder of a training has a better card than a model in memory: `cvae models push` uploads folders.
+
+        Args:
+            repo_id: `org/name`; the repository is created if there is none.
+            private: whether a new repository is to be private.
+            revision: the branch; it is created if there is none. By default `main`.
+            card, samples: see `save_pretrained`. Without `samples`, some are drawn.
+            callback: receives the progress.
+
+        Raises:
+            UsageError: no such name, no token (`HF_TOKEN` or the Hub's login), or one that may not write there.
+            MissingError: the Hub cannot be reached.
+        """
+        import tempfile
+
+        from cvae_cli.models.push import push_folder
+
+        with tempfile.TemporaryDirectory(prefix="cvae-") as name:
+            self.save_pretrained(name, card=card, samples=samples)
+            return push_folder(Path(name), repo_id, private=private, revision=revision, callback=callback)
 
     def generate(
         self,

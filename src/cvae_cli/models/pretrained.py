@@ -1,11 +1,10 @@
-"""Model folders: `config.json`, `model.safetensors` and `README.md`. Nothing is ever unpickled."""
+"""Find and read model folders: `config.json`, `model.safetensors` and more. Nothing is ever unpickled."""
 
-import hashlib
 import json
 import os
 import re
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -14,16 +13,19 @@ from cvae_cli.config.model import ModelConfig
 from cvae_cli.config.recipe import Part
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean, quoted
 from cvae_cli.events import Callback, Notice, ignore
-from cvae_cli.paths import bundled_dir, write_bytes, write_text
+from cvae_cli.models.checksums import SUMS
+from cvae_cli.paths import bundled_dir
 from cvae_cli.weights import hub
 from cvae_cli.weights.download import file_sha256
 
 M = TypeVar("M", bound=Any)  # a module of torch, which a name and a configuration do not need
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+CONFIG, WEIGHTS, CARD, SAMPLES = "config.json", "model.safetensors", "README.md", "samples.png"
+FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, SUMS)
+"""What a model folder consists of; a model of an earlier version has neither samples nor digests."""
 STAGES: tuple[str, ...] = get_args(Part)
 """The folders inside a run in which the next training keeps its files, each named by what it trains."""
-_DIGEST = "weights_sha256"  # the key in config.json
+DIGEST = "weights_sha256"  # the key in config.json
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".pyc"}
 _HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
@@ -60,9 +62,8 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
         return _check_complete(next((folder for folder in model_folders(path) if (folder / CONFIG).exists()), path))
     if match := _HUB_NAME.fullmatch(str(model)):
         try:
-            names = [CONFIG, WEIGHTS, CARD]
             return _check_complete(
-                hub.download_files(match["repo"], match["revision"], names, callback=callback, anew=anew)
+                hub.download_files(match["repo"], match["revision"], FILES, callback=callback, anew=anew)
             )
         except CvaeError as error:
             raise type(error)(f'no folder "{model}" here, and {error.message}', hint=error.hint) from error
@@ -70,6 +71,21 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
         f"no model {quoted(str(model))}.{did_you_mean(str(model), bundled_models())}",
         hint=f"a model is a bundled name ({', '.join(bundled_models())}), a folder, or org/name on the Hub",
     )
+
+
+def find_known(model: str | Path) -> Path:
+    """Return the folder of a model that is on this machine; the Hub is not asked.
+
+    Raises:
+        UsageError, MissingError, CorruptError: see `CVAE.from_pretrained`; for `org/name`, it is not in the cache.
+    """
+    match = _HUB_NAME.fullmatch(str(model))
+    if match is None or os.path.exists(model):
+        return find_model(model)
+    cached = hub.cached_file(match["repo"], CONFIG, match["revision"] or "main")
+    if cached is None:
+        raise MissingError(f"{model} is not on this machine", hint=f"cvae generate ... --model {model}  downloads it")
+    return cached.parent
 
 
 def model_folders(path: Path) -> list[Path]:
@@ -138,7 +154,7 @@ def read_config(folder: Path) -> ModelConfig:
             f"{path} has format {reprlib.repr(values['format'])}, this version reads format 1",
             hint="is there a newer cvae-cli?",
         )
-    values.pop(_DIGEST, None)
+    values.pop(DIGEST, None)
     try:
         config = build(ModelConfig, values).published()
     except SettingsError as error:
@@ -190,34 +206,6 @@ def training_data(config: ModelConfig, *, option: str) -> str:
     return config.dataset
 
 
-def write_config(folder: Path, config: ModelConfig, *, card: str, digests: Sequence[str]) -> None:
-    """Write the configuration and the model card into a model folder, each file atomically.
-
-    Args:
-        digests: the SHA-256 of the weights; or of those that are about to be written, and of those that are there.
-    """
-    values = config.to_dict() | {_DIGEST: digests[0] if len(digests) == 1 else list(digests)}
-    write_text(folder / CONFIG, json.dumps(values, indent=2) + "\n")
-    write_text(folder / CARD, card)
-
-
-def write_model(folder: Path, config: ModelConfig, weights: bytes, *, card: str) -> None:
-    """Write a model folder. Its files fit each other at any moment, also when this replaces another model."""
-    digest = hashlib.sha256(weights).hexdigest()
-    write_config(folder, config, card=card, digests=list(dict.fromkeys([digest, *_digests_before(folder)])))
-    write_bytes(folder / WEIGHTS, weights)
-    write_config(folder, config, card=card, digests=[digest])
-
-
-def _digests_before(folder: Path) -> list[str]:
-    if not (folder / WEIGHTS).is_file():
-        return []
-    try:
-        return read_digests(folder) or [weights_sha256(folder)]
-    except (CorruptError, OSError):
-        return [weights_sha256(folder)]
-
-
 def read_digests(folder: Path) -> list[str]:
     """Return the SHA-256 that the weights in a model folder may have; none if its configuration does not say.
 
@@ -226,10 +214,10 @@ def read_digests(folder: Path) -> list[str]:
     Raises:
         CorruptError: the configuration is damaged.
     """
-    given = _read_json(folder).get(_DIGEST, [])
+    given = _read_json(folder).get(DIGEST, [])
     digests = [given] if isinstance(given, str) else given
     if not isinstance(digests, list) or not all(isinstance(each, str) for each in digests):
-        raise CorruptError(f'{folder / CONFIG}: "{_DIGEST}" is not a digest')
+        raise CorruptError(f'{folder / CONFIG}: "{DIGEST}" is not a digest')
     return digests
 
 
@@ -239,7 +227,7 @@ def check_weights(folder: Path) -> None:
     if digests and weights_sha256(folder) not in digests:
         raise CorruptError(
             f"{folder / WEIGHTS} is damaged: it does not have the digest in {CONFIG}",
-            hint=f'copy or download the model again; if you changed the weights yourself, delete "{_DIGEST}" there',
+            hint=f'copy or download the model again; if you changed the weights yourself, delete "{DIGEST}" there',
         )
 
 

@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CorruptError
-from cvae_cli.models.pretrained import CONFIG, WEIGHTS, bundled_models, model_folders, read_config, read_digests
+from cvae_cli.models.card.document import read_card
+from cvae_cli.models.checksums import SUMS
+from cvae_cli.models.pretrained import CARD, CONFIG, bundled_models, model_folders, read_config, read_digests
 from cvae_cli.paths import bundled_dir
 from cvae_cli.weights import hub_cache
+
+_SCORES = 3  # in a row of a table
 
 Place = Literal["bundled", "Hub's cache", "trained here"]
 
@@ -24,6 +28,7 @@ class ShelvedModel:
         length: of its files, in bytes.
         config: its configuration; None if that cannot be read.
         sha256: the digest of its weights according to its configuration; None if that does not say.
+        scores: those in its card.
         problem: why the configuration cannot be read.
     """
 
@@ -33,7 +38,47 @@ class ShelvedModel:
     length: int
     config: ModelConfig | None
     sha256: str | None
+    scores: list[dict[str, Any]]
     problem: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of this model in JSON."""
+        config = self.config.to_dict() if self.config else None
+        files = {file.name: file.stat().st_size for file in sorted(self.folder.iterdir()) if file.is_file()}
+        return {**vars(self), "folder": str(self.folder), "config": config, "files": files}
+
+    def row(self) -> list[str]:
+        """The row of this model in a table."""
+        config = self.config
+        facts = [config.dataset, f"{config.image.size}x{config.image.size}", _kind(config)] if config else ["?", "", ""]
+        scores = " ".join(f"{each['metric']} {each['value']:.4g}" for each in self.scores[:_SCORES])
+        size = f"{self.length / 1e6:,.1f} MB"
+        return [self.name, self.place, *facts, scores, size, "damaged" if self.problem else (self.sha256 or "")[:12]]
+
+    def lines(self) -> list[list[str]]:
+        """Everything about this model, in lines of two cells."""
+        lines = [["model", self.name], ["where", self.place], ["folder", str(self.folder)]]
+        if config := self.config:
+            parts = config.architecture
+            condition = config.condition.description if parts.conditioning != "none" else "none"
+            lines += [
+                ["name", config.name],
+                ["kind", _kind(config)],
+                ["data", config.dataset],
+                ["pictures", f"{config.image.size}x{config.image.size}, {config.image.channels} channels"],
+                ["condition", condition],
+                ["network", f"{parts.network.kind}, {parts.latent_dim} latent dimensions"],
+                ["likelihood, prior", f"{parts.likelihood.kind}, {parts.prior.kind}"],
+            ]
+        lines += [["weights' sha256", self.sha256 or "not recorded"], ["on disk", f"{self.length / 1e6:,.1f} MB"]]
+        return lines + [
+            [each["metric"], f"{each['value']:.4g}  ({each['dataset']}, {each['split']}; {each['protocol']})"]
+            for each in self.scores
+        ]
+
+
+def _kind(config: ModelConfig) -> str:
+    return "hybrid" if config.hybrid else "strict"
 
 
 def shelved_models(folders: Sequence[str | Path] = ("runs",)) -> list[ShelvedModel]:
@@ -74,18 +119,14 @@ def _model_of(folder: Path) -> Path | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder is a model of this program. One with a damaged configuration is, if it has our other files."""
+    """Whether a folder is a model of this program. One with a damaged configuration is, if its card says so."""
     if not (folder / CONFIG).is_file():
         return False
     try:
         read_config(folder)
     except CorruptError:
-        return (folder / WEIGHTS).is_file() and _names_us(folder)
+        return (folder / SUMS).is_file() or ((folder / CARD).is_file() and b"cvae" in (folder / CARD).read_bytes())
     return True
-
-
-def _names_us(folder: Path) -> bool:
-    return any(b"cvae" in file.read_bytes() for file in folder.glob("README.md"))
 
 
 def _describe(name: str, place: Place, folder: Path) -> ShelvedModel:
@@ -101,5 +142,25 @@ def _describe(name: str, place: Place, folder: Path) -> ShelvedModel:
         length=length,
         config=config,
         sha256=digests[0] if digests else None,
+        scores=_scores(folder),
         problem=problem,
     )
+
+
+def _scores(folder: Path) -> list[dict[str, Any]]:
+    """Return the scores in a model card; none if it cannot be read."""
+    try:
+        results = read_card(folder / CARD).data.get("eval_results", [])
+    except CorruptError:
+        return []
+    return [
+        {
+            "metric": each.metric_type,
+            "value": each.metric_value,
+            "dataset": each.dataset_name,
+            "split": each.dataset_split,
+            "protocol": (each.metric_args or {}).get("protocol", ""),
+        }
+        for each in results
+        if isinstance(each.metric_value, int | float)
+    ]

@@ -1,57 +1,71 @@
 """The model card that is saved beside the weights."""
 
 import math
+from typing import TYPE_CHECKING
 
 from cvae_cli.config.recipe import Recipe
+from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.models.card.content import CardFacts, make_card
+from cvae_cli.models.card.scores import make_result
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.training.checkpoint import TrainerState
 from cvae_cli.training.events import duration
-from cvae_cli.version import __version__
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 
-def model_card(recipe: Recipe, model: CVAE, train: Dataset, state: TrainerState) -> str:
+def model_card(recipe: Recipe, model: CVAE, train: Dataset, validation: Dataset, state: TrainerState) -> str:
     """Return the model card as Markdown: what the model is, what it was trained on, and how good it is.
 
     Args:
         train: the training pictures.
+        validation: the pictures that were held out from training.
         state: the state of the trainer at the end of an epoch.
     """
-    architecture, size = recipe.architecture, train.image_shape.size
-    parameters = sum(p.numel() for p in model.parameters())
-    validation = state.history[-1]["valid"]
+    name, size = train.name.rsplit("/", 1)[-1], train.image_shape.size
     training = "training" if recipe.start is None else f"training of the {recipe.tune or 'prior'} alone"
-    condition = f"{architecture.conditioning}; {model.config.published().condition.description}"
-    facts = {
-        "data": f"{train.name.rsplit('/', 1)[-1]}, {len(train):,} training pictures of {size}x{size}",
-        "licence of the data": train.licence,
-        "network": f"{architecture.network.kind}, {math.prod(model.latent_shape)} latents, {parameters:,} parameters",
-        "condition": condition if model.is_conditional else "none",
-        "likelihood, prior": f"{architecture.likelihood.kind}, {architecture.prior.kind}",
-        "learned by": _describe_objective(recipe),
-        training: f"epoch {state.epoch} of {recipe.training.epochs}, {state.step:,} steps of "
-        f"{recipe.training.batch_size}, {duration(state.history[-1]['seconds'])}",
-        "-ELBO of the validation pictures": f"{validation['negative_elbo']:.2f} nats an image (rate "
-        f"{validation['rate']:.2f}, distortion {validation['distortion']:.2f}), one posterior sample an image",
-    }
-    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
-    return f"""---
-library_name: cvae-cli
-pipeline_tag: text-to-image
-tags: [cvae]
----
+    is_captioned = model.is_conditional and isinstance(validation.conditions, Captions)
+    return make_card(
+        CardFacts(
+            config=model.config,
+            description=recipe.description,
+            parameters=sum(p.numel() for p in model.parameters()),
+            latents=math.prod(model.latent_shape),
+            data=f"{name}, {len(train):,} training pictures of {size}x{size}",
+            licence=train.licence,
+            objective=_describe_objective(recipe),
+            training={
+                training: f"epoch {state.epoch} of {recipe.training.epochs}, {state.step:,} steps of "
+                f"{recipe.training.batch_size}, {duration(state.history[-1]['seconds'])}; `recipe.toml` of the run has "
+                "every setting"
+            },
+            samples="From above: pictures held out from training, their reconstructions, and rows of samples"
+            + (", each column for its own class or caption." if model.is_conditional else "."),
+            prompt=validation.conditions.text(0) if is_captioned else None,
+            results=_bound(name, validation, state),
+        )
+    )
 
-# {recipe.name}
 
-{recipe.description}.
-
-| | |
-| --- | --- |
-{rows}
-
-Made by cvae-cli {__version__} with `cvae train`; `recipe.toml` of the run has every setting. Measure it with
-`cvae evaluate --model FOLDER`.
-"""
+def _bound(dataset: str, validation: Dataset, state: TrainerState) -> "list[EvalResult]":
+    """Return the bound of the validation pictures as scores."""
+    values = state.history[-1]["valid"]
+    labels = {"negative_elbo": ("elbo", "-ELBO, nats"), "rate": ("rate", "rate, nats")}
+    labels["distortion"] = ("distortion", "distortion, nats")
+    return [
+        make_result(
+            metric=metric,
+            label=label,
+            value=values[key],
+            better="lower" if metric == "elbo" else None,
+            dataset=dataset,
+            split="validation",
+            protocol=f"{len(validation):,} pictures held out from training, one posterior sample an image",
+        )
+        for key, (metric, label) in labels.items()
+    ]
 
 
 def _describe_objective(recipe: Recipe) -> str:

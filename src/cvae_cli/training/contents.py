@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cvae_cli.errors import UsageError
-from cvae_cli.models.pretrained import CARD, CONFIG, STAGES, WEIGHTS
+from cvae_cli.models.pretrained import FILES, STAGES
 from cvae_cli.paths import draft_of, write_text
 
 _MARK = "run.json"
@@ -24,7 +24,7 @@ LOG_FOLDER = "tensorboard"
 _STAGE = rf"(({'|'.join(STAGES)})/)*"
 _FOLDER = re.compile(rf"{_STAGE}({'|'.join(('samples', 'state', 'model', 'last', LOG_FOLDER, *STAGES))})")
 """The folders in which these files lie; in that of a further training is all that is in a run."""
-_MODEL_FILE = "|".join(map(re.escape, (CONFIG, WEIGHTS, CARD)))
+_MODEL_FILE = "|".join(map(re.escape, FILES))
 _EVENT_FILE = r"events\.out\.tfevents\.[^/]+"
 _FILE = re.compile(
     rf"{_STAGE}({re.escape(_MARK)}|recipe\.toml|data\.json|metrics\.jsonl|samples/epoch-\d+\.png"
@@ -89,6 +89,14 @@ def _remove_folders(folder: Path, inside: str = "") -> None:
             _remove_folders(path, inside + path.name + "/")
             with contextlib.suppress(OSError):  # it holds hidden files
                 path.rmdir()
+
+
+def remove_mark(folder: Path) -> None:
+    """Remove what `remove_run` leaves: the mark, the lock, and the folder if it is empty then."""
+    for name in (_MARK, ".lock"):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it holds hidden files
+        folder.rmdir()
 
 
 def remove_drafts(folder: Path) -> None:

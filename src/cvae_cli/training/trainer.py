@@ -172,10 +172,11 @@ class Trainer:
 
     def _save_model(self, *, keep: bool) -> None:
         self.callback(Progress("saving", 0, None))
-        card = model_card(self.recipe, self.model, self.train, self.state)
+        card = model_card(self.recipe, self.model, self.train, self.validation, self.state)
+        samples = self.run.samples_file(self.state.epoch)
+        save_sample_grid(self.model, self.validation, samples)
         for folder in [self.run.last_model, *([self.run.kept_model] if keep else [])]:
-            self.model.save_pretrained(folder, card=card)
-        save_sample_grid(self.model, self.validation, self.run.samples_file(self.state.epoch))
+            self.model.save_pretrained(folder, card=card, samples=samples)
         self.run.write_metrics(self.state.history)
 
     # ---- checkpoints and interruption --------------------------------------------------------------------------

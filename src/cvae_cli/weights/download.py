@@ -25,7 +25,7 @@ class Digest:
     """The expected digest of a file.
 
     Attributes:
-        algorithm: a name that `hashlib` knows.
+        algorithm: a name that `hashlib` knows, or `git` for what git calls a file by: its length goes before it.
         hexadecimal: the digest, or only its first digits, as some published file names give them.
     """
 
@@ -35,7 +35,11 @@ class Digest:
     def matches(self, path: Path) -> bool:
         """Whether the file has this digest."""
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, self.algorithm).hexdigest()
+            if self.algorithm == "git":
+                start = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+                digest = hashlib.file_digest(file, start.copy).hexdigest()
+            else:
+                digest = hashlib.file_digest(file, self.algorithm).hexdigest()
         return digest.startswith(self.hexadecimal)
 
 

@@ -1,0 +1,1 @@
+"""Model cards: what a model is, as the Hugging Face Hub shows it."""
