@@ -11,6 +11,7 @@ from cvae_cli.commands import (
     cache,
     download_weights,
     evaluate,
+    explore,
     generate,
     latents,
     models,
@@ -33,6 +34,7 @@ cvae trains, samples and measures conditional variational autoencoders.
   cvae evaluate                              measure a model
   cvae plot runs/*                           draw the loss curves of trainings
   cvae latents                               look into the latent space of models
+  cvae explore                               play with models on a page in your browser
   cvae download-weights --list               list the weights that can be downloaded
   cvae models                                list, verify, remove and share models
   cvae cache                                 list, verify and clear what was downloaded or prepared
@@ -54,6 +56,7 @@ app.command("generate", cls=Command, epilog=generate.EPILOG)(generate.generate)
 app.command("evaluate", cls=Command, epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command("latents", cls=Command, epilog=latents.EPILOG)(latents.latents)
 app.command("plot", cls=Command, epilog=plot.EPILOG)(plot.plot)
+app.command("explore", cls=Command, epilog=explore.EPILOG)(explore.explore)
 app.command("download-weights", cls=Command, epilog=download_weights.EPILOG)(download_weights.download_weights)
 
 

@@ -14,9 +14,12 @@ from cvae_cli.models.tensors import named_tensors, tensors_bytes
 from cvae_cli.runtime.device import pick_device
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from PIL import Image
 
     from cvae_cli.data.dataset import Dataset
+    from cvae_cli.models.directions import Directions
     from cvae_cli.models.latents import DatasetLatents
     from cvae_cli.models.onnx_file import OnnxFile
 
@@ -238,6 +241,56 @@ class CVAE(Autoencoder):
         check_steps(steps)
         condition, noise = start_of(self, dim, prompt, seed=seed, temperature=temperature, callback=callback)
         return to_pil(pictures_along(self, condition, noise, dim, steps=steps, guidance=guidance, callback=callback))
+
+    def prior_latents(
+        self, prompts: "Sequence[str]", *, n: int = 64, seed: int = 0, callback: Callback = ignore
+    ) -> "DatasetLatents":
+        """Draw `n` latents from the prior, in turn of each prompt: what there is where no data set is at hand.
+
+        Raises:
+            UsageError: there is no prompt, or the model cannot use one.
+        """
+        from cvae_cli.models.directions import draw_latents
+
+        check_sampling(seed=seed, n=n)
+        return draw_latents(self, prompts, n=n, seed=seed, callback=callback)
+
+    def directions(self, latents: "DatasetLatents") -> "Directions":
+        """Return the directions along which `move` moves a picture, from latents of this model; see `Directions`.
+
+        Raises:
+            UsageError: there are fewer than two latents.
+        """
+        from cvae_cli.models.directions import find_directions
+
+        return find_directions(latents, self.latent_shape)
+
+    def move(
+        self,
+        picture: str | Path,
+        amounts: "Mapping[str, float]",
+        directions: "Directions",
+        *,
+        prompt: str | None = None,
+        callback: Callback = ignore,
+    ) -> "Image.Image":
+        """Encode the picture of a file, move its latent along directions, and decode it.
+
+        Args:
+            amounts: how far, in standard deviations, by the name of the direction, as `{"principal 1": 1.5}`. An empty
+                one gives the reconstruction.
+            directions: see `directions`.
+            prompt: what the picture shows. Without it a model of classes takes the name of its folder.
+
+        Raises:
+            UsageError: there is no such direction, or the model needs a prompt.
+            MissingError, CorruptError: the picture does not exist, or cannot be read.
+        """
+        from cvae_cli.models.directions import latent_of_picture, moved_picture
+        from cvae_cli.pictures.grid import to_pil
+
+        encoded = latent_of_picture(self, Path(picture), prompt=prompt, callback=callback)
+        return to_pil(moved_picture(self, encoded, amounts, directions))[0]
 
 
 Source = str | Path | CVAE

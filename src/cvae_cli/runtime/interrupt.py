@@ -1,10 +1,16 @@
 """Signals that take effect at the end of a step; a second Ctrl-C stops at once."""
 
+import atexit
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NoReturn
+
+_INTERRUPTED = 130
 
 _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
@@ -43,3 +49,18 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def leave_threads() -> None:
+    """Have this process end at once when it exits, with the exit code of Ctrl-C, whatever its threads still compute.
+
+    Python would tear down libraries under a thread that is inside one of them.
+    """
+
+    def end() -> NoReturn:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(_INTERRUPTED)
+
+    atexit.register(end)

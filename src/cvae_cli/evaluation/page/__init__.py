@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ENDINGS = (".html", ".htm")
 _FILES = Path(__file__).parent / "files"
+STYLE = _FILES / "page.css"
+"""The style of pages, for light and dark screens of any width."""
 
 
 def check_page(path: str | Path) -> Path:
@@ -81,7 +83,7 @@ def render(page: "Page") -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
         page=page,
-        style=(_FILES / "page.css").read_text(encoding="utf-8"),
+        style=STYLE.read_text(encoding="utf-8"),
         script=script,
         script_hash=f"sha256-{digest}",
         version=__version__,

@@ -1,0 +1,1 @@
+"""A page to play with models, served on this machine: `cvae explore`."""

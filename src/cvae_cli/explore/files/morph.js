@@ -1,0 +1,82 @@
+// The way from one prompt or picture to another, with a slider to go along it.
+import { ask } from "./api.js";
+import { code, download, h, makePanes, showShelf, state } from "./parts.js";
+
+const place = document.getElementById("morph");
+const form = place.querySelector("form");
+const chosen = { start: null, end: null };
+let panes = [];
+
+export function start() {
+  form.addEventListener("submit", (event) => { event.preventDefault(); morph(); });
+  for (const end of ["start", "end"]) {
+    form.elements[end].addEventListener("input", () => { chosen[end] = null; showPictures(); });
+  }
+  state.listeners.push(showPictures);
+  showPictures();
+  return { changed: showModel, opened: () => {} };
+}
+
+function showModel() {
+  const { start, end } = form.elements;
+  const prompts = state.model.prompts || [];
+  const isStrange = (text) => !text || (state.model.kind === "labels" && !prompts.includes(text));
+  if (!chosen.start && isStrange(start.value)) start.value = prompts[0] ?? "";
+  if (!chosen.end && isStrange(end.value)) end.value = prompts[prompts.length > 7 ? 7 : prompts.length - 1] ?? "";
+}
+
+function showPictures() {
+  for (const end of ["start", "end"]) {
+    showShelf(form.querySelector(`[data-end=${end}] .shelf`), chosen[end], (picture) => {
+      chosen[end] = chosen[end]?.key === picture.key ? null : picture;
+      form.elements[end].value = chosen[end] ? "" : form.elements[end].value;
+      form.elements[end].placeholder = chosen[end] ? picture.name : "";
+      if (picture.prompt && !form.elements.prompt.value) form.elements.prompt.value = picture.prompt;
+      showPictures();
+    });
+  }
+  form.querySelector("[data-shows]").hidden = !(chosen.start || chosen.end) || state.model?.kind === "none";
+}
+
+function morph() {
+  place.querySelector(".empty").hidden = true;
+  panes.forEach((pane) => pane.control?.abort());
+  panes = makePanes(place.querySelector(".panes"));
+  panes.forEach(morphWith);
+}
+
+function morphWith(pane) {
+  const end = (name) => (chosen[name] ? { picture: chosen[name].key } : { prompt: form.elements[name].value });
+  const question = { model: pane.model.name, start: end("start"), end: end("end"), steps: Number(form.steps.value) };
+  if (!form.querySelector("[data-shows]").hidden) question.prompt = form.elements.prompt.value;
+  const pictures = [];
+  pane.work((signal) => ask("morph", question, (part) => {
+    if (pane.hear(part)) return;
+    if (part.picture) pictures.push(part.picture);
+    else pane.body.replaceChildren(...walk(pictures), code(part.command));
+  }, signal));
+}
+
+function walk(pictures) {
+  const stage = h("img", { class: "crisp", alt: "" });
+  const output = h("output");
+  const save = h("span");
+  const slider = h("input", { type: "range", min: 0, max: pictures.length - 1, value: 0, "aria-label": "Step of the morph" });
+  const steps = pictures.map((picture, index) => h("button", { type: "button", "aria-label": `Step ${index + 1}`, onclick: () => go(index) },
+    h("img", { src: picture.src, alt: "" })));
+  const go = (step) => {
+    slider.value = step;
+    output.textContent = `${step + 1} of ${pictures.length}`;
+    slider.setAttribute("aria-valuetext", output.textContent);
+    stage.src = pictures[step].src;
+    stage.alt = `Step ${step + 1} of the morph`;
+    save.replaceChildren(download(pictures[step]));
+    steps.forEach((each, index) => each.setAttribute("aria-current", String(index === step)));
+  };
+  slider.addEventListener("input", () => go(Number(slider.value)));
+  go(0);
+  return [
+    h("div", { class: "stage" }, stage, h("label", { class: "field" }, "Step ", output, slider), save),
+    h("ol", { class: "strip" }, ...steps.map((each) => h("li", {}, each))),
+  ];
+}
