@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from cvae_cli.bulk.files import Picture as Written
-from cvae_cli.bulk.sampling import Sampling, make_prompts, prompt_conditions, sample_pictures
+from cvae_cli.bulk.sampling import Sampling, prompt_conditions, sample_pictures
 from cvae_cli.errors import UsageError, spelled_out
 from cvae_cli.evaluation.reconstruct import reconstruct_files
 from cvae_cli.events import Callback, Event, Notice, Progress
@@ -22,7 +22,7 @@ from cvae_cli.models.sampling import chunk_size
 from cvae_cli.pictures.files import png_bytes
 from cvae_cli.pictures.grid import to_pil
 from cvae_cli.pictures.opening import open_picture
-from cvae_cli.text.prompts import slug
+from cvae_cli.text.prompts import Prompts, slug
 
 _MAX_ENCODED = 64  # latents of pictures that are kept, for sliders
 _MAX_NAME = 100  # characters of the name of a file
@@ -36,7 +36,7 @@ def draw(session: Session, asked: ask.Drawing, say: Say) -> None:
     model = session.model(asked.model, callback)
     model.prior.check_guidance(asked.guidance)
     sampling = Sampling(asked.seed, asked.temperature, asked.guidance)
-    prompts = list(make_prompts(asked.prompt))
+    prompts = list(Prompts([asked.prompt]))  # also an empty one, for a model without a condition
     conditions = prompt_conditions(model, prompts, callback)
     digits, size = len(str(asked.n)), chunk_size(model.device)
     for start in range(0, asked.n, size):
