@@ -63,7 +63,8 @@ def measure(address: str, model: str, moves: int) -> str:
         for _ in ask(address, "move", model=model, picture=picture["key"], prompt=prompt, amounts=amounts):
             pass
         took.append(1000 * (time.perf_counter() - began))
-    print(f"a slider's move, median {statistics.median(took[1:]):7.0f} ms (of {moves}, the slowest {max(took[1:]):.0f})")
+    middle, slowest = statistics.median(took[1:]), max(took[1:])
+    print(f"a slider's move, median {middle:7.0f} ms (of {moves}, the slowest {slowest:.0f})")
     return str(prompt)
 
 
