@@ -8,7 +8,7 @@ from typing import Any
 from cvae_cli.errors import CvaeError, MissingError
 from cvae_cli.evaluation.history import METRICS_FILE, read_histories
 from cvae_cli.evaluation.naming import distinct_labels
-from cvae_cli.models.pretrained import PRIOR_STAGE
+from cvae_cli.models.pretrained import stage_folders
 
 _SAMPLES = "samples"
 _GRID = re.compile(r"epoch-(\d+)\.png")
@@ -45,7 +45,7 @@ class Runs:
         stages = {"model": history.model, "prior": history.prior}
         answer["stages"] = {stage: [epoch.model_dump() for epoch in epochs] for stage, epochs in stages.items()}
         answer["grids"] = [
-            {"stage": number, "epoch": int(found[1])}
+            {"stage": number, "of": stage.name if number else "", "epoch": int(found[1])}
             for number, stage in enumerate(self._stages(name))
             for path in sorted((stage / _SAMPLES).glob("*.png"))
             if (found := _GRID.fullmatch(path.name))
@@ -58,15 +58,13 @@ class Runs:
         Raises:
             MissingError: there are none.
         """
-        path = self._stages(name)[bool(stage)] / _SAMPLES / f"epoch-{epoch:03d}.png"
         try:
-            return path.read_bytes()
-        except OSError as error:
+            return (self._stages(name)[stage] / _SAMPLES / f"epoch-{epoch:03d}.png").read_bytes()
+        except (OSError, IndexError) as error:
             raise MissingError(f"{name} has no samples of epoch {epoch}") from error
 
     def _stages(self, name: str) -> list[Path]:
-        folder = self._folder(name)
-        return [folder, folder / PRIOR_STAGE]
+        return stage_folders(self._folder(name))
 
     def _folder(self, name: str) -> Path:
         if name not in self._folders:

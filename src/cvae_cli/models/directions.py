@@ -50,8 +50,10 @@ class Directions:
                 f'no direction "{unknown}".{did_you_mean(unknown, self.names)}',
                 hint=f"directions: {', '.join(self.names)}",
             )
-        ways = [np.float32(amount) * self.steps[self.names.index(name)] for name, amount in amounts.items()]
-        return np.sum(ways, axis=0, dtype=np.float32) if ways else np.zeros(self.steps.shape[1], np.float32)
+        way = np.zeros(self.steps.shape[1], np.float32)
+        for name, amount in amounts.items():
+            way += np.float32(amount) * self.steps[self.names.index(name)]
+        return way
 
 
 def find_directions(latents: DatasetLatents, latent_shape: tuple[int, ...]) -> Directions:

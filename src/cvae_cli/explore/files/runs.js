@@ -92,8 +92,8 @@ function showGrids(run) {
   const output = h("output");
   const slider = h("input", { type: "range", min: 0, max: run.grids.length - 1, value: step, "aria-label": "Epoch of the samples" });
   const go = () => {
-    const { stage, epoch } = run.grids[Number(slider.value)];
-    output.textContent = `${stage ? "prior, " : ""}epoch ${epoch}`;
+    const { stage, of, epoch } = run.grids[Number(slider.value)];
+    output.textContent = `${of ? `${of}, ` : ""}epoch ${epoch}`;
     slider.setAttribute("aria-valuetext", output.textContent);
     image.src = `/api/runs/${encodeURIComponent(run.name)}/grid/${stage}/${epoch}.png`;
     image.alt = `Samples of ${output.textContent}`;
