@@ -9,6 +9,7 @@ from PIL import Image
 from cvae_cli.bulk.files import Picture as Written
 from cvae_cli.bulk.sampling import Sampling, prompt_conditions, sample_pictures
 from cvae_cli.errors import UsageError, spelled_out
+from cvae_cli.evaluation.latents.projection import Method
 from cvae_cli.evaluation.reconstruct import reconstruct_files
 from cvae_cli.events import Callback, Event, Notice, Progress
 from cvae_cli.explore import asked as ask
@@ -119,18 +120,18 @@ def morph(session: Session, asked: ask.Morph, say: Say) -> None:
         guidance=asked.guidance,
         callback=callback,
     )
-    names = [end.name if isinstance(end, Kept) else end for end in ends]
-    text = {"from": names[0], "to": names[1], **Sampling(asked.seed, asked.temperature).metadata(model)}
+    start, end = (each.name if isinstance(each, Kept) else each for each in ends)
+    text = {"from": start, "to": end, **Sampling(asked.seed, asked.temperature).metadata(model)}
     for number, picture in enumerate(pictures):
         say({"picture": _put(session, picture, f"morph-{number + 1:02}.png", {"step": number, **text})})
-    say({"command": commands.morph_command(asked.model, asked, *names, prompt, asked.steps)})
+    say({"command": commands.morph_command(asked.model, asked, start, end, prompt, asked.steps)})
 
 
 def chart(session: Session, asked: ask.Map, say: Say) -> None:
     """Say where the latents of pictures lie; see `cvae latents`."""
     callback = _callback(session, say)
     found = session.chart(asked.model, callback)
-    method = "tsne" if asked.method == "tsne" else "pca"
+    method: Method = "tsne" if asked.method == "tsne" else "pca"
     of = found.latents
     command = None
     if found.data is not None:
