@@ -1,7 +1,9 @@
 """Small data sets of picture files: a copy of COCO, folders with captions, class folders."""
 
+import io
 import json
 import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -83,4 +85,26 @@ def large(folder: Path, n: int, side: int = 500) -> Path:
     Image.fromarray(noise).save(first, quality=95)
     for number in range(1, n):
         os.link(first, first.with_name(f"{number:04}.jpg"))
+    return folder
+
+
+def shards(
+    folder: Path, n: int = 4, each: int = 25, ending: str = "txt", name: str = "{:06}.tar", side: int = 20
+) -> Path:
+    """Make `n` shards of `each` pictures; the grey value of a picture is its number in all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard in range(n):
+        with tarfile.open(folder / name.format(shard), "w") as tar:
+            for number in range(shard * each, (shard + 1) * each):
+                file = io.BytesIO()
+                Image.new("RGB", (20, 20), (number % 256,) * 3).save(file, "PNG")
+                told = {
+                    "txt": f"a grey picture\nnumber {number}",
+                    "json": json.dumps({"caption": f"number {number}", "key": f"{number:09}"}),
+                    "cls": str(number % 3),
+                }[ending]
+                for suffix, content in (("png", file.getvalue()), (ending, told.encode())):
+                    header = tarfile.TarInfo(f"{number:09}.{suffix}")
+                    header.size = len(content)
+                    tar.addfile(header, io.BytesIO(content))
     return folder

@@ -39,7 +39,15 @@ def test_every_source_describes_itself_in_a_line(source: Source) -> None:
 
 
 def test_names_are_found_exactly() -> None:
-    assert catalog.names() == ["fashion-mnist", "mnist", "kmnist", "cifar-10", "coco", "folder:PATH"]
+    assert catalog.names() == [
+        "fashion-mnist",
+        "mnist",
+        "kmnist",
+        "cifar-10",
+        "coco",
+        "folder:PATH",
+        "webdataset:PATTERN",
+    ]
     for name in ("folder", "mnist:", "mnist:x", "other:x", "PATH", ""):
         with pytest.raises(UsageError, match=f'no data set "{name}"'):
             catalog.check_name(name, "train")

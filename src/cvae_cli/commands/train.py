@@ -16,9 +16,9 @@ Examples:
   cvae train fashion-add --set training.schedule=one-cycle --set training.ema_decay=0.999
   cvae train folder:my-pictures --size 64 --condition static
   cvae train folder:my-pictures --minutes 5
+  cvae train "webdataset:shards/{000..999}.tar" --stream
   cvae train coco-64 --data-dir coco/
   cvae train --resume runs/fashion-concat
-  cvae train fashion-concat --log tensorboard
 A folder has a sub-folder for each class, or captions in metadata.jsonl, metadata.csv or a .txt beside each picture.
 Ctrl-C stops after the current step and loses nothing.
 """
@@ -42,6 +42,7 @@ def train(
     seed: train_options.Seed = None,
     precision: Annotated[str | None, typer.Option(help="Precision: auto, fp32 or bf16.", metavar="NAME")] = None,
     limit: train_options.Limit = None,
+    stream: train_options.Stream = False,
     prior: train_options.Prior = None,
     tune: train_options.Tune = None,
     model: train_options.Model = None,
@@ -80,6 +81,7 @@ def train(
             seed=seed,
             precision=precision,
             limit=limit,
+            stream=stream,
             prior=prior,
             tune=tune,
             model=model,

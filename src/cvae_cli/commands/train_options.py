@@ -10,7 +10,7 @@ from cvae_cli.text.catalog import encoder_options
 
 Recipe = Annotated[
     str | None,
-    typer.Argument(help="A recipe by name (see --list), a .toml file, or folder:PATH.", metavar="RECIPE"),
+    typer.Argument(help="A recipe (see --list), a .toml file, folder:PATH or webdataset:PATTERN.", metavar="RECIPE"),
 ]
 Resume = Annotated[Path | None, typer.Option(help="Resume the run in this folder.", metavar="RUN")]
 Data = Annotated[
@@ -33,6 +33,10 @@ Minutes = Annotated[
     typer.Option(help="Train for so long, all stages together, instead of for epochs.", metavar="M"),
 ]
 Limit = Annotated[int | None, typer.Option(help="Use only N pictures, some of each class.", metavar="N", min=1)]
+Stream = Annotated[
+    bool,
+    typer.Option("--stream", help="Read shards (webdataset:PATTERN) while training; nothing is prepared in the cache."),
+]
 Beta = Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", metavar="X", min=0.0)]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", metavar="N", min=0, max=2**32 - 1)]
 Prior = Annotated[

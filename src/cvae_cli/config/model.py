@@ -196,6 +196,8 @@ class ModelConfig(Settings):
     def published(self) -> "ModelConfig":
         """Return the settings as others may see them: with the names of folders instead of their paths."""
         kind, colon, place = self.dataset.partition(":")
+        if "://" in place:  # whose query may hold a key
+            place = place.partition("?")[0]
         changes: dict[str, Any] = {"dataset": f"{kind}:{PurePath(place).name}"} if colon else {}
         if isinstance(self.condition, ClipCondition) and PurePath(self.condition.model).is_absolute():
             changes["condition"] = self.condition.model_copy(update={"model": PurePath(self.condition.model).name})

@@ -16,7 +16,7 @@ class DataSettings(Settings):
     """The data that a model is trained on."""
 
     name: str
-    """The name of a data set, or `folder:PATH`."""
+    """The name of a data set, `folder:PATH` or `webdataset:PATTERN`."""
     size: PositiveInt | None = None
     """Pixels a side; by default the data set's own size, or 64 if it has none."""
     condition: str | None = None
@@ -26,6 +26,12 @@ class DataSettings(Settings):
     """A folder with the published files of the data set, used instead of the cache."""
     limit: PositiveInt | None = None
     """Train on so many pictures only: the first ones, or the first ones of each class."""
+    stream: bool = False
+    """Read the pictures of shards (`webdataset:PATTERN`) while training, instead of preparing them in the cache."""
+    buffer: PositiveInt = 10_000
+    """Pictures in the shuffle buffer of a stream."""
+    readers: PositiveInt = 4
+    """Processes that read and decode a stream. With another number the pictures come in another order."""
     holdout: PositiveInt = 2000
     """Number of training pictures held out for validation, at most a tenth of them; for a folder with `val/`, none."""
     flip: bool = False

@@ -54,7 +54,7 @@ class Batches:
     ) -> None:
         self.dataset = dataset
         self.device = device
-        self.batch_size = min(batch_size, passes * len(dataset))
+        self.batch_size = min(batch_size, passes * dataset.pictures)
         self.seed = seed
         self.flip = flip
         self.passes = passes
@@ -70,7 +70,7 @@ class Batches:
 
     def __len__(self) -> int:
         """Return the number of training batches in an epoch. Pictures that do not fill a batch are not used in it."""
-        batches = self.passes * len(self.dataset) // self.batch_size
+        batches = self.passes * self.dataset.pictures // self.batch_size
         return min(batches, self.steps or batches)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -109,10 +109,7 @@ class Batches:
         images = to_float(self._pixels(self.dataset, self._on_device, chosen))
         if windows is not None:
             images = self._with_windows(images, chosen, windows)
-        if not mirrored.any():
-            return images
-        mirror = send(torch.from_numpy(mirrored), self.device).view(-1, 1, 1, 1)
-        return torch.where(mirror, images.flip(3), images)
+        return mirror(images, mirrored)
 
     def _with_windows(
         self, images: Float[Tensor, "b c h w"], chosen: Int64[np.ndarray, " b"], windows: Windows
@@ -132,6 +129,14 @@ class Batches:
         if on_device is not None:
             return on_device[send(torch.from_numpy(chosen), self.device)]
         return send(torch.from_numpy(dataset.read(chosen)), self.device)
+
+
+def mirror(images: Float[Tensor, "b c h w"], mirrored: Bool[np.ndarray, " b"]) -> Float[Tensor, "b c h w"]:
+    """Mirror the chosen pictures."""
+    if not mirrored.any():
+        return images
+    chosen = send(torch.from_numpy(mirrored), images.device).view(-1, 1, 1, 1)
+    return torch.where(chosen, images.flip(3), images)
 
 
 def _copy_pixels(dataset: Dataset, device: torch.device) -> UInt8[Tensor, "n h w c"] | None:

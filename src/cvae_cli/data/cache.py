@@ -125,11 +125,14 @@ def _open(place: _Place, listing: Listing, size: int) -> Prepared:
 
 
 def _find_place(listing: Listing, size: int) -> _Place:
-    """Return where the prepared pictures of a listing are. It is another folder when a file's size or time differs."""
+    """Return where the prepared pictures of a listing are.
+
+    It is another folder when the size or the time of a file, or of an archive, differs.
+    """
     digest = hashlib.sha256(f"{_KEY} {size} ".encode() + os.fsencode(listing.root))
     vouched = hashlib.sha256()
     changed_ns = 0
-    for file in listing.files:
+    for file in dict.fromkeys(place.path for place in listing.places) or listing.files:
         path = os.path.join(listing.root, file)
         state = "none"  # so that a file that becomes readable counts as changed
         if os.access(path, os.R_OK):
@@ -138,6 +141,8 @@ def _find_place(listing: Listing, size: int) -> _Place:
             vouched.update(f"{about.st_ino} {about.st_ctime_ns}\0".encode())
             changed_ns = max(changed_ns, about.st_ctime_ns)
         digest.update(b"\0" + os.fsencode(file) + b"\0" + state.encode())
+    for place in listing.places:
+        digest.update(b"\0" + os.fsencode(place.name))
     slug = re.sub(r"[^A-Za-z0-9]+", "-", listing.name)[-40:].strip("-")
     folder = prepared_home() / f"{slug}-{listing.split}-{size}-{digest.hexdigest()[:16]}"
     return _Place(folder, vouched.hexdigest(), changed_ns)
@@ -188,7 +193,7 @@ def _append_pixels(listing: Listing, size: int, part: Path, callback: Callback) 
     task = f"preparing {listing.name}"
     require_space(part, (total - done) * row, task)
     callback(Progress(task, done, total))
-    with closing(decode_all(listing.root, listing.files[done:], size)) as decoded:
+    with closing(decode_all(listing.root, (listing.places or listing.files)[done:], size)) as decoded:
         for content, more_broken in decoded:
             append(pixels, content, at=done * row)
             done += len(content) // row

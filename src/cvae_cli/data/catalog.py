@@ -23,8 +23,9 @@ SOURCES = {
     "cifar-10": "cvae_cli.data.cifar:Cifar10",
     "coco": "cvae_cli.data.coco:Coco",
     "folder:PATH": "cvae_cli.data.folder:Folder",
+    "webdataset:PATTERN": "cvae_cli.data.sharded:Sharded",
 }
-"""The class of each data set, as `module:class`. PATH stands for a path of the user's."""
+"""The class of each data set, as `module:class`. PATH and PATTERN stand for what the user names."""
 
 
 def names() -> list[str]:
@@ -52,6 +53,11 @@ def find_source(name: str) -> "Source":
 def is_known(name: str) -> bool:
     """Return whether there is a data set `name`."""
     return _target(name) is not None
+
+
+def is_place(name: str) -> bool:
+    """Return whether `name` is a data set of the user's, named by its place: `folder:PATH` or `webdataset:PATTERN`."""
+    return ":" in name and is_known(name)
 
 
 def check_known(name: str) -> None:
@@ -175,4 +181,4 @@ def _find(name: str) -> "Source | None":
 def _target(name: str) -> str | None:
     """Return the place of a data set's class, if there is one."""
     prefix, colon, _ = name.partition(":")
-    return SOURCES.get(f"{prefix}:PATH" if colon else name)
+    return next((SOURCES[each] for each in SOURCES if colon and each.startswith(f"{prefix}:")), SOURCES.get(name))

@@ -10,6 +10,7 @@ from cvae_cli.config.model import ImageShape
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.parts import spare_first
 from cvae_cli.data.prepared import Prepared
+from cvae_cli.data.stream import Stream
 from cvae_cli.errors import UsageError
 
 
@@ -27,6 +28,7 @@ class Dataset:
         cache: the folder of the prepared pictures, which may also keep what is computed from them.
         prepared: knows the digests of prepared pictures.
         larger: the same pictures in a larger size, of which a training shows windows.
+        stream: all pictures to train on, if these are only the first few of them.
     """
 
     name: str
@@ -38,9 +40,15 @@ class Dataset:
     cache: Path | None = None
     prepared: Prepared | None = field(default=None, compare=False, repr=False)
     larger: "Dataset | None" = None
+    stream: Stream | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def pictures(self) -> int:
+        """The number of pictures to train on, those of a stream too."""
+        return len(self) if self.stream is None else self.stream.pictures
 
     @property
     def images(self) -> UInt8[np.ndarray, "n h w c"]:

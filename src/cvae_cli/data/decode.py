@@ -6,9 +6,12 @@ This module imports neither torch nor pydantic, so that the processes that use i
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from cvae_cli.data.decoders import answer_all
+from cvae_cli.data.whole import Place, read_place
 from cvae_cli.errors import CvaeError
-from cvae_cli.pictures.opening import open_picture
+from cvae_cli.pictures.opening import open_content, open_picture
 
 Chunk = tuple[bytes, dict[str, str]]
 """The pixels of some pictures, one after another, and the errors of those that cannot be read, which are black."""
@@ -23,22 +26,35 @@ def chunk_length(size: int) -> int:
     return max(1, min(_CHUNK_PICTURES, _CHUNK_BYTES // (3 * size * size)))
 
 
-def decode(root: str, files: Sequence[str], size: int) -> Chunk:
-    """Decode pictures to RGB, `size` x `size`: scaled by their short side, and cropped to the centre."""
+def decode(root: str, files: Sequence[str | Sequence], size: int) -> Chunk:
+    """Decode pictures to RGB, `size` x `size`: scaled by their short side, and cropped to the centre.
+
+    Args:
+        files: each the path of a picture in `root`, or the parts of its `Place` in an archive.
+    """
     rows = []
     broken = {}
     for file in files:
         try:
-            picture, _ = open_picture(Path(root, file), size=size, channels=3, draft=True)
-            rows.append(picture.tobytes())
-        except CvaeError as error:
-            broken[file] = error.message
+            rows.append(_open(root, file, size).tobytes())
+        except (CvaeError, OSError) as error:
+            broken[file if isinstance(file, str) else file[0]] = str(error)
             rows.append(bytes(3 * size * size))
     return b"".join(rows), broken
 
 
-def decode_all(root: Path, files: Sequence[str], size: int) -> Generator[Chunk, None, None]:
+def _open(root: str, file: str | Sequence, size: int) -> Image.Image:
+    if isinstance(file, str):
+        return open_picture(Path(root, file), size=size, channels=3, draft=True)[0]
+    place = Place(*file)
+    return open_content(read_place(place), place.name, size=size, channels=3)
+
+
+def decode_all(root: Path, files: Sequence[str | Place], size: int) -> Generator[Chunk, None, None]:
     """Decode all pictures in order, in chunks of `chunk_length(size)`.
+
+    Args:
+        files: each the path of a picture in `root`, or its place in an archive.
 
     Raises:
         CvaeError: a decoding process has ended unexpectedly.

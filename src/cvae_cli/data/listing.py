@@ -9,6 +9,7 @@ import numpy as np
 
 from cvae_cli.data.conditions import Captions, Labels
 from cvae_cli.data.parts import spread
+from cvae_cli.data.whole import Place
 from cvae_cli.errors import CorruptError, MissingError
 
 MAX_LOST = 0.01
@@ -28,6 +29,7 @@ class Listing:
         licence: of the pictures.
         summary: what was found, in one line.
         notes: sentences for the user on how the pictures were found.
+        places: where each picture is, if they are parts of archives; `files` are then no paths.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Listing:
     licence: str
     summary: str = ""
     notes: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
 
     def limit(self, n: int | None) -> "Listing":
         """Return a listing of `n` pictures, or of all when there are fewer or `n` is absent.
@@ -47,9 +50,11 @@ class Listing:
         if n is None or n >= len(self.files):
             return self
         if isinstance(self.conditions, Captions):
-            return replace(self, files=self.files[:n], conditions=self.conditions.take(np.arange(n)).compact())
+            conditions = self.conditions.take(np.arange(n)).compact()
+            return replace(self, files=self.files[:n], places=self.places[:n], conditions=conditions)
         rows = spread(self.conditions.indices, n)
-        return replace(self, files=tuple(self.files[row] for row in rows), conditions=self.conditions.take(rows))
+        files, places = (tuple(each[row] for row in rows) if each else () for each in (self.files, self.places))
+        return replace(self, files=files, places=places, conditions=self.conditions.take(rows))
 
 
 def check_file_name(name: str, where: str) -> str:

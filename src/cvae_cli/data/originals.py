@@ -146,7 +146,7 @@ def _of_dataset(name: str, split: str, data_dir: Path | None, callback: Callback
     if isinstance(source, ListingSource):
         listing = source.list_pictures(canonical_split(split), data_dir=data_dir, callback=callback)
         notes = tuple(f"{name}: {note}" for note in listing.notes)
-        return FileOriginals(called, source.full_name, notes, _places(listing.root, listing.files))
+        return FileOriginals(called, source.full_name, notes, listing.places or _places(listing.root, listing.files))
     assert isinstance(source, ArraySource)
     data = source.read(canonical_split(split), data_dir=data_dir, callback=callback)
     return ArrayOriginals(called, source.full_name, pixels=data.images)

@@ -206,6 +206,12 @@ class ListingSource(Source):
             CorruptError: a file is damaged.
         """
 
+    def list_first(
+        self, split: str, limit: int | None, *, data_dir: Path | None = None, callback: Callback = ignore
+    ) -> Listing:
+        """List the pictures of a split, at least those that `Listing.limit` takes; a large source lists no others."""
+        return self.list_pictures(split, data_dir=data_dir, callback=callback)
+
     def look(self, *, data_dir: Path | None = None) -> list[str]:
         listing = self.list_pictures("train", data_dir=data_dir)
         lines = (listing.summary or f"{len(listing.files):,} pictures", *listing.notes)
@@ -229,7 +235,7 @@ class ListingSource(Source):
         callback: Callback = ignore,
     ) -> Dataset:
         shape = self.image_shape(size)
-        listing = self.list_pictures(split, data_dir=data_dir, callback=callback)
+        listing = self.list_first(split, limit, data_dir=data_dir, callback=callback)
         if listing.summary and split == "train":
             callback(Summary(f"{self.name}: {listing.summary}"))
         for note in listing.notes:

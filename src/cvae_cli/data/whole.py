@@ -81,7 +81,7 @@ def decode_whole(places: Sequence[Sequence], decode: bool) -> Answer:
         content, height, width, problem = b"", 0, 0, ""
         changes: list[str] = []
         try:
-            content = _content(Place(*place))
+            content = read_place(Place(*place))
             if decode:
                 picture, changes = open_whole(content, place[0], channels=3)
                 width, height = picture.size
@@ -94,7 +94,13 @@ def decode_whole(places: Sequence[Sequence], decode: bool) -> Answer:
     return b"".join(parts), told
 
 
-def _content(place: Place) -> bytes:
+def read_place(place: Place) -> bytes:
+    """Return the bytes of a picture's file.
+
+    Raises:
+        UsageError: the path is a folder, a pipe or a device.
+        OSError: it cannot be read.
+    """
     check_regular(Path(place.path))
     with open(place.path, "rb") as file:
         file.seek(place.start)

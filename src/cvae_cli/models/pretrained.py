@@ -198,9 +198,10 @@ def training_data(config: ModelConfig, *, option: str) -> str:
             `option` must name it.
     """
     kind, colon, place = config.dataset.partition(":")
-    if colon and not Path(place).is_absolute():
+    if colon and not Path(place).is_absolute() and "://" not in place:
+        what = "a folder" if kind == "folder" else "a set of shards"
         raise UsageError(
-            f"{config.name} was trained on a folder, {quoted(place)}: say where it is",
+            f"{config.name} was trained on {what}, {quoted(place)}: say where it is",
             hint=f"{option} {kind}:PATH, or {option} with another data set",
         )
     return config.dataset

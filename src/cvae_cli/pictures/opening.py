@@ -78,6 +78,16 @@ def open_whole(content: bytes, name: str, *, channels: int) -> tuple[Image.Image
         return _read(io.BytesIO(content), name, len(content), channels=channels)
 
 
+def open_content(content: bytes, name: str, *, size: int, channels: int) -> Image.Image:
+    """Open a picture from the bytes of its file as `open_picture` does with `draft`.
+
+    Args:
+        name: of the file, for messages.
+    """
+    with _clear_errors(name):
+        return _read(io.BytesIO(content), name, len(content), channels=channels, size=size, draft=True)[0]
+
+
 @contextmanager
 def _clear_errors(name: Path | str) -> Iterator[None]:
     """Turn the errors of reading a picture into CvaeErrors that name it."""

@@ -18,6 +18,7 @@ from cvae_cli.text.catalog import load_matching_encoder
 from cvae_cli.text.encoder import TextEncoder
 from cvae_cli.text.labels import match_class
 from cvae_cli.text.prompts import check_text
+from cvae_cli.text.streamed import with_stream_conditions
 from cvae_cli.text.vectors import with_vectors
 
 _encoders: dict[TextCondition, TextEncoder] = {}
@@ -117,10 +118,10 @@ def with_conditions(
         encoded = _with_vectors(dataset, encoder, callback)
         if isinstance(dataset.conditions, Labels):
             _check_told_apart(dataset.conditions, encoded.conditions, encoder)
-        return encoded
+        return with_stream_conditions(encoded, dataset.conditions, encoder, callback)
     if not isinstance(dataset.conditions, Labels):
         raise UsageError(f"{dataset.name} has captions, no classes")
-    return dataset
+    return with_stream_conditions(dataset, dataset.conditions, None, callback)
 
 
 def _check_told_apart(labels: Labels, captions: Labels | Captions, encoder: TextEncoder) -> None:

@@ -24,7 +24,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, validation: Dataset,
         validation: the pictures that were held out from training.
         state: the state of the trainer at the end of an epoch.
     """
-    name, size = train.name.rsplit("/", 1)[-1], train.image_shape.size
+    name, size = train.name.partition("?")[0].rsplit("/", 1)[-1], train.image_shape.size
     training = "training" if recipe.start is None else f"training of the {recipe.tune or 'prior'} alone"
     is_captioned = model.is_conditional and isinstance(validation.conditions, Captions)
     return make_card(
@@ -33,7 +33,7 @@ def model_card(recipe: Recipe, model: CVAE, train: Dataset, validation: Dataset,
             description=recipe.description,
             parameters=sum(p.numel() for p in model.parameters()),
             latents=math.prod(model.latent_shape),
-            data=f"{name}, {len(train):,} training pictures of {size}x{size}",
+            data=f"{name}, {train.pictures:,} training pictures of {size}x{size}",
             licence=train.licence,
             objective=_describe_objective(recipe),
             training={

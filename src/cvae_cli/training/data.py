@@ -1,6 +1,7 @@
 """Load the pictures that a recipe trains on. Most mistakes are found before anything large is downloaded."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cvae_cli.config.recipe import Recipe
 from cvae_cli.data.catalog import load_dataset, shape_of, validation_split
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.stream_source import open_stream
 from cvae_cli.errors import MissingError, UsageError, quoted
 from cvae_cli.events import Callback, Event, Notice, Progress
 from cvae_cli.text.catalog import load_encoder
@@ -50,6 +52,8 @@ def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callba
         loaded = load_dataset(data.name, split, size=data.size, limit=limit, data_dir=folder, callback=callback)
         return loaded, with_conditions(loaded, encoder, callback=callback)
 
+    if data.stream:
+        return _open_stream(recipe, encoder, load, callback)
     loaded, train = load("train", data.limit)
     if data.windows is not None:
         train = replace(train, larger=_load_larger(recipe, loaded, callback))
@@ -60,6 +64,32 @@ def load_training_data(recipe: Recipe, device: torch.device, *, callback: Callba
         kept, held_out = loaded.division(data.holdout, recipe.training.seed)
         loaded, train, validation = loaded.take(kept), train.take(kept), replace(train, larger=None).take(held_out)
     _notify_unseen(loaded, callback)
+    return train, validation
+
+
+def _open_stream(
+    recipe: Recipe,
+    encoder: TextEncoder | None,
+    load: Callable[[str, int | None], tuple[Dataset, Dataset]],
+    callback: Callback,
+) -> tuple[Dataset, Dataset]:
+    """Return a stream of training pictures and the validation pictures, with their conditions."""
+    data = recipe.data
+    if data.dir:
+        raise UsageError("the place of shards is in their name", hint="leave out --data-dir")
+    train, validation = open_stream(
+        data.name,
+        size=data.size,
+        limit=data.limit,
+        holdout=data.holdout,
+        buffer=data.buffer,
+        readers=data.readers,
+        callback=callback,
+    )
+    train, validation = (with_conditions(each, encoder, callback=callback) for each in (train, validation))
+    split = validation_split(data.name)
+    if split is not None:
+        _, validation = load(split, min(data.holdout, data.limit or data.holdout))
     return train, validation
 
 
@@ -93,12 +123,12 @@ def passes_per_epoch(recipe: Recipe, train: Dataset) -> int:
     """Return how often an epoch goes through the training pictures; more than once for a small data set."""
     training = recipe.training
     least = training.steps * training.batch_size if training.steps else recipe.data.epoch_size
-    return math.ceil(least / len(train))
+    return math.ceil(least / train.pictures)
 
 
 def steps_per_epoch(recipe: Recipe, train: Dataset) -> int:
     """Return the number of steps in an epoch. Pictures that do not fill a batch are not used in it."""
-    pictures = passes_per_epoch(recipe, train) * len(train)
+    pictures = passes_per_epoch(recipe, train) * train.pictures
     return recipe.training.steps or pictures // min(recipe.training.batch_size, pictures)
 
 

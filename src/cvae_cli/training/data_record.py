@@ -106,7 +106,7 @@ def _describe(train: Dataset, validation: Dataset) -> dict[str, Any]:
 
 
 def _describe_part(part: Dataset) -> dict[str, Any]:
-    return {"pictures": len(part), "pixels": _pixels(part), "conditions": _conditions(part.conditions)}
+    return {"pictures": part.pictures, "pixels": _pixels(part), "conditions": _conditions(part.conditions)}
 
 
 def _pixels(part: Dataset) -> str | None:

@@ -27,6 +27,7 @@ class TrainingOptions(TypedDict, total=False):
     seed: int | None
     precision: str | None
     limit: int | None
+    stream: bool
     prior: str | None
     tune: str | None
     model: str | Path | None

@@ -16,7 +16,12 @@ def look_at_data(recipe: Recipe) -> list[str]:
     """
     shape_of(recipe.data.name, recipe.data.size)
     check_windows(recipe)
-    lines = look(recipe.data.name, data_dir=recipe.data.dir)
+    if recipe.data.stream:
+        from cvae_cli.data.stream_source import describe_stream
+
+        lines = describe_stream(recipe.data.name)
+    else:
+        lines = look(recipe.data.name, data_dir=recipe.data.dir)
     choose_encoder(recipe)
     return lines
 
@@ -26,6 +31,8 @@ def check_windows(recipe: Recipe) -> None:
     data, windows = recipe.data, recipe.data.windows
     if windows is None:
         return
+    if data.stream:
+        raise UsageError("data.windows needs prepared pictures, and a stream has none", hint="leave out one of them")
     if not has_sizes(data.name):
         raise UsageError(f"data.windows needs larger pictures, and {short_name(data.name)} has one size only")
     size = shape_of(data.name, data.size).size

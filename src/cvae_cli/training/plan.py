@@ -82,7 +82,7 @@ def _plan(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     """Plan a new training, or one that is resumed."""
     if options.get("resume") is not None:
         return _plan_resume(recipe, options)
-    finetunes = recipe is not None and (recipe.startswith("folder:") or recipe == FROM_A_MODEL)
+    finetunes = recipe is not None and (data_catalog.is_place(recipe) or recipe == FROM_A_MODEL)
     has_start = options.get("tune") is not None or (options.get("model") is not None and not finetunes)
     plan = _plan_start(recipe, options) if has_start else _plan_new(recipe, options)
     _check_names(plan.recipe)
@@ -101,9 +101,9 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     changes, notices = _recipe_changes(options), tuple[str, ...]()
     if (model := options.get("model")) is not None:
         changes["start"] = str(model)
-    if recipe.startswith("folder:"):
+    if data_catalog.is_place(recipe):
         if (data := options.get("data")) is not None:
-            raise UsageError(f"{recipe} or --data {data}?", hint="a folder is the data itself")
+            raise UsageError(f"{recipe} or --data {data}?", hint=f"{recipe} is the data itself")
         changes = {"name": data_catalog.short_name(recipe), "data.name": recipe} | changes
         recipe, notices = choose_recipe(recipe, changes, prior=options.get("prior"))
     prior = options.get("prior")
@@ -183,6 +183,7 @@ def _recipe_changes(options: TrainingOptions) -> dict[str, Any]:
         "data.condition": options.get("condition"),
         "data.dir": str(Path(data_dir).resolve()) if data_dir else None,
         "data.limit": options.get("limit"),
+        "data.stream": options.get("stream") or None,
         "training.epochs": options.get("epochs"),
         "training.batch_size": options.get("batch_size"),
         "training.learning_rate": options.get("learning_rate"),

@@ -42,6 +42,7 @@ def _differs(changes: dict[str, Any], start: str, prior: str | None) -> bool:
     own = {"data.size": config.image.size, "data.condition": config.condition.option}
     return (
         prior is not None
+        or "data.stream" in changes
         or any(key in changes and changes[key] != value for key, value in own.items())
         or any(key.startswith(("architecture", "then.prior", "then.0.prior")) for key in changes)
     )

@@ -115,7 +115,7 @@ def _tell(
 def _measure(recipe: Recipe, train: Dataset, validation: Dataset, device: torch.device, seconds: float) -> Pace:
     """Train a model that is thrown away, for about so many seconds, and return its pace as the first process saw it."""
     world, size = get_world(), recipe.training.batch_size
-    few, some = train.limit(max(size, 64)), validation.limit(size)
+    few, some = train if train.stream else train.limit(max(size, 64)), validation.limit(size)
     # a learning rate with which nothing can diverge; steps that fill their batches, as those of the whole training
     settings = recipe.training.model_copy(update={"epochs": 1, "steps": 8, "learning_rate": 1e-9})
     recipe = recipe.model_copy(update={"training": settings})
@@ -123,7 +123,7 @@ def _measure(recipe: Recipe, train: Dataset, validation: Dataset, device: torch.
         trainer = Trainer(Run(Path(folder)), recipe, few, some, device=device, resume=False, callback=ignore)
         begun = time.perf_counter()
         trainer.make_batches()
-        start = (time.perf_counter() - begun) * len(train) / len(few)
+        start = (time.perf_counter() - begun) * train.pictures / few.pictures
         step = _time_steps(trainer, seconds)
         with trainer.ema.applied():
             evaluate_bound(trainer.model, trainer.validation_batches)  # the first is slower

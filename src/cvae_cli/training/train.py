@@ -72,6 +72,7 @@ def train(
     seed: int | None = None,
     precision: str | None = None,
     limit: int | None = None,
+    stream: bool = False,
     prior: str | None = None,
     tune: str | None = None,
     model: str | Path | None = None,
@@ -91,10 +92,10 @@ def train(
     batch, and only the first one gets events.
 
     Args:
-        recipe: a recipe by name, a TOML file, or `folder:PATH` for a folder of pictures.
+        recipe: a recipe by name, a TOML file, `folder:PATH` or `webdataset:PATTERN`.
         resume: the folder of a run to resume. Only `epochs`, `learning_rate`, `data_dir` and the setting
             `training.gradient_clip` may be changed.
-        data: the data set to train on instead of the recipe's: a name, or `folder:PATH`.
+        data: the data set to train on instead of the recipe's: a name, `folder:PATH` or `webdataset:PATTERN`.
         data_dir: a folder with the published files of the data set, used instead of the cache.
         size: the side length of the pictures, in pixels.
         condition: what pictures are conditioned on: `labels`, or captions through a text encoder (`static`, `clip`,
@@ -110,12 +111,12 @@ def train(
         seed: the seed of all random numbers.
         precision: `auto`, `fp32` or `bf16`.
         limit: use only so many pictures, the first ones or the first ones of each class, in epochs that are not longer.
+        stream: read shards (`webdataset:PATTERN`) while training, instead of preparing them in the cache.
         prior: fit a prior in a second stage: `flow` or `score`; `none` leaves out the recipe's own.
         tune: the part of `model` that is trained on, `network`, `decoder`, `prior` or `guidance`; all else stays as it
             is, to the bit.
         model: a finished model, to fit a `prior` to, to `tune`, or to start from when a folder is learned.
-        settings: new values for any other settings of the recipe by dotted key, as
-            `{"training.ema_decay": 0.99}`.
+        settings: new values for any other settings of the recipe by dotted key, as `{"training.ema_decay": 0.99}`.
         force: start over in a folder that already holds a run.
         log: `tensorboard` writes the numbers and pictures of each epoch to event files in `tensorboard/` of the run
             too. A log that a run has is continued when the run is resumed.
@@ -147,6 +148,7 @@ def train(
         seed=seed,
         precision=precision,
         limit=limit,
+        stream=stream,
         prior=prior,
         tune=tune,
         model=model,
@@ -246,7 +248,7 @@ def _run_stage(
     start = TrainingStart(
         recipe=recipe,
         run=run.folder,
-        training_images=len(train),
+        training_images=train.pictures,
         validation_images=len(validation),
         passes=passes_per_epoch(recipe, train),
         steps=steps_per_epoch(recipe, train),

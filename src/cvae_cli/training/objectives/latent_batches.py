@@ -1,5 +1,6 @@
 """Batches of posteriors instead of pictures: a frozen encoder encodes the data set once."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cvae_cli.data.batches import Batches
+from cvae_cli.data.batches import Batch, Batches
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.stream_batches import StreamBatches
 from cvae_cli.data.windows import Windows, describe, draw_windows
 from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.models.cvae import CVAE
@@ -93,3 +95,17 @@ class LatentBatches(Batches):
             view = np.where(windows.side > 0, self._windows + number, view)
         views, rows = (send(torch.from_numpy(each), self.device) for each in (view, chosen))
         return self._moments[views, rows].float()
+
+
+class StreamedLatents(StreamBatches):
+    """The same for a stream, whose pictures are encoded in each epoch anew, with the caption that is drawn."""
+
+    def __init__(self, model: CVAE, dataset: Dataset, **settings: Any) -> None:
+        super().__init__(dataset, **settings)
+        self._model = model
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for images, condition in super().epoch(epoch, start):
+            with torch.no_grad():
+                posterior = self._model.posterior(images, condition)
+            yield torch.stack([posterior.mean, posterior.stddev], dim=1), condition

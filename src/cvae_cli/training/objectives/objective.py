@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.stream_batches import StreamBatches
 from cvae_cli.events import Callback, ignore
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
@@ -46,6 +47,8 @@ class Objective(ABC):
 
     def make_batches(self, dataset: Dataset, *, callback: Callback = ignore, **settings: Any) -> Batches:
         """Return the batches that `losses` takes; `settings` are those of `Batches`."""
+        if dataset.stream is not None:
+            return StreamBatches(dataset, callback=callback, **settings)
         return Batches(dataset, **settings)
 
     @abstractmethod

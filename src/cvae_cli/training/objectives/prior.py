@@ -14,7 +14,7 @@ from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.network import Latents
 from cvae_cli.runtime.distributed import get_world
-from cvae_cli.training.objectives.latent_batches import LatentBatches
+from cvae_cli.training.objectives.latent_batches import LatentBatches, StreamedLatents
 from cvae_cli.training.objectives.objective import MAX_LOSS_PER_NUMBER, Objective
 
 _CALIBRATION_BATCHES = 64
@@ -39,6 +39,8 @@ class PriorObjective(Objective):
         self.model.prior.train()
 
     def make_batches(self, dataset: Dataset, *, callback: Callback = ignore, **settings: Any) -> Batches:
+        if dataset.stream is not None:
+            return StreamedLatents(self.model, dataset, callback=callback, **settings)
         windows = self.model.prior.takes_windows
         return LatentBatches(self.model, dataset, windows=windows, callback=callback, **settings)
 
