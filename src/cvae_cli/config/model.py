@@ -139,7 +139,7 @@ class ScorePrior(Part):
     steps: Annotated[int, Field(ge=1, le=1_000)] = 10
     """Steps from noise to latent."""
     solver_order: Literal[1, 2, 3] = 2
-    """Order of the Adams-Bashforth method: how many velocities a step uses. 3 is best for weak guidance, 2 for strong."""
+    """Order of the Adams-Bashforth method: how many velocities a step uses. 3 suits weak guidance, 2 strong."""
     time_shift: Annotated[float, Field(ge=0.1, le=10)] = 1.0
     """Where the steps are: 1 for equal steps, larger values for smaller steps near the noise (Esser et al. 2024)."""
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
