@@ -39,8 +39,17 @@ subprocess.run([sys.executable, "-X", "importtime", "-m", "cvae_cli", *sys.argv[
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 RUN_FILES = [
-    *("data.json", "last/README.md", "last/config.json", "last/model.safetensors", "metrics.jsonl"),
-    *("model/README.md", "model/config.json", "model/model.safetensors", "recipe.toml"),
+    *(
+        "data.json",
+        "last/README.md",
+        "last/SHA256SUMS",
+        "last/config.json",
+        "last/model.safetensors",
+        "last/samples.png",
+    ),
+    "metrics.jsonl",
+    *("model/README.md", "model/SHA256SUMS", "model/config.json", "model/model.safetensors", "model/samples.png"),
+    "recipe.toml",
     *("run.json", "samples/epoch-001.png", "samples/epoch-002.png"),
     *("state/previous-training.safetensors", "state/training.safetensors"),
 ]

@@ -176,7 +176,7 @@ def test_the_card_has_the_time_of_all_its_epochs(run_folder: Path) -> None:
     *_, last = (json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines())
     assert last["seconds"] > 0.1
     card = (run_folder / "last" / "README.md").read_text()
-    assert f"| epoch 2 of 2, {last['step']} steps of 128, {duration(last['seconds'])} |" in card
+    assert f"epoch 2 of 2, {last['step']} steps of 128, {duration(last['seconds'])}" in card
 
 
 def test_resume_refuses_other_settings(cvae: Command, run_folder: Path) -> None:

@@ -520,7 +520,7 @@ def test_cvae_cache_verify_says_what_is_damaged(cvae: Command, pictures: Path, h
     where = {"CVAE_HOME": str(home)}
     assert cvae("cache", "path", env=where).stdout == f"{home}\n"
     done = cvae("cache", "verify", env=where)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"nothing is prepared in {home}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"nothing is in {home} that could be verified\n")
     captioned(pictures / "test", 30)
     heard = Heard()
     small, large = heard.load(pictures), heard.load(pictures, size=16)
@@ -540,7 +540,7 @@ def test_cvae_cache_verify_says_what_is_damaged(cvae: Command, pictures: Path, h
     assert [(each["state"], each["size"]) for each in json.loads(done.stdout)] == [
         ("damaged", 16), ("sound", 8), ("unfinished", None)
     ]  # fmt: skip
-    assert f"damaged: 1 of 3 folders of prepared pictures, the first {large.cache}\n" in done.stderr
+    assert f"damaged: 1 of 3, the first {large.cache}\n" in done.stderr
     forget()
     assert (heard.load(pictures, size=16).pixels == before).all()
     assert "damaged, and are prepared again" in heard.notices[0]

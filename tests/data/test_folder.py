@@ -192,7 +192,7 @@ def test_names_are_recorded_absolute(pictures: Path, monkeypatch: pytest.MonkeyP
     assert full_name("folder:pictures/") == f"folder:{pictures}"
     assert full_name("mnist") == "mnist"
     assert load_dataset("folder:pictures", "test", size=8).name == f"folder:{pictures}"
-    assert names()[-2:] == ["coco", "folder:PATH"]
+    assert names()[-3:] == ["coco", "folder:PATH", "webdataset:PATTERN"]
 
 
 def test_links_are_followed_but_not_in_circles(pictures: Path, tmp_path: Path) -> None:

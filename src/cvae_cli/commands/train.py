@@ -16,7 +16,7 @@ Examples:
   cvae train fashion-add --set training.schedule=one-cycle --set training.ema_decay=0.999
   cvae train folder:my-pictures --size 64 --condition static
   cvae train folder:my-pictures --minutes 5
-  cvae train "webdataset:shards/{000..999}.tar" --stream
+  cvae train "webdataset:d/{00..99}.tar" --stream
   cvae train coco-64 --data-dir coco/
   cvae train --resume runs/fashion-concat
 A folder has a sub-folder for each class, or captions in metadata.jsonl, metadata.csv or a .txt beside each picture.

@@ -194,6 +194,8 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     for section in sections:
         inner = _inside(inner, section, key)
     inner = _inside(inner, "0", key) if isinstance(inner, list) else inner
+    if not isinstance(inner, dict):
+        raise UsageError(f'"{key}": "{".".join(sections)}" is a list, not a section')
     inner[last] = value
 
 
