@@ -1,6 +1,7 @@
 """The data set `webdataset:PATTERN`: tar files of pictures, prepared into the cache."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -207,3 +208,16 @@ def test_what_generate_writes_is_learned_and_measured(cvae: Command, quick_model
 
 def test_shards_of_one_address_are_found_once() -> None:
     assert [shard.name for shard in find_shards("memory://a/{x,x,y}.tar")] == ["x.tar", "y.tar"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+@pytest.mark.parametrize(
+    "command", [["train", "webdataset:p.tar", "--dry-run"], ["evaluate", "--real", "p.tar", "--generated", "p.tar"]]
+)
+def test_a_pipe_in_place_of_a_shard_is_said_and_not_waited_for(
+    cvae: Command, tmp_path: Path, command: list[str]
+) -> None:
+    os.mkfifo(tmp_path / "p.tar")
+    done = cvae(*command)
+    assert done.returncode == 2
+    assert "p.tar: it is a pipe or a device" in done.stderr

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cvae_cli.data.whole import Place
 from cvae_cli.errors import CorruptError, UsageError
+from cvae_cli.paths import check_regular
 from cvae_cli.pictures.kinds import is_picture
 
 _PACKED = (".zip", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -22,7 +23,9 @@ class Member(NamedTuple):
 
 
 def check_archive(path: Path) -> None:
-    """Raise a UsageError if a file is no tar file whose members can be read where they lie."""
+    """Raise a UsageError if a file is no tar file whose members can be read where they lie; it need not exist."""
+    if path.exists():
+        check_regular(path)
     if path.suffix.lower() == ".tar":
         return
     if path.suffix.lower() in _PACKED:
