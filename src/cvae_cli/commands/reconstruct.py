@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   cvae reconstruct beach.jpg --prompt "two dogs on a beach" -o pairs.png
-  cvae reconstruct boots/*.jpg --model fashion       the folder's name is the label
+  cvae reconstruct boots/*.jpg --model fashion       # the folder's name is the label
   cvae reconstruct --dataset fashion-mnist -n 16 --model runs/fashion-concat
 """
 
