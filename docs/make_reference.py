@@ -1,8 +1,8 @@
-"""Write docs/reference.md from the help of the commands and from the catalogs.
+"""Write docs/reference.md from the help of the commands and from the catalogs, and what shells complete.
 
     python docs/make_reference.py
 
-A test checks that the page is up to date.
+A test checks that the page is up to date; for the second file see make_completion.py.
 """
 
 from collections.abc import Iterator
@@ -110,4 +110,7 @@ def _examples(epilog: str) -> str:
 
 
 if __name__ == "__main__":
+    import make_completion
+
     PAGE.write_text(reference(), encoding="utf-8")
+    make_completion.FILE.write_text(make_completion.content(), encoding="utf-8")

@@ -268,7 +268,7 @@ def _call(kind: str, arguments: list[str]) -> None:
 
     if kind == "cvae":
         sys.argv = [sys.argv[0], *arguments]
-        from cvae_cli.app import main
+        from cvae_cli.__main__ import main
 
         main()
         return

@@ -23,6 +23,11 @@ def test_reference_is_up_to_date() -> None:
     assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == made, "run docs/make_reference.py"
 
 
+def test_what_shells_complete_is_that_of_the_commands() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_completion.py"))
+    assert made["FILE"].read_text(encoding="utf-8") == made["content"](), "run docs/make_reference.py"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ import typer
 from cvae_cli import console
 from cvae_cli.commands import (
     cache,
+    completion,
     download_weights,
     evaluate,
     explore,
@@ -81,6 +82,24 @@ def cvae(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
+    install_completion: Annotated[
+        str | None,
+        typer.Option(
+            callback=completion.install,
+            is_eager=True,
+            help="Make Tab complete cvae in bash, zsh or fish.  [default: this shell]",
+            metavar="SHELL",
+        ),
+    ] = None,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            callback=completion.show,
+            is_eager=True,
+            help="Print what --install-completion writes.  [default: this shell]",
+            metavar="SHELL",
+        ),
+    ] = None,
 ) -> None:
     """Train, sample and measure conditional variational autoencoders."""
     if context.invoked_subcommand is None:

@@ -1,6 +1,7 @@
 """How every command behaves in a terminal of any width, and where it can run."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from cvae_cli import console
+from cvae_cli.commands import completion
 from cvae_cli.errors import UsageError
 
 _MIN_COLUMNS_OF_HELP = 72  # for options and their texts side by side
@@ -26,7 +28,7 @@ class _FittingHelp:
         write = formatter.write_dl
 
         def write_dl(rows: Iterable[tuple[str, str]]) -> None:
-            unbroken = [(first, text.replace("-", _UNBROKEN_HYPHEN)) for first, text in rows]
+            unbroken = [(first, _for_people(text).replace("-", _UNBROKEN_HYPHEN)) for first, text in rows]
             write(unbroken, col_max=4 if is_narrow else 30)
 
         formatter.write_dl = write_dl
@@ -34,8 +36,18 @@ class _FittingHelp:
         return console.fit(formatter.getvalue().rstrip("\n").replace(_UNBROKEN_HYPHEN, "-"))
 
 
+def _for_people(text: str) -> str:
+    """Return a cell of the help with ranges as people write them, for example `0 to 1` instead of `0.0<=x<=1.0`."""
+    text = re.sub(r"(?<=[\[ ])(\d+)(?:\.0)?<=x<=(\d+)(?:\.0)?(?=\])", r"\1 to \2", text)
+    return re.sub(r"(?<=[\[ ])x>=(\d+)(?:\.0)?(?=\])", r"\1 or more", text)
+
+
 class Group(_FittingHelp, TyperGroup):
     """All commands."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, where the options of completion may stand without a shell."""
+        return super().parse_args(ctx, completion.with_shell(args))
 
 
 class Command(_FittingHelp, TyperCommand):

@@ -19,7 +19,7 @@ Examples:
 
 def download_weights(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Weights to download; see --list for their names.", metavar="NAME")
+        list[str] | None, typer.Argument(help="Weights to download; see --list for their names.", metavar="WEIGHTS")
     ] = None,
     list_: Annotated[
         bool, typer.Option("--list", help="List the weights, and which of them are on this machine.")

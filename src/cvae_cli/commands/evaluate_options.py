@@ -29,7 +29,11 @@ Metrics = Annotated[
 ]
 Dataset = Annotated[
     str | None,
-    typer.Option(help=f"Data set to measure on: {', '.join(names())}.  [default: the model's own]", metavar="NAME"),
+    typer.Option(
+        "--dataset",
+        help=f"Data set to measure on: {', '.join(names())}.  [default: the model's own]",
+        metavar="DATASET",
+    ),
 ]
 _PICTURES = (
     "a folder of pictures of any kind and size, .tar shards (a file or their folder), or a data set with --split"
@@ -58,27 +62,30 @@ FailIf = Annotated[
         "--fail-if",
         help='Exit with code 7 if this is true of a score, as in "fid>60" (with the quotes); repeat for several. '
         "These metrics are measured too.",
-        metavar="CONDITION",
+        metavar="RULE",
     ),
 ]
 Repeats = Annotated[
     int,
-    typer.Option(help="Mean and standard deviation over R seeds: --seed and the ones after it.", min=1, metavar="R"),
+    typer.Option(help="Mean and standard deviation over N seeds: --seed and the ones after it.", min=1, metavar="N"),
 ]
 Samples = Annotated[
     int | None, typer.Option(help="Measure on N pictures only, chosen at random by the seed.", min=1, metavar="N")
 ]
 Reconstruction = Annotated[
     Literal["sample", "mean"],
-    typer.Option(help="Reconstruct from a sample of the posterior, as in the article, or from its mean."),
+    typer.Option(
+        help="Reconstruct from a sample of the posterior, as in the article, or from its mean.", metavar="sample|mean"
+    ),
 ]
 K = Annotated[int, typer.Option("--k", help="Posterior samples per picture for iwae.", min=1, metavar="N")]
 Clip = Annotated[
     str | None,
     typer.Option(
+        "--clip",
         help="CLIP model for clip-score and retrieval: ARCHITECTURE/TAG as open_clip names them, or a folder.  "
         "[default: OpenAI's ViT-B/32]",
-        metavar="MODEL",
+        metavar="CLIP",
     ),
 ]
 Report = Annotated[

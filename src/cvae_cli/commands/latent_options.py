@@ -25,7 +25,7 @@ Out = Annotated[
 ]
 Method = Annotated[
     Literal["tsne", "pca"] | None,
-    typer.Option("--method", help="How latents are laid out in a plane.  [default: tsne]"),
+    typer.Option("--method", help="How latents are laid out in a plane.  [default: tsne]", metavar="tsne|pca"),
 ]
 Number = Annotated[
     int | None, typer.Option("-n", help="Number of pictures, chosen by --seed.  [default: 2000]", min=1, metavar="N")
@@ -35,7 +35,7 @@ DatasetName = Annotated[
     typer.Option(
         "--dataset",
         help=f"Data set of the pictures: {', '.join(names())}.  [default: the model's own]",
-        metavar="NAME",
+        metavar="DATASET",
     ),
 ]
 Points = Annotated[

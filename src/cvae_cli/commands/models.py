@@ -28,7 +28,7 @@ Examples:
 
 Name = Annotated[
     str,
-    typer.Argument(help="Model: a bundled name, a folder, or org/name[@revision] in the Hub's cache.", metavar="NAME"),
+    typer.Argument(help="Model: a bundled name, a folder, or org/name[@revision] in the Hub's cache.", metavar="MODEL"),
 ]
 
 app = typer.Typer(cls=Group, rich_markup_mode=None)
@@ -46,7 +46,7 @@ def models(context: typer.Context) -> None:
 def list_(
     folders: Annotated[
         list[str] | None,
-        typer.Argument(help="Folders of runs to look into.  [default: runs]", metavar="FOLDER", show_default=False),
+        typer.Argument(help="Folders of runs to look into.  [default: runs]", metavar="DIR", show_default=False),
     ] = None,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -76,10 +76,10 @@ def show(name: Name, json: options.Json = False, debug: options.Debug = False) -
 @app.command(cls=Command, epilog=VERIFY_EPILOG)
 def verify(
     name: Annotated[
-        str | None, typer.Argument(help="Model to verify.  [default: all of the list]", metavar="NAME")
+        str | None, typer.Argument(help="Model to verify.  [default: all of the list]", metavar="MODEL")
     ] = None,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Record the files of NAME as they are now, after changing one.")
+        bool, typer.Option("--accept", help="Record the files of MODEL as they are now, after changing one.")
     ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -94,9 +94,7 @@ def verify(
     chosen = shelved_models() if name is None else [describe_model(name, find_known(name))]
     if accept:
         if name is None or chosen[0].place != "trained here":
-            raise UsageError(
-                "--accept needs the NAME of a model of yours", hint="cvae models verify runs/NAME --accept"
-            )
+            raise UsageError("--accept needs a MODEL of yours", hint="cvae models verify runs/NAME --accept")
         accept_changes(chosen[0].folder)
     with console.events("verifying") as callback:
         checked: list[dict[str, Any]] = [verify_model(each.name, each.folder, callback=callback) for each in chosen]

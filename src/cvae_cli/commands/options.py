@@ -35,6 +35,7 @@ Format = Annotated[
         "--format",
         help=f"Write files of this format into the folder of -o: {' or '.join(FORMATS)} for one file per picture, "
         "webdataset for tar files of 1,000. After a stop, the same command continues.",
+        metavar="|".join([*FORMATS, "webdataset"]),
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1, metavar="N")]
@@ -67,7 +68,9 @@ SameNoise = Annotated[
 ]
 Split = Annotated[
     str | None,
-    typer.Option(help="Split of the data set.  [default: test, or val if there is no test split]", metavar="NAME"),
+    typer.Option(
+        "--split", help="Split of the data set.  [default: test, or val if there is no test split]", metavar="SPLIT"
+    ),
 ]
 DataDir = Annotated[
     Path | None,
@@ -82,7 +85,10 @@ Scale = Annotated[
 ]
 Resample = Annotated[
     _Resample,
-    typer.Option(help="How --scale enlarges: nearest keeps the pixels as squares, lanczos smooths them."),
+    typer.Option(
+        help="How --scale enlarges: nearest keeps the pixels as squares, lanczos smooths them.",
+        metavar="nearest|lanczos",
+    ),
 ]
 Labels = Annotated[bool, typer.Option("--labels", help="Write beside the pictures what they show.")]
 ForceBytes = Annotated[bool, typer.Option("--force", help="With -o -, write bytes to a terminal too.")]

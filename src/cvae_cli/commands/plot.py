@@ -36,7 +36,10 @@ def plot(
             metavar="PATH",
         ),
     ] = None,
-    over: Annotated[Literal["epochs", "steps", "minutes"], typer.Option(help="What runs to the right.")] = "epochs",
+    over: Annotated[
+        Literal["epochs", "steps", "minutes"],
+        typer.Option(help="What runs to the right.", metavar="epochs|steps|minutes"),
+    ] = "epochs",
     force: options.ForceBytes = False,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -37,7 +37,10 @@ def reconstruct(
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help=f"Take the pictures from this data set: {', '.join(names())}.", metavar="NAME")
+        str | None,
+        typer.Option(
+            "--dataset", help=f"Take the pictures from this data set: {', '.join(names())}.", metavar="DATASET"
+        ),
     ] = None,
     split: options.Split = None,
     n: Annotated[

@@ -40,7 +40,7 @@ def train(
     latent_dim: Annotated[int | None, typer.Option(help="Numbers in a latent.", metavar="N", min=1)] = None,
     beta: train_options.Beta = None,
     seed: train_options.Seed = None,
-    precision: Annotated[str | None, typer.Option(help="Precision: auto, fp32 or bf16.", metavar="NAME")] = None,
+    precision: train_options.Precision = None,
     limit: train_options.Limit = None,
     stream: train_options.Stream = False,
     prior: train_options.Prior = None,

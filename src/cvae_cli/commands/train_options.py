@@ -20,8 +20,9 @@ Data = Annotated[
 Condition = Annotated[
     str | None,
     typer.Option(
+        "--condition",
         help=f"Condition of the model: labels, or captions through a text encoder ({', '.join(encoder_options())}).",
-        metavar="NAME",
+        metavar="CONDITION",
     ),
 ]
 Epochs = Annotated[
@@ -39,10 +40,15 @@ Stream = Annotated[
 ]
 Beta = Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", metavar="X", min=0.0)]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", metavar="N", min=0, max=2**32 - 1)]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="Precision: auto, fp32 or bf16.", metavar="PRECISION")
+]
 Prior = Annotated[
     str | None,
     typer.Option(
-        help="Fit a prior in a second stage: flow or score; none leaves out the recipe's own.", metavar="KIND"
+        "--prior",
+        help="Fit a prior in a second stage: flow or score; none leaves out the recipe's own.",
+        metavar="PRIOR",
     ),
 ]
 Tune = Annotated[
@@ -64,9 +70,10 @@ Changes = Annotated[
 Log = Annotated[
     str | None,
     typer.Option(
+        "--log",
         help='Log for TensorBoard too: "tensorboard" writes event files to tensorboard/ in the run (install '
         '"cvae-cli[tensorboard]").',
-        metavar="NAME",
+        metavar="LOG",
     ),
 ]
 DryRun = Annotated[
