@@ -14,8 +14,8 @@ The exit code is 1 if a row does.
 - interrupt, processes: the commands: Ctrl-C within a step, and `--gpus 2` where there are two.
 - tests: the tests that need a GPU (`pytest -m gpu`), if they are beside this folder.
 
-Without a GPU, or with `--device cpu`, the same steps run in small sizes. That shows that the script works, and measures
-nothing.
+Without a GPU, or with `--device cpu`, the same steps run in small sizes, and compare the CPU with itself. That shows
+that the script works, and measures nothing; the table has no figures then.
 """
 
 import argparse
@@ -52,6 +52,7 @@ LIMITS = {
     "processes": (40, 120),
     "tests": (45, 240),
 }
+SLOW_ON_CPU = ["compile"]
 DEFAULT_LIMIT = (30, 90)  # seconds: of a step with --quick, and without
 QUICK = 78  # seconds after which --quick starts or waits for nothing more
 START = 60  # seconds that a process may take to import torch and open the GPU
@@ -59,6 +60,8 @@ START = 60  # seconds that a process may take to import torch and open the GPU
 NO_GPU = "no GPU: nothing is measured; the steps run in small sizes, to show that they work"
 
 COLUMNS = {"step": 22, "what": 34, "images/s": 10, "of peak": 8, "GB": 7, "difference": 11, "result": 0}
+FIGURES = {"images/s", "of peak", "GB"}
+"""The columns that say what a GPU does, and are left empty without one."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,14 @@ class Options:
 class Table:
     """The table: prints each row as it comes, and keeps the file of `--json` up to date."""
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, *, measures: bool) -> None:
         self.rows: list[dict[str, Any]] = []
-        self._file, self._lock = file, threading.Lock()
+        self._file, self._measures, self._lock = file, measures, threading.Lock()
         self._print(dict(zip(COLUMNS, COLUMNS, strict=True)))
 
     def add(self, step: str, **row: Any) -> None:
+        if not self._measures:
+            row = {column: value for column, value in row.items() if column not in FIGURES}
         with self._lock:
             self.rows.append({"step": step, **row})
             self._print({"step": step, **row})
@@ -101,9 +106,13 @@ def _text(value: Any) -> str:
 
 def work(connection: Connection, names: Sequence[str], options: Options) -> None:
     """Run steps in this process, and send what they find."""
-    os.setsid()  # so that whatever a step starts can be ended with it
-    if options.together:  # the lanes share the cores
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(LANES))))
+    os.setsid()  # so that whatever a step starts can be ended with it,
+    threading.Thread(target=end_with_parent, daemon=True).start()  # and is not reached by Ctrl-C
+    threads = max(1, (os.cpu_count() or 1) // len(LANES)) if options.together else None  # the lanes share the cores
+    if options.device == "cpu":
+        threads = 1  # small steps gain nothing from more, and threads that wait for each other lose much to other work
+    if threads:
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     import gpu_steps
 
     for name in names:
@@ -117,6 +126,14 @@ def work(connection: Connection, names: Sequence[str], options: Options) -> None
         connection.send(("end", name, failure))
         if failure and not gpu_steps.still_works(options.device):
             return  # after some errors of CUDA a process can do nothing more
+
+
+def end_with_parent() -> None:
+    """Wait until the process that started this one ends, then kill this one and whatever it has started."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
 
 
 class Lane(threading.Thread):
@@ -195,14 +212,17 @@ def main() -> int:
     known = [name for lane in LANES for name in lane]
     if unknown := [name for name in arguments.only or [] if name not in known]:
         parser.error(f"no step {unknown[0]!r}; steps: {', '.join(known)}")
-    lanes = [[name for name in lane if name in (arguments.only or known)] for lane in LANES]
+    on_gpu = arguments.device != "cpu"
+    left_out = [] if on_gpu or arguments.only else SLOW_ON_CPU
+    lanes = [[name for name in lane if name in (arguments.only or known) and name not in left_out] for lane in LANES]
 
     began = time.monotonic()
-    on_gpu = arguments.device != "cpu"
     if not on_gpu:
         print(NO_GPU)
     deadline = began + QUICK if arguments.quick and on_gpu else float("inf")
-    table = Table(arguments.json)
+    table = Table(arguments.json, measures=on_gpu)
+    for name in left_out:
+        table.add(name, result=f"not run: it takes minutes on a CPU (--only {name} runs it)")
     with tempfile.TemporaryDirectory(prefix="cvae-gpu-", ignore_cleanup_errors=True) as folder:
         options = Options(arguments.device, arguments.quick, folder)
         first, *others = [Lane(names, options, table, deadline) for names in lanes]
