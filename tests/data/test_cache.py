@@ -24,7 +24,7 @@ from PIL import Image
 from small import captioned, many, save, save_noise
 
 from cvae_cli.config.model import ImageShape
-from cvae_cli.data import cache, cache_check, decode, decoders, prepared
+from cvae_cli.data import cache, cache_check, decode, prepared, process
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import make_captions
@@ -340,7 +340,7 @@ def test_two_processes_share_one_build(pictures: Path, home: Path, interpreter: 
 
 def test_a_decoding_process_that_dies_is_an_error(pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(pictures / "test", 300, side=16)
-    monkeypatch.setattr(decoders, "_START", "import sys; sys.exit(7)")
+    monkeypatch.setattr(process, "_START", "import sys; sys.exit(7)")
     with pytest.raises(CvaeError, match=r"has ended \(status 7\) between test/0000\.jpg and test/0127\.jpg"):
         Heard().load(pictures)
     assert kept(home) == []

@@ -18,7 +18,8 @@ from pictures_data import shards
 from cvae_cli.config.condition import LabelCondition
 from cvae_cli.data.batches import Batch
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.data.lane import Lane, Picture
+from cvae_cli.data.lane import Lane
+from cvae_cli.data.shard_reader import Picture
 from cvae_cli.data.stream_batches import StreamBatches
 from cvae_cli.data.stream_source import open_stream
 from cvae_cli.errors import CorruptError, InterruptedRunError, MissingError, UsageError
@@ -64,7 +65,7 @@ def run_lane(place: Path, steps: int, *, rows: int = 8, **changes: Any) -> list[
     """Read steps as a process of a stream does, in this one."""
     data, _, _ = streamed(place, readers=1)
     assert data.stream is not None
-    asked = json.loads(data.stream.request(0, 1, rows, seed=1, epoch=0, start=0, steps=steps)) | changes
+    asked = json.loads(json.dumps(data.stream.request(0, 1, rows, seed=1, epoch=0, start=0, steps=steps))) | changes
     return [(json.loads(json.dumps(told)), content) for told, content in Lane(**asked).run()]
 
 

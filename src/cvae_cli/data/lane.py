@@ -1,113 +1,22 @@
-"""A lane of a stream: a process that reads its shards through WebDataset, shuffles, and decodes batch by batch.
+"""A lane of a stream: a process that reads its shards, shuffles through WebDataset, and decodes batch by batch.
 
 The order of the pictures depends on the request alone, so a lane that starts at a later step, and skips the pictures
 before it without decoding them, continues to the bit. This module imports neither torch nor pydantic, so that the
 processes start quickly.
 """
 
-import io
-import json
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from random import Random
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
-from cvae_cli.data.addresses import open_place
-from cvae_cli.data.shard_samples import MISSING, captions_of, is_for_tests, label_of
+from cvae_cli.data.process import Answer
+from cvae_cli.data.shard_reader import Picture, Report, read_shard
+from cvae_cli.data.shard_samples import is_for_tests
 from cvae_cli.errors import CorruptError, CvaeError
-from cvae_cli.pictures.kinds import is_picture
 from cvae_cli.pictures.opening import open_content
-
-_BLOCK = 512  # bytes: the unit of a tar file, which ends with blocks of zeros
-_BUFFER = 1 << 20  # bytes that are read at a time
-_LOOKED_AT = 1 << 16  # bytes after the end of a tar file, in which more files would show that it is damaged
-
-Report = Callable[[str, str, int], None]
-"""Takes the name of a shard or a picture that cannot be read, the problem, and how many pictures are lost."""
-
-
-class Picture(NamedTuple):
-    """A picture as it is in a shard.
-
-    Attributes:
-        name: its shard and its file.
-        number: of the pictures before it in the shard.
-        content: the bytes of its file.
-        texts: its captions, or its class.
-    """
-
-    name: str
-    number: int
-    content: bytes
-    texts: list[str]
-
-
-def read_shard(address: str, name: str, each: int, has_classes: bool, report: Report) -> Iterator[Picture]:
-    """Yield the pictures of a shard that have a caption or a class, through WebDataset.
-
-    Args:
-        name: of the shard, for messages.
-        each: the pictures that a shard has, by which those that are lost are counted.
-    """
-    from webdataset.tariterators import group_by_keys, tar_file_expander
-
-    problems: list[str] = []
-
-    def note(error: Exception) -> bool:
-        problems.append("damaged")
-        return True
-
-    try:
-        file = open_place(address)
-    except FileNotFoundError:
-        return report(name, MISSING, max(1, each))
-    except Exception as error:  # the libraries of servers have errors of their own
-        return report(name, f"cannot be opened: {error}", max(1, each))
-    found = 0
-    with file:
-        watched = _Watched(file)
-        files = tar_file_expander(iter([{"url": name, "stream": watched}]), handler=note)
-        for parts in group_by_keys(files, handler=lambda error: True):  # of files with one name, the first counts
-            ending = next((each for each in parts if is_picture(f".{each}")), None)
-            texts = _texts(parts, has_classes)
-            if ending is not None:
-                found += 1
-                if texts:
-                    yield Picture(f"{name}/{parts['__key__']}.{ending}", found - 1, parts[ending], texts)
-        if problems or not watched.is_complete():
-            report(name, "damaged", max(1, each - found))
-    return None
-
-
-def _texts(parts: Mapping[str, Any], has_classes: bool) -> list[str]:
-    told = {ending: content for ending, content in parts.items() if not ending.startswith("__")}
-    if not has_classes:
-        return captions_of(told)
-    label = label_of(told)
-    return [] if label is None else [label]
-
-
-class _Watched:
-    """A tar file that is given to tarfile block by block, so that it is known which one ends the reading.
-
-    tarfile takes damage after the first member for the end.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = io.BufferedReader(file, _BUFFER)  # type: ignore[type-var]  # fsspec's files have what it needs
-        self._last = b""
-
-    def read(self, n: int) -> bytes:
-        self._last = self._file.read(_BLOCK)
-        return self._last
-
-    def is_complete(self) -> bool:
-        """Whether what was read ends as a tar file does, and nothing follows."""
-        return self._last == bytes(_BLOCK) and not self._file.read(_LOOKED_AT).strip(b"\0")
 
 
 @dataclass(frozen=True)
@@ -206,30 +115,18 @@ class Lane:
             except CvaeError:
                 decoded.append(None)
                 lost.append((picture.name, "damaged", 1))
-        sound = [row for row, content in enumerate(decoded) if content is not None]
-        if not sound:
+        last = next((row for row, content in enumerate(decoded) if content is not None), None)
+        if last is None:
             raise CorruptError(f"{pictures[0].name} and all pictures of a batch with it are damaged")
-        rows = [max((each for each in sound if each <= row), default=sound[0]) for row in range(len(pictures))]
+        rows = [last := row if content is not None else last for row, content in enumerate(decoded)]
         return [pictures[row] for row in rows], b"".join(decoded[row] or b"" for row in rows)
 
 
-def serve() -> None:
-    """Run a reading process: answer each request, a line of JSON, with a line of JSON and the pixels of each step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the process that asks
+def read_lane(asked: dict[str, Any]) -> Iterator[Answer]:
+    """Run a lane in its process, and yield the answers to a request."""
     sys.modules["torch"] = None  # type: ignore[assignment]  # WebDataset imports it if it can, which takes seconds
     try:
-        for line in sys.stdin.buffer:
-            _answer(Lane(**json.loads(line)).run())
-    except BrokenPipeError:
-        os._exit(0)  # the process that asked has ended
-
-
-def _answer(steps: Iterable[tuple[dict[str, Any], bytes]]) -> None:
-    try:
-        for told, content in steps:
-            sys.stdout.buffer.write(json.dumps(told).encode() + b"\n")
-            sys.stdout.buffer.write(content)
-            sys.stdout.buffer.flush()
+        for told, content in Lane(**asked).run():
+            yield content, told
     except CvaeError as error:
-        sys.stdout.buffer.write(json.dumps({"error": error.message}).encode() + b"\n")
-        sys.stdout.buffer.flush()
+        yield b"", {"error": error.message}

@@ -1,25 +1,20 @@
 """A stream: the pictures of shards that are read while a training goes on, instead of being prepared in the cache."""
 
-import contextlib
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float64, Shaped, UInt8
 
+from cvae_cli.data.lane import read_lane
+from cvae_cli.data.process import EndedError, Process
 from cvae_cli.errors import CorruptError, CvaeError
 
 Values = Callable[[Sequence[Sequence[str]], Float64[np.ndarray, " b"]], Shaped[np.ndarray, "b ..."]]
 """Turns the captions or the class of each picture, and random numbers that choose a caption, into conditions."""
 
-_START = "import sys; sys.path.append(sys.argv[1]); from cvae_cli.data.lane import serve; serve()"
-_PIPE = 1 << 20  # bytes that a lane may be ahead, besides the step it is working on
-_SET_PIPE_SIZE = 1031  # of Linux
+_AHEAD = 4  # steps that a lane may have ready, so that none waits for the slowest one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +51,11 @@ class Stream:
         """
         return processes * max(1, min(self.readers // processes, batch_size // processes))
 
-    def request(self, lane: int, lanes: int, rows: int, *, seed: int, epoch: int, start: int, steps: int) -> bytes:
-        """Return what a lane is asked for, as a line of JSON."""
-        asked = {
+    def request(
+        self, lane: int, lanes: int, rows: int, *, seed: int, epoch: int, start: int, steps: int
+    ) -> dict[str, Any]:
+        """Return what a lane is asked for: the attributes of a `Lane`."""
+        return {
             "shards": self.shards,
             "has_classes": self.has_classes,
             "divided": self.divided,
@@ -75,36 +72,17 @@ class Stream:
             "start": start,
             "steps": steps,
         }
-        return json.dumps(asked).encode() + b"\n"
 
 
 class LaneProcess:
-    """The process of a lane. It ends when its pipe is closed, so also with this process, however this one ends."""
+    """The process of a lane."""
 
     def __init__(self) -> None:
-        package = Path(__file__).parents[2]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, str(package)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # Pillow's libraries print warnings about damaged files
-        )
-        if sys.platform == "linux":
-            import fcntl
+        self._process = Process(read_lane, ahead=_AHEAD)
 
-            with contextlib.suppress(OSError):  # more than the system allows
-                fcntl.fcntl(self._answers, _SET_PIPE_SIZE, _PIPE)
-
-    @property
-    def _answers(self) -> Any:
-        return self._process.stdout
-
-    def ask(self, request: bytes) -> None:
+    def ask(self, request: dict[str, Any]) -> None:
         """Begin an epoch."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # noticed when the answer is read
-            self._process.stdin.write(request)
-            self._process.stdin.flush()
+        self._process.ask(request)
 
     def read(self, pixels: UInt8[np.ndarray, "b h w 3"]) -> dict[str, Any]:
         """Read the pictures of the next step into `pixels`, and return what is told about them.
@@ -113,23 +91,16 @@ class LaneProcess:
             CorruptError: no pictures can be read.
             CvaeError: the process has ended unexpectedly.
         """
-        line = self._answers.readline()
-        told: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
+        try:
+            _, told = self._process.read(pixels.data.cast("B"))
+        except EndedError as error:
+            raise CvaeError(
+                f"a process that reads shards has ended (status {error.status})", hint="was there enough memory?"
+            ) from error
         if "error" in told:
             raise CorruptError(told["error"])
-        content = pixels.data.cast("B")
-        if not told or self._answers.readinto(content) < len(content):
-            raise CvaeError(
-                f"a process that reads shards has ended (status {self._process.wait()})",
-                hint="was there enough memory?",
-            )
-        return told
+        return cast("dict[str, Any]", told)
 
     def end(self) -> None:
-        """Kill the process and close its pipes."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(OSError):  # a request that was not read
-                pipe.close()
+        """Kill the process."""
+        self._process.end()

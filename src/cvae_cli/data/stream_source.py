@@ -10,10 +10,10 @@ from jaxtyping import UInt8
 from cvae_cli.data.catalog import find_source
 from cvae_cli.data.conditions import Captions, Labels, make_captions
 from cvae_cli.data.dataset import Dataset, dataset_from_pixels
-from cvae_cli.data.lane import Picture, read_shard
 from cvae_cli.data.losses import Losses
 from cvae_cli.data.shard_classes import class_indices, find_classes, names_beside
 from cvae_cli.data.shard_names import shard_count
+from cvae_cli.data.shard_reader import Picture, read_shard
 from cvae_cli.data.shard_samples import MISSING, is_for_tests
 from cvae_cli.data.sharded import Sharded
 from cvae_cli.data.stream import Stream

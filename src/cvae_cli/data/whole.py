@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_cli.data.decoders import Answer, answer_all
+from cvae_cli.data.decoders import answer_all
+from cvae_cli.data.process import Answer
 from cvae_cli.errors import CvaeError
 from cvae_cli.paths import check_regular
 from cvae_cli.pictures.opening import open_whole
