@@ -10,6 +10,7 @@ from cvae_cli import console
 from cvae_cli.commands import (
     cache,
     completion,
+    doctor,
     download_weights,
     evaluate,
     explore,
@@ -39,6 +40,7 @@ cvae trains, samples and measures conditional variational autoencoders.
   cvae download-weights --list               list the weights that can be downloaded
   cvae models                                list, verify, remove and share models
   cvae cache                                 list, verify and clear what was downloaded or prepared
+  cvae doctor                                look at the installation, for a report about a problem
 
 To see the options of a command:  cvae COMMAND --help"""
 
@@ -59,6 +61,7 @@ app.command("latents", cls=Command, epilog=latents.EPILOG)(latents.latents)
 app.command("plot", cls=Command, epilog=plot.EPILOG)(plot.plot)
 app.command("explore", cls=Command, epilog=explore.EPILOG)(explore.explore)
 app.command("download-weights", cls=Command, epilog=download_weights.EPILOG)(download_weights.download_weights)
+app.command("doctor", cls=Command, epilog=doctor.EPILOG)(doctor.doctor)
 
 
 models.app.command("remove", cls=Command, epilog=models_change.REMOVE_EPILOG)(models_change.remove)

@@ -117,8 +117,11 @@ def _prepared() -> Iterator[CachedThing]:
         name = _name(folder)
         vectors = sorted([*folder.glob(_VECTORS), *folder.glob(f"{_VECTORS}.digest")])
         rest = [path for path in folder.iterdir() if path not in vectors]
-        pixels = _thing("prepared", name, *rest)
-        yield CachedThing("prepared", name, (folder,), pixels.length, pixels.changed)
+        if rest:
+            pixels = _thing("prepared", name, *rest)
+            yield CachedThing("prepared", name, (folder,), pixels.length, pixels.changed)
+        else:  # a preparation has just begun, or was interrupted as it began
+            yield CachedThing("prepared", name, (folder,), 0, folder.stat().st_mtime)
         if vectors:
             yield _thing("vectors", f"captions of {name}", *vectors)
 

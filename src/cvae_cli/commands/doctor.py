@@ -1,0 +1,25 @@
+"""`cvae doctor`: what a report about a problem needs to say."""
+
+from cvae_cli import console
+from cvae_cli.commands import options
+from cvae_cli.errors import CvaeError
+
+EPILOG = """\b
+Examples:
+  cvae doctor
+  cvae doctor > doctor.txt
+  cvae doctor --json
+Nothing is downloaded or changed. Tokens are left out, and your home folder is written as ~.
+"""
+
+
+def doctor(json: options.Json = False, debug: options.Debug = False) -> None:
+    """Look at the installation and the machine, for a report about a problem."""
+    console.configure(json=json, debug=debug)
+    with console.events("looking around") as callback:
+        from cvae_cli.doctor import examine
+
+        report = examine(callback)
+    console.result(report.to_dict(), console.fit("\n".join(report.lines())).split("\n"))
+    if report.problems:
+        raise CvaeError(f"{len(report.problems)} found:  {report.problems[0].strip()}", hint="see  problems  above")
