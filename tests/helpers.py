@@ -36,8 +36,9 @@ SCORE = {"architecture.prior": {"kind": "score", "width": 16, "blocks": 1, "cond
 ATTENTIVE = {
     "architecture.prior": SCORE["architecture.prior"]
     | {"width": 32, "blocks": 2, "attention": True, "guidance_input": True, "guidance": 2.0, "guided": (0.1, 0.9)}
+    | {"step_input": True, "solver_order": 1}
 }
-"""Changes to a recipe for a small prior with attention that has the guidance scale as an input."""
+"""Changes to a recipe for a small prior with attention, which has the guidance scale and the step as inputs."""
 
 DENSE = {
     "architecture.network": {"kind": "dense", "width": 32, "layers": 2},

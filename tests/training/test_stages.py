@@ -1,4 +1,4 @@
-"""Recipes with several stages: a network, its decoder, a prior, its guidance."""
+"""Recipes with several stages: a network, its decoder, a prior, its guidance, its steps."""
 
 import json
 from dataclasses import replace
@@ -20,9 +20,10 @@ from cvae_cli.data.windows import Windows, describe
 from cvae_cli.errors import UsageError
 from cvae_cli.models.flow_matching import FlowMatching
 from cvae_cli.models.pretrained import find_model, stage_folders
+from cvae_cli.models.solver import adams_bashforth
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.training.fit import fit
-from cvae_cli.training.objectives.guidance import GuidanceObjective
+from cvae_cli.training.objectives.distillation import GuidanceObjective, StepsObjective
 from cvae_cli.training.objectives.latent_batches import LatentBatches
 from cvae_cli.training.plan import plan_training
 from cvae_cli.training.run import Run
@@ -274,6 +275,49 @@ def test_guidance_needs_a_prior_that_has_it(tmp_path: Path) -> None:
         assert recipe.architecture == model.config.architecture
         with pytest.raises(CvaeError, match="guidance is taught to a conditional prior of the kind score"):
             GuidanceObjective(model)
+
+
+# ---- steps --------------------------------------------------------------------------------------------------------
+
+
+def test_a_large_step_learns_to_lead_where_small_ones_do() -> None:
+    student = small_model("map-attentive")
+    prior = student.prior
+    assert isinstance(prior, FlowMatching)
+    torch.manual_seed(0)
+    for parameter in prior.write.parameters():  # a field of velocities that a straight step does not follow
+        parameter.data += 0.5 * torch.randn_like(parameter)
+    objective = StepsObjective(student)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=1e-3)
+    batches = objective.make_batches(data_for("map-attentive", 16), batch_size=16, device=CPU)
+    objective.calibrate(batches)
+    ((moments, condition),) = batches.epoch(0)
+    noise = torch.randn(16, *student.latent_shape, generator=torch.Generator().manual_seed(0))
+
+    def ends(of: FlowMatching, steps: int, *, is_mean: bool = True) -> torch.Tensor:
+        with torch.no_grad():
+            plan = adams_bashforth(steps, order=1, shift=1.0)
+            return of._path(noise, plan, condition, 3.0, is_mean=is_mean)[-1]
+
+    wanted, before = ends(objective.teacher, 50, is_mean=False), ends(prior, 1)
+    for _ in range(50):
+        optimizer.zero_grad()
+        objective.losses(moments, condition).mean().backward()
+        optimizer.step()
+    assert (ends(prior, 1) - wanted).square().mean() < 0.6 * (before - wanted).square().mean()
+    moment = torch.full((16,), 0.5)
+    with torch.no_grad():  # the bound needs the velocity at each moment, still
+        now, then = (each._velocity(noise, moment, each._code(condition)) for each in (prior, objective.teacher))
+    assert (now - then).square().mean() < 0.4 * then.square().mean()
+
+
+def test_steps_are_taught_after_the_guidance(tmp_path: Path) -> None:
+    recipe = recipe_for_tuning("start", small_model("map-score").config, "steps")
+    model = CVAE(small_model("map-score").config.model_copy(update={"architecture": recipe.architecture}))
+    with pytest.raises(CvaeError, match="guided in one call of its network"):
+        StepsObjective(model)
+    with pytest.raises(CvaeError, match="large steps are taught to a prior of the kind score"):
+        StepsObjective(small_model("map-flow"))
 
 
 # ---- windows in the prior's stage --------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Model to measure: a bundled name, a folder, or org/name on the Hub; repeat to compare several. "
-        "A folder of runs by --seeds has their mean and standard deviation.",
+        help="Model to measure: a bundled name, a folder, or org/name on the Hub; repeat to compare several.",
         metavar="MODEL",
     ),
 ]

@@ -104,11 +104,9 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 def check_models(models: Sequence[str]) -> None:
     """Raise a CvaeError for a model that does not exist, before torch is imported; the Hub is not asked."""
     from cvae_cli.models.pretrained import check_known
-    from cvae_cli.models.seeds import seed_runs
 
     for model in models:
-        for each in [str(run) for run in seed_runs(model)] or [model]:
-            check_known(each)
+        check_known(model)
 
 
 def share_work(gpus: int | None, device: str) -> None:

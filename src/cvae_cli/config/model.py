@@ -148,6 +148,9 @@ class ScorePrior(Part):
     """Whether the positions of a latent map attend to each other after every second block, in heads of 32 channels."""
     guidance_input: bool = False
     """Whether the guidance scale is an input of the network, which was distilled from one that is called twice."""
+    step_input: bool = False
+    """Whether the length of a step is an input of the network, which was distilled to take a few large ones. They are
+    of the first order."""
     window_input: bool = False
     """Whether the network is told which part of its picture a latent shows. Then it also learns from the windows of
     `data.windows`, and draws whole pictures all the same."""
@@ -161,6 +164,26 @@ class ScorePrior(Part):
         if attention and width is not None and width % 32:
             raise PydanticCustomError("needs", "needs a width divisible by 32, not {width}", {"width": width})
         return attention
+
+    @field_validator("step_input")
+    @classmethod
+    def _check_order(cls, step_input: bool, others: ValidationInfo) -> bool:
+        if step_input and others.data.get("solver_order") != 1:
+            raise PydanticCustomError("needs", "needs solver_order = 1")
+        return step_input
+
+    def taught(self, part: str | None, *, steps: int | None = None) -> "ScorePrior":
+        """Return the settings of this prior once it has learned guidance or steps as an input.
+
+        Args:
+            part: "guidance" or "steps"; any other part changes nothing.
+            steps: how many steps the prior takes then, 4 by default.
+        """
+        if part == "guidance":
+            return self.model_copy(update={"guidance_input": True})
+        if part == "steps":
+            return self.model_copy(update={"step_input": True, "solver_order": 1, "steps": steps or 4})
+        return self
 
 
 LearnedPrior = Annotated[FlowPrior | ScorePrior, Field(discriminator="kind")]

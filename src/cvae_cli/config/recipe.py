@@ -91,9 +91,10 @@ class TrainingSettings(Settings):
         return bool(self.perceptual or self.adversarial)
 
 
-Part = Literal["network", "decoder", "prior", "guidance"]
-"""A part of a finished model that can be trained on: the encoder and the decoder, the decoder alone, the prior, or the
-prior's guidance, which is taught to do in one call of the network what takes two."""
+Part = Literal["network", "decoder", "prior", "guidance", "steps"]
+"""A part of a finished model that can be trained on: the encoder and the decoder, the decoder alone, the prior, the
+prior's guidance, which is taught to do in one call of the network what takes two, or its steps, of which a few large
+ones are taught to lead where many small ones do."""
 
 
 class Stage(Settings):
@@ -103,12 +104,16 @@ class Stage(Settings):
     """A new prior, which is fitted to the posterior."""
     tune: Part | None = None
     """The part that is trained on, instead."""
+    steps: PositiveInt | None = None
+    """How many steps the prior takes then, if it is its steps that are tuned; 4 by default."""
     training: TrainingSettings
 
     @model_validator(mode="after")
     def _check_one(self) -> "Stage":
         if (self.prior is None) == (self.tune is None):
             raise PydanticCustomError("needs", "needs either a prior or a part to tune")
+        if self.steps is not None and self.tune != "steps":
+            raise PydanticCustomError("needs", 'needs tune = "steps" for a number of steps')
         return self
 
     @property
@@ -171,8 +176,8 @@ class Recipe(Settings):
     def _next_architecture(self, stage: Stage) -> Architecture:
         """Return how the model is built after the next training."""
         prior = self.architecture.prior if stage.prior is None else stage.prior
-        if stage.tune == "guidance" and isinstance(prior, ScorePrior):
-            prior = prior.model_copy(update={"guidance_input": True})
+        if isinstance(prior, ScorePrior):
+            prior = prior.taught(stage.tune, steps=stage.steps)
         return self.architecture.model_copy(update={"prior": prior})
 
     def stages(self) -> "list[Recipe]":

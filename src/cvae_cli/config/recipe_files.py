@@ -9,7 +9,7 @@ import tomli_w
 
 from cvae_cli.config.base import SettingsError, build, kinds
 from cvae_cli.config.catalog import shipped_recipes
-from cvae_cli.config.model import LearnedPrior, ModelConfig
+from cvae_cli.config.model import LearnedPrior, ModelConfig, ScorePrior
 from cvae_cli.config.recipe import Part, Recipe
 from cvae_cli.errors import CorruptError, UsageError, did_you_mean
 
@@ -130,8 +130,9 @@ def recipe_for_tuning(start: str, config: ModelConfig, part: str, changes: dict[
     training = _TUNING if part in {"network", "decoder"} else _PRIOR_TUNING
     values = _continued(start, config, name=f"{config.name}-tuned", training=training)
     values |= {"description": f"{config.name} with its {part} tuned", "tune": part}
-    if part == "guidance" and config.architecture.prior.kind == "score":
-        values["architecture"]["prior"]["guidance_input"] = True
+    prior = config.architecture.prior
+    if isinstance(prior, ScorePrior) and not prior.step_input:
+        values["architecture"]["prior"] = prior.taught(part).model_dump(mode="json")
     return _build(values, changes, source=f"--tune {part}")
 
 

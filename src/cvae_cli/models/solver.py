@@ -17,6 +17,11 @@ class Step:
     time: float
     weights: tuple[float, ...]
 
+    @property
+    def length(self) -> float:
+        """How much time it takes."""
+        return -sum(self.weights)
+
 
 def adams_bashforth(steps: int, *, order: int, shift: float) -> list[Step]:
     """Plan the steps of y' = velocity(y, t) from t = 1 to 0.

@@ -4,18 +4,20 @@ import torch
 
 from cvae_cli.config.condition import ConditionSettings
 from cvae_cli.config.model import ImageShape, ModelConfig, Prior, ScorePrior
-from cvae_cli.config.recipe import Recipe, TrainingSettings
+from cvae_cli.config.recipe import Part, Recipe, TrainingSettings
 from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, ignore
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.training.frozen import load_frozen
 from cvae_cli.training.objectives.bound import BoundObjective
 from cvae_cli.training.objectives.decoder import DecoderObjective
-from cvae_cli.training.objectives.guidance import GuidanceObjective
+from cvae_cli.training.objectives.distillation import GuidanceObjective, StepsObjective
 from cvae_cli.training.objectives.hybrid import HybridObjective
 from cvae_cli.training.objectives.objective import Objective
 from cvae_cli.training.objectives.perceptual import PerceptualObjective
 from cvae_cli.training.objectives.prior import PriorObjective
+
+_DISTILLATIONS: dict[Part, type[PriorObjective]] = {"guidance": GuidanceObjective, "steps": StepsObjective}
 
 
 def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: ConditionSettings) -> CVAE:
@@ -64,7 +66,7 @@ def build_objective(recipe: Recipe, model: CVAE, callback: Callback = ignore) ->
     if recipe.start is not None and recipe.tune != "network":
         if training.is_hybrid:
             raise UsageError("a prior is trained on latents: there are no pictures for another network to judge")
-        return GuidanceObjective(model) if recipe.tune == "guidance" else PriorObjective(model)
+        return (_DISTILLATIONS.get(recipe.tune, PriorObjective) if recipe.tune else PriorObjective)(model)
     keep_prior = recipe.tune == "network"
     if frozen is not None:
         return PerceptualObjective(model, training.perceptual, training.free_bits, frozen, keep_prior=keep_prior)
@@ -96,7 +98,7 @@ def load_start(model: CVAE, recipe: Recipe) -> None:
     CVAE(finished.config)
     ours, theirs = model.config.published(), finished.config.published()
     architecture = theirs.architecture
-    if recipe.tune is None or _only_adds_guidance(theirs.architecture.prior, ours.architecture.prior):
+    if recipe.tune is None or _only_adds_input(recipe.tune, theirs.architecture.prior, ours.architecture.prior):
         architecture = architecture.model_copy(update={"prior": ours.architecture.prior})
     if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):
         raise UsageError(
@@ -106,10 +108,12 @@ def load_start(model: CVAE, recipe: Recipe) -> None:
     model.network.load_state_dict(finished.network.state_dict())
     model.likelihood.load_state_dict(finished.likelihood.state_dict())
     if recipe.tune is not None:
-        # what it lacks, an input for the guidance, is new
-        model.prior.load_state_dict(finished.prior.state_dict(), strict=recipe.tune != "guidance")
+        # an input that it lacks is new
+        model.prior.load_state_dict(finished.prior.state_dict(), strict=recipe.tune not in _DISTILLATIONS)
 
 
-def _only_adds_guidance(theirs: Prior, ours: Prior) -> bool:
-    """Whether a prior has the guidance scale as an input, and is otherwise built as another one."""
-    return isinstance(theirs, ScorePrior) and ours == theirs.model_copy(update={"guidance_input": True})
+def _only_adds_input(part: Part, theirs: Prior, ours: Prior) -> bool:
+    """Whether a prior has an input for what it is taught, and is otherwise built as another one."""
+    if not isinstance(theirs, ScorePrior) or not isinstance(ours, ScorePrior):
+        return False
+    return ours == theirs.taught(part, steps=ours.steps)

@@ -15,11 +15,15 @@ from cvae_cli.runtime import launch
 from cvae_cli.text import catalog as text_catalog
 from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
-from cvae_cli.training.start import FROM_A_MODEL, choose_recipe, is_guidance_untaught, settings_of_start
+from cvae_cli.training.start import FROM_A_MODEL, choose_recipe, settings_of_start, untaught_inputs
 from cvae_cli.training.tensorboard import LOGS, check_log, is_installed
 
 CHANGEABLE_ON_RESUME = ("training.epochs", "training.learning_rate", "training.gradient_clip", "data.dir")
 """The settings that may change when a run is resumed."""
+_UNTAUGHT = {
+    "guidance": "the prior has guidance as an input, which this training does not teach it: draw with 1",
+    "steps": "the prior has the length of its steps as an input, which this training does not teach it: it needs many",
+}
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,7 @@ def _new_plan(recipe: Recipe, options: TrainingOptions, notices: tuple[str, ...]
     check_minutes(recipe, options)
     if recipe.training.is_hybrid:
         notices = (*notices, "the model will be a hybrid, no pure CVAE: its loss has a term besides the bound")
-    if is_guidance_untaught(recipe):
-        notices = (*notices, "the prior has guidance as an input, which this training does not teach it: draw with 1")
+    notices = (*notices, *(_UNTAUGHT[part] for part in untaught_inputs(recipe)))
     return TrainingPlan(
         recipe,
         _folder(recipe, options),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cvae_cli.config.model import ScorePrior
-from cvae_cli.config.recipe import Recipe
+from cvae_cli.config.recipe import Part, Recipe
 from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.catalog import has_classes, short_name
 from cvae_cli.errors import UsageError
@@ -71,10 +71,12 @@ def settings_of_start(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]
     return decided | {"start": str(folder), "start_hybrid": config.hybrid, "architecture": architecture}
 
 
-def is_guidance_untaught(recipe: Recipe) -> bool:
-    """Whether a recipe trains a prior that has the guidance scale as an input, and does not teach it what it is."""
+def untaught_inputs(recipe: Recipe) -> list[Part]:
+    """Return which inputs a recipe's prior has, the guidance scale or the steps, and is not taught what they are."""
     stages = recipe.stages()
     prior = stages[-1].architecture.prior
     trains_prior = any(stage.start is not None and stage.tune in {None, "prior"} for stage in stages)
-    has_input = isinstance(prior, ScorePrior) and prior.guidance_input
-    return has_input and trains_prior and all(stage.tune != "guidance" for stage in stages)
+    if not trains_prior or not isinstance(prior, ScorePrior):
+        return []
+    has_input: dict[Part, bool] = {"guidance": prior.guidance_input, "steps": prior.step_input}
+    return [part for part, has in has_input.items() if has and all(stage.tune != part for stage in stages)]
