@@ -13,6 +13,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel
 os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
 
+import signal
+
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # tests in the background of a shell; no program would hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 import contextlib
 import gc
 import shlex

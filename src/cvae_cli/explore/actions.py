@@ -55,8 +55,8 @@ def keep(session: Session, content: bytes, name: str, say: Say) -> None:
     """Keep a picture that was dropped onto the page, and say how it looks; every picture file is opened with care."""
     key = session.shelf.put(content, spelled_out(name.replace("\\", "/").rpartition("/")[2])[-_MAX_NAME:] or "picture")
     kept = session.shelf.get(key)
-    picture, changes = open_picture(kept.path, size=_PREVIEW, channels=3)
-    say({"picture": {"key": key, "name": kept.name, "src": _source(png_bytes(picture))}, "changes": changes})
+    picture, _ = open_picture(kept.path, size=_PREVIEW, channels=3)
+    say({"picture": {"key": key, "name": kept.name, "src": _source(png_bytes(picture))}})
 
 
 def reconstruct(session: Session, asked: ask.Picture, say: Say) -> None:
@@ -207,7 +207,7 @@ def _shown(session: Session, model: str, prompt: str | None) -> str | None:
     if not session.model(model).is_conditional:
         return None
     if not (prompt or "").strip():
-        raise UsageError(f"say what the picture shows: {model} makes its latent from both")
+        raise UsageError(f"say what the picture shows: {model} encodes a picture together with its prompt")
     return prompt
 
 

@@ -1,6 +1,6 @@
 // Draw pictures of a prompt; they appear as they are drawn.
 import { ask } from "./api.js";
-import { bindOutputs, code, download, h, makePanes, shelve, showChips, state, tile } from "./parts.js";
+import { bindOutputs, code, download, h, isStrange, makePanes, shelve, showChips, state, tile } from "./parts.js";
 
 const place = document.getElementById("draw");
 const form = place.querySelector("form");
@@ -15,13 +15,13 @@ export function start() {
     form.seed.value = Math.floor(Math.random() * 100000);
     draw();
   });
-  return { changed: () => { showModel(); showOutputs(); if (state.model) draw(); }, opened: () => {} };
+  return { changed: (isOther) => { showModel(isOther); showOutputs(); if (state.model) draw(); }, opened: () => {} };
 }
 
-function showModel() {
+function showModel(isOther) {
   const model = state.model;
   const { prompt } = form.elements;
-  if (model.kind === "labels" ? !model.prompts.includes(prompt.value) : !prompt.value) prompt.value = model.prompts?.[0] ?? "";
+  if (isOther && isStrange(model, prompt.value)) prompt.value = model.prompts?.[0] ?? "";
   showChips(chips, model, prompt, draw);
   form.querySelector("[data-conditional]").hidden = model.kind === "none";
   const guidance = form.querySelector("[data-guidance]");

@@ -35,10 +35,11 @@ const showPictures = () => showShelf(place.querySelector(".shelf"), picture, cho
 
 function choose(chosen) {
   picture = chosen;
-  if (chosen.prompt) prompt.value = chosen.prompt;
+  prompt.value = chosen.shows ?? chosen.prompt ?? ""; // never what another picture shows
   showModel();
   showPictures();
   look();
+  if (!prompt.value) prompt.focus();
 }
 
 async function upload(file) {
@@ -54,27 +55,36 @@ async function upload(file) {
 
 function look() {
   if (!picture || !state.model) return;
+  picture.shows = prompt.value.trim();
   place.querySelector(".empty").hidden = true;
   makePanes(place.querySelector(".panes")).forEach((pane) => lookWith(pane, picture));
 }
 
 function lookWith(pane, chosen) {
   const question = { model: pane.model.name, picture: chosen.key };
-  if (pane.model.kind !== "none") question.prompt = prompt.value;
+  if (pane.model.kind !== "none") {
+    question.prompt = prompt.value.trim();
+    if (!question.prompt) {
+      pane.body.replaceChildren(h("p", { class: "said", role: "status" }, `Say what the picture shows: ${pane.model.name} encodes a picture together with its prompt.`));
+      return;
+    }
+  }
   const figures = h("div", { class: "figures" });
+  const scores = h("p", { class: "soft" });
   const below = h("div");
-  pane.body.replaceChildren(figures, below);
+  pane.body.replaceChildren(figures, scores, below);
   pane.work(async (signal) => {
     await ask("reconstruct", question, (part) => {
       if (pane.hear(part)) return;
       const { mse, ssim } = part.scores;
-      const closeness = ssim === undefined ? "" : `, SSIM ${ssim.toFixed(3)}`;
-      const error = figure("", "Where the reconstruction differs", "error, white is large");
+      const closeness = ssim === undefined ? "" : ` · SSIM ${ssim.toFixed(3)}`;
+      const error = figure("", "Where the reconstruction differs; white is large", "difference");
       figures.replaceChildren(
         figure(part.original, `The picture ${chosen.name}`, "picture"),
-        figure(part.reconstruction, "Its reconstruction", ["reconstruction", h("br"), `squared error ${mse.toPrecision(4)}${closeness}`]),
+        figure(part.reconstruction, "Its reconstruction", "reconstruction"),
         error,
       );
+      scores.textContent = `Squared error, summed over the pixels: ${mse.toPrecision(4)}${closeness}`;
       difference(part.original, part.reconstruction).then((source) => { error.querySelector("img").src = source; });
       pane.command = part.command;
     }, signal);
@@ -139,10 +149,10 @@ function showSliders(pane, found, question, figures, below) {
   } }, "Back to the reconstruction");
   const principal = sliders.filter((_, index) => found.directions[index].startsWith("principal"));
   const numbers = sliders.filter((each) => !principal.includes(each));
-  const of = found.why ? `${found.of}, for ${found.why}` : found.of;
+  const why = found.why ? ` There are no pictures of its data set: ${found.why}.` : "";
   below.append(
     h("h3", {}, "Principal directions"),
-    h("p", { class: "soft" }, `Along these the latents of ${of} vary most. A slider goes 4 standard deviations to each side.`),
+    h("p", { class: "soft" }, `Along these the latents of ${found.of} vary most; the percentage is a direction's share of their variance. A slider goes 4 standard deviations to each side.${why}`),
     h("div", { class: "sliders" }, ...principal.map((each) => each.element)),
     h("h3", {}, "Single numbers"),
     h("div", { class: "sliders" }, ...numbers.slice(0, NUMBERS).map((each) => each.element)),

@@ -9,6 +9,7 @@ const place = document.getElementById("map");
 const canvas = place.querySelector("canvas");
 const glance = place.querySelector(".glance");
 const said = place.querySelector("#map-said");
+let alone = -1; // the class that is shown alone
 let map = null; // what is shown: points, labels, texts, and its model
 let hovered = -1;
 let opened = -1;
@@ -35,18 +36,29 @@ async function load() {
   await pane.work((signal) => ask("map", { model: model.name, method }, (part) => {
     if (pane.hear(part)) return;
     map = { ...part, model, method };
-    hovered = opened = -1;
+    hovered = opened = alone = -1;
+    glance.hidden = true;
     place.querySelector("[data-title]").textContent = part.why ? `${part.title}: ${part.why}.` : `${part.title}. Each dot is a picture's latent.`;
-    place.querySelector(".legend").replaceChildren(...part.classes.map((name, index) => {
-      const dot = h("i");
-      dot.style.background = colour(index);
-      return h("li", {}, dot, name);
-    }));
+    showLegend();
     place.querySelector("[data-point]").replaceChildren();
     said.textContent = "";
     if (part.command) pane.body.replaceChildren(code(part.command));
     paint();
   }, signal));
+}
+
+function showLegend() {
+  place.querySelector(".legend").replaceChildren(...map.classes.map((name, index) => {
+    const dot = h("i");
+    dot.style.background = colour(index);
+    const button = h("button", { type: "button", "aria-pressed": String(index === alone) }, dot, name);
+    button.addEventListener("click", () => {
+      alone = alone === index ? -1 : index;
+      [...button.parentElement.children].forEach((each, other) => each.setAttribute("aria-pressed", String(other === alone)));
+      paint();
+    });
+    return button;
+  }));
 }
 
 const colour = (label) => COLOURS[label % COLOURS.length];
@@ -67,11 +79,12 @@ function paint() {
   const radius = map.points.length > 300 ? 3.2 : 5;
   const ink = getComputedStyle(document.body).color;
   map.points.forEach((_, index) => {
-    context.globalAlpha = 0.8;
+    context.globalAlpha = alone < 0 || map.labels?.[index] === alone ? 0.8 : 0.1;
     context.fillStyle = map.labels ? colour(map.labels[index]) : COLOURS[0];
     dot(context, index, radius);
     context.fill();
   });
+  if (!glance.hidden) placeGlance();
   context.globalAlpha = 1;
   context.strokeStyle = ink;
   for (const [index, size, width] of [[hovered, radius + 2, 1.5], [opened, radius + 4, 2.5]]) {
@@ -108,14 +121,19 @@ function hover(index) {
   peek(index);
 }
 
+function placeGlance() {
+  if (hovered < 0) return;
+  const [x, y] = where(hovered);
+  const isRight = x > canvas.clientWidth / 2;
+  glance.style.left = `${isRight ? x - 128 : x + 16}px`;
+  glance.style.top = `${Math.max(0, Math.min(y - 50, canvas.clientHeight - 150))}px`;
+}
+
 const peek = latest(async (index) => {
   const now = map;
   await ask("glance", { model: now.model.name, point: index }, (part) => {
     if (!part.src || map !== now || hovered !== index) return;
-    const [x, y] = where(index);
-    const isRight = x > canvas.clientWidth / 2;
-    glance.style.left = `${isRight ? x - 128 : x + 16}px`;
-    glance.style.top = `${Math.max(0, Math.min(y - 50, canvas.clientHeight - 150))}px`;
+    placeGlance();
     glance.querySelector("img").src = part.src;
     glance.querySelector("span").textContent = part.text;
     glance.hidden = false;

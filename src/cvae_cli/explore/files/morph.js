@@ -1,11 +1,12 @@
-// The way from one prompt or picture to another, with a slider to go along it.
+// The way from one prompt or picture to another, with a slider to go along it; two models go together.
 import { ask } from "./api.js";
-import { code, download, h, makePanes, showShelf, state } from "./parts.js";
+import { code, download, h, isStrange, makePanes, showShelf, state } from "./parts.js";
 
 const place = document.getElementById("morph");
 const form = place.querySelector("form");
 const chosen = { start: null, end: null };
 let panes = [];
+let walks = []; // one function a pane, which shows a step there
 
 export function start() {
   form.addEventListener("submit", (event) => { event.preventDefault(); morph(); });
@@ -17,12 +18,12 @@ export function start() {
   return { changed: showModel, opened: () => {} };
 }
 
-function showModel() {
+function showModel(isOther) {
   const { start, end } = form.elements;
   const prompts = state.model.prompts || [];
-  const isStrange = (text) => !text || (state.model.kind === "labels" && !prompts.includes(text));
-  if (!chosen.start && isStrange(start.value)) start.value = prompts[0] ?? "";
-  if (!chosen.end && isStrange(end.value)) end.value = prompts[prompts.length > 7 ? 7 : prompts.length - 1] ?? "";
+  form.querySelector("datalist").replaceChildren(...prompts.map((prompt) => h("option", {}, prompt)));
+  if (isOther && !chosen.start && isStrange(state.model, start.value)) start.value = prompts[0] ?? "";
+  if (isOther && !chosen.end && isStrange(state.model, end.value)) end.value = prompts[prompts.length > 7 ? 7 : prompts.length - 1] ?? "";
 }
 
 function showPictures() {
@@ -31,17 +32,20 @@ function showPictures() {
       chosen[end] = chosen[end]?.key === picture.key ? null : picture;
       form.elements[end].value = chosen[end] ? "" : form.elements[end].value;
       form.elements[end].placeholder = chosen[end] ? picture.name : "";
-      if (picture.prompt && !form.elements.prompt.value) form.elements.prompt.value = picture.prompt;
+      form.elements.prompt.value ||= picture.shows ?? picture.prompt ?? "";
       showPictures();
     });
   }
-  form.querySelector("[data-shows]").hidden = !(chosen.start || chosen.end) || state.model?.kind === "none";
+  const isAsked = Boolean(chosen.start || chosen.end) && state.model?.kind !== "none";
+  form.querySelector("[data-shows]").hidden = !isAsked;
+  form.elements.prompt.required = isAsked;
 }
 
 function morph() {
   place.querySelector(".empty").hidden = true;
   panes.forEach((pane) => pane.control?.abort());
   panes = makePanes(place.querySelector(".panes"));
+  walks = [];
   panes.forEach(morphWith);
 }
 
@@ -62,7 +66,7 @@ function walk(pictures) {
   const output = h("output");
   const save = h("span");
   const slider = h("input", { type: "range", min: 0, max: pictures.length - 1, value: 0, "aria-label": "Step of the morph" });
-  const steps = pictures.map((picture, index) => h("button", { type: "button", "aria-label": `Step ${index + 1}`, onclick: () => go(index) },
+  const steps = pictures.map((picture, index) => h("button", { type: "button", "aria-label": `Step ${index + 1}`, onclick: () => goTogether(index) },
     h("img", { src: picture.src, alt: "" })));
   const go = (step) => {
     slider.value = step;
@@ -73,10 +77,13 @@ function walk(pictures) {
     save.replaceChildren(download(pictures[step]));
     steps.forEach((each, index) => each.setAttribute("aria-current", String(index === step)));
   };
-  slider.addEventListener("input", () => go(Number(slider.value)));
+  slider.addEventListener("input", () => goTogether(Number(slider.value)));
+  walks.push(go);
   go(0);
   return [
     h("div", { class: "stage" }, stage, h("label", { class: "field" }, "Step ", output, slider), save),
     h("ol", { class: "strip" }, ...steps.map((each) => h("li", {}, each))),
   ];
 }
+
+const goTogether = (step) => walks.forEach((go) => go(step));

@@ -13,6 +13,7 @@ const tabs = [...document.querySelectorAll("[role=tab]")];
 const parts = {};
 
 function open(name, given) {
+  if (given) document.getElementById(`tab-${name}`).focus(); // what was pressed is about to be hidden
   for (const tab of tabs) {
     const isChosen = tab.id === `tab-${name}`;
     const panel = document.getElementById(tab.getAttribute("aria-controls"));
@@ -26,18 +27,20 @@ function open(name, given) {
 }
 
 function choose() {
+  const before = state.model;
   state.model = state.models.find((each) => each.name === model.value);
   state.beside = state.models.find((each) => each.name === beside.value && each !== state.model) || null;
-  Object.values(parts).forEach((part) => part.changed());
+  Object.values(parts).forEach((part) => part.changed(state.model !== before));
 }
 
 tabs.forEach((tab, index) => {
   const name = tab.getAttribute("aria-controls");
   tab.addEventListener("click", () => open(name));
   tab.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step) return;
-    const next = tabs[(index + step + tabs.length) % tabs.length];
+    const place = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0, End: tabs.length - 1 }[event.key];
+    if (place === undefined) return;
+    event.preventDefault();
+    const next = tabs[(place + tabs.length) % tabs.length];
     next.focus();
     open(next.getAttribute("aria-controls"));
   });
@@ -48,7 +51,7 @@ async function begin() {
   state.models = about.models;
   state.open = open;
   model.replaceChildren(...about.models.map((each) => h("option", {}, each.name)));
-  beside.replaceChildren(h("option", { value: "" }, "no other"), ...about.models.map((each) => h("option", {}, each.name)));
+  beside.replaceChildren(h("option", { value: "" }, "no other model"), ...about.models.map((each) => h("option", {}, each.name)));
   Object.assign(parts, { draw: draw.start(about), latent: latent.start(about), morph: morph.start(about), map: map.start(about), runs: runs.start(about) });
   model.addEventListener("change", choose);
   beside.addEventListener("change", choose);

@@ -94,13 +94,15 @@ export function makePanes(place) {
 
 // ---- a command to copy
 export function code(text, label = "Command") {
+  // a word is broken only where it is longer than a line
+  const words = text.split(/( +|\n)/).map((word) => (word.trim() ? h("span", {}, word) : word));
   const button = h("button", { type: "button" }, "Copy");
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
-  return h("div", { class: "code" }, h("pre", { "aria-label": label }, h("code", {}, text)), button);
+  return h("div", { class: "code" }, h("pre", { "aria-label": label }, h("code", {}, ...words)), button);
 }
 
 export function tile(picture, under) {
@@ -116,9 +118,16 @@ export function figure(src, alt, caption, isMain = false) {
   return h("figure", isMain ? { class: "main-figure" } : {}, h("img", { src, alt }), h("figcaption", {}, ...[caption].flat()));
 }
 
-// ---- chips of prompts
+// ---- prompts to begin with
+// Whether a prompt is nothing for this model: empty, no class of it, or one that the page has put there for another model.
+export function isStrange(model, text) {
+  if (!text) return true;
+  if (model.prompts?.includes(text)) return false;
+  return model.kind === "labels" || state.models.some((each) => each.prompts?.includes(text));
+}
+
 export function showChips(place, model, input, changed) {
-  const prompts = model && model.kind !== "none" ? model.prompts || [] : [];
+  const prompts = model.kind === "none" ? [] : model.prompts || [];
   const mark = () => [...place.children].forEach((chip) => chip.setAttribute("aria-pressed", String(chip.textContent === input.value)));
   input.oninput = mark;
   place.replaceChildren(...prompts.map((prompt) => h("button", {

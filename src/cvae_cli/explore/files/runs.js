@@ -3,7 +3,7 @@ import { get } from "./api.js";
 import { h } from "./parts.js";
 
 const EVERY = 2000; // milliseconds between two looks
-const CURVES = [["negative_elbo", "−ELBO", ["rate", "distortion"]], ["rate", "rate", ["rate"]], ["distortion", "distortion", ["distortion"]]];
+const CURVES = [["negative_elbo", "−ELBO", ["rate", "distortion"]], ["rate", "rate (KL)", ["rate"]], ["distortion", "distortion", ["distortion"]]];
 const place = document.getElementById("runs");
 const choice = place.querySelector("select");
 let timer = null;
@@ -38,6 +38,7 @@ function show(run) {
   shown = run;
   const stages = Object.entries(run.stages).filter(([, epochs]) => epochs.length);
   say(run.note || stages.map(([stage, epochs]) => `${stage}: epoch ${epochs.at(-1).epoch}`).join(" · "));
+  place.querySelector(".key").hidden = !stages.length;
   place.querySelector(".curves").replaceChildren(...stages.flatMap(([stage, epochs]) => CURVES.map((what) => curve(stage, epochs, ...what))));
   place.querySelector(".table").replaceChildren(...stages.map(([stage, epochs]) => table(stage, epochs)));
   showGrids(run);
@@ -80,7 +81,7 @@ function curve(stage, epochs, name, label, parts) {
     if (points.length > 1) svg.append(draw("polyline", { class: kind, points: points.map(([e, v]) => `${x(e)},${y(v)}`).join(" ") }));
   }
   svg.append(draw("circle", { cx: x(valid.at(-1)[0]), cy: y(valid.at(-1)[1]), r: 3.5 }));
-  return h("figure", { class: "card" }, h("figcaption", {}, `${label} · ${stage}`), svg);
+  return h("figure", { class: "card" }, h("figcaption", {}, `${label} of the ${stage}, nats`), svg);
 }
 
 function showGrids(run) {
@@ -88,7 +89,7 @@ function showGrids(run) {
   if (!run.grids.length) { grids.replaceChildren(); return; }
   const before = grids.querySelector("input");
   const step = isFollowing || !before ? run.grids.length - 1 : Math.min(Number(before.value), run.grids.length - 1);
-  const image = h("img", { class: "crisp", alt: "" });
+  const image = h("img", { alt: "" });
   const output = h("output");
   const slider = h("input", { type: "range", min: 0, max: run.grids.length - 1, value: step, "aria-label": "Epoch of the samples" });
   const go = () => {
@@ -100,5 +101,5 @@ function showGrids(run) {
   };
   slider.addEventListener("input", () => { isFollowing = Number(slider.value) === run.grids.length - 1; go(); });
   go();
-  grids.replaceChildren(h("h3", {}, "Samples"), h("label", { class: "field" }, "Epoch ", output, slider), image);
+  grids.replaceChildren(h("h3", {}, "Samples"), h("label", { class: "field" }, "Epoch ", output, slider), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Samples" }, image));
 }
