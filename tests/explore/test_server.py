@@ -135,7 +135,7 @@ def test_what_is_no_model_is_said_before_anything_is_served(cvae: Command, tmp_p
     ("changes", "said"),
     [
         ({"prompt": LONG}, "at most 2000 characters"),
-        ({"prompt": ""}, ""),
+        ({"prompt": ""}, 'no class of this model in ""'),
         ({"prompt": "quantum"}, "quantum"),
         ({"n": 0}, "greater than or equal to 1"),
         ({"n": 10**9}, "less than or equal to 64"),
@@ -152,6 +152,32 @@ def test_what_is_no_model_is_said_before_anything_is_served(cvae: Command, tmp_p
 )
 def test_a_bad_question_gets_a_clear_sentence(app: Any, session: Session, changes: dict[str, Any], said: str) -> None:
     answer = ask(app, "/api/draw", draw(session, **changes))
+    error = answer.lines[-1]["error"]
+    assert said in error
+    assert "unexpected" not in error
+    assert len(error) < 300
+
+
+@pytest.mark.parametrize(
+    ("action", "question", "said"),
+    [
+        ("morph", {"start": {"prompt": ""}, "end": {"prompt": "bag"}}, 'no class of this model in ""'),
+        ("morph", {"start": {"prompt": LONG}, "end": {"prompt": "bag"}}, "at most 2000 characters"),
+        ("morph", {"start": {"picture": "../../../etc/hosts"}, "end": {"prompt": "bag"}}, "pattern"),
+        ("morph", {"start": {"picture": "0" * 16}, "end": {"prompt": "bag"}}, "no longer on the page"),
+        ("morph", {"start": {"prompt": "bag"}, "end": {"prompt": "coat"}, "steps": 10**6}, "less than or equal to 33"),
+        ("reconstruct", {"picture": "0" * 16, "prompt": LONG}, "at most 2000 characters"),
+        ("move", {"picture": "0" * 16, "amounts": {"principal 1": 1e9}}, "less than or equal to 100"),
+        ("move", {"picture": "0" * 16, "amounts": {str(number): 1 for number in range(100)}}, "at most 64 items"),
+        ("map", {"method": LONG}, "pattern"),
+        ("point", {"point": -1}, "greater than or equal to 0"),
+        ("point", {"point": 10**6}, "the map has"),
+    ],
+)
+def test_every_action_says_what_it_cannot_do(
+    app: Any, session: Session, action: str, question: dict[str, Any], said: str
+) -> None:
+    answer = ask(app, f"/api/{action}", question | {"model": session.places.models[0]})
     error = answer.lines[-1]["error"]
     assert said in error
     assert "unexpected" not in error
@@ -265,9 +291,9 @@ def test_memory_stays_flat_over_many_requests(app: Any, session: Session) -> Non
             await send(app, "/api/draw", draw(session, seed=seed, prompt="bag"))
             await send(app, "/api/pictures?name=a.png", picture.getvalue())
 
-    asyncio.run(many(20))
+    asyncio.run(many(10))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    asyncio.run(many(100))
+    asyncio.run(many(40))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
 
 
