@@ -20,6 +20,8 @@ What it does beyond `cvae train`:
   arXiv 2410.06940). This is no term of the model: with it, a model without the perceptual term is still a pure CVAE.
 - Distilled guidance: in the last part of its time the prior learns to be guided in one call (Meng et al. 2023).
 
+`few_steps.py` then lets `fashion` draw in three steps.
+
 Progress goes by the clock: a faster machine makes more steps in the same minutes. All pictures are on the device. The
 losses are not those of a fixed number of steps, so another run gives other weights of about the same quality.
 """
@@ -41,7 +43,8 @@ from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.flow_matching import FlowMatching, _embed_time, _interpolate
+from cvae_cli.models.flow_matching import FlowMatching, _interpolate
+from cvae_cli.models.velocity import _embed_time
 from cvae_cli.text.condition import with_model_conditions
 
 LARGE = 128  # pixels a side of what windows are cut from
@@ -332,9 +335,8 @@ def train_prior(options: argparse.Namespace) -> None:
     prior.calibrate(mean + deviation * torch.randn_like(mean))
     width = settings.width
     project = nn.Sequential(nn.Conv2d(width, 384, 1), nn.SiLU(), nn.Conv2d(384, latents.maps.shape[2], 1)).to(device)
-    told = nn.Linear(3, settings.condition_width).to(device)
+    told = nn.Linear(3, settings.condition_width, bias=False).to(device)
     nn.init.zeros_(told.weight)
-    nn.init.zeros_(told.bias)
     hooks = [block.second.register_forward_pre_hook(partial(drop, options.dropout)) for block in prior.blocks]
     everything = [*prior.parameters(), *project.parameters(), *told.parameters()]
     optimizer = torch.optim.AdamW(everything, weight_decay=0.0)

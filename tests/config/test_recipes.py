@@ -79,3 +79,14 @@ def test_guidance_that_is_an_input_is_said_to_be_untaught() -> None:
         for chosen in (False, True)
     ]
     assert [any("guidance as an input" in text for text in notices) for notices in told] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("part", "untaught"),
+    [("prior", ["guidance", "length"]), ("guidance", ["length"]), ("steps", []), ("decoder", [])],
+)
+def test_inputs_are_taught_again_after_what_they_depend_on(part: str, untaught: list[str]) -> None:
+    """`fashion` has the guidance and the length of a step as inputs."""
+    notices = plan_training(model="fashion", tune=part, out="somewhere").notices
+    words = ("guidance as an input", "length of its steps as an input")
+    assert [word.split()[0] for word in words if any(word in text for text in notices)] == untaught

@@ -1,5 +1,6 @@
 """What a training starts from: nothing, or a finished model, which decides how the new one is built."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cvae_cli.config.model import ScorePrior
@@ -72,11 +73,21 @@ def settings_of_start(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]
 
 
 def untaught_inputs(recipe: Recipe) -> list[Part]:
-    """Return which inputs a recipe's prior has, the guidance scale or the steps, and is not taught what they are."""
+    """Return which inputs a recipe's prior has, its guidance or its steps, that it is not taught after it changes."""
     stages = recipe.stages()
     prior = stages[-1].architecture.prior
-    trains_prior = any(stage.start is not None and stage.tune in {None, "prior"} for stage in stages)
-    if not trains_prior or not isinstance(prior, ScorePrior):
+    if not isinstance(prior, ScorePrior):
         return []
-    has_input: dict[Part, bool] = {"guidance": prior.guidance_input, "steps": prior.step_input}
-    return [part for part, has in has_input.items() if has and all(stage.tune != part for stage in stages)]
+    # what is trained, stage by stage; a stage without a part fits a prior, unless it is the first of all
+    parts = ["prior" if stage.start is not None and stage.tune is None else stage.tune for stage in stages]
+    inputs: dict[Part, tuple[bool, set[Part]]] = {
+        "guidance": (prior.guidance_input, {"prior"}),
+        "steps": (prior.step_input, {"prior", "guidance"}),
+    }
+    return [part for part, (has, spoilers) in inputs.items() if has and _is_left(part, spoilers, parts)]
+
+
+def _is_left(part: Part, spoilers: set[Part], parts: Sequence[str | None]) -> bool:
+    """Whether the last of these stages that trains the part, or something that it depends on, trains the latter."""
+    relevant = [each for each in parts if each == part or each in spoilers]
+    return bool(relevant) and relevant[-1] != part
