@@ -1,0 +1,68 @@
+"""The files that a public host reads."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cvae_cli.version import __version__
+
+ROOT = Path(__file__).parent.parent
+GITHUB = ROOT / ".github"
+
+
+def validate(schema: list[str], *paths: Path) -> str:
+    pytest.importorskip("check_jsonschema")
+    command = [sys.executable, "-m", "check_jsonschema", *schema, *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def test_workflows_follow_the_hosts_schema(tmp_path: Path) -> None:
+    schema = ["--builtin-schema", "vendor.github-workflows"]
+    paths = sorted((GITHUB / "workflows").glob("*.yml"))
+    assert len(paths) == 2
+    assert "ok -- validation done" in validate(schema, *paths)
+    broken = tmp_path / "broken.yml"
+    broken.write_text(paths[0].read_text("utf-8").replace("runs-on:", "runs_on:"))
+    assert "Schema validation errors" in validate(schema, broken)
+
+
+def test_the_wheel_is_tried_on_the_systems_and_pythons_that_are_promised() -> None:
+    text = (GITHUB / "workflows" / "check.yml").read_text("utf-8")
+    assert "system: [ubuntu-latest, macos-latest, windows-latest]" in text
+    assert 'python: ["3.11", "3.12", "3.13"]' in text
+    assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+def test_the_tag_of_a_release_is_compared_with_the_version() -> None:
+    command = re.search(r"run: (grep .*)", (GITHUB / "workflows" / "release.yml").read_text("utf-8"))
+    assert command
+    for tag, code in {f"v{__version__}": 0, "v9.9.9": 1}.items():
+        done = subprocess.run(
+            ["bash", "-c", command[1]], cwd=ROOT, env={"GITHUB_REF_NAME": tag, "PATH": "/usr/bin:/bin"}
+        )
+        assert done.returncode == code
+
+
+def test_the_citation_follows_its_schema(tmp_path: Path) -> None:
+    schema = ["--builtin-schema", "vendor.citation-file-format"]
+    assert "ok -- validation done" in validate(schema, ROOT / "CITATION.cff")
+    broken = tmp_path / "CITATION.cff"
+    broken.write_text((ROOT / "CITATION.cff").read_text("utf-8").replace("authors:", "writers:"))
+    assert "Schema validation errors" in validate(schema, broken)
+
+
+def test_the_forms_of_issues_follow_their_schema() -> None:
+    forms = [GITHUB / "ISSUE_TEMPLATE" / name for name in ("problem.yml", "idea.yml")]
+    assert "ok -- validation done" in validate(["--builtin-schema", "vendor.github-issue-forms"], *forms)
+
+
+def test_the_package_has_one_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    assert "version" not in project["project"]
+    assert __version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert "\nversion:" not in (ROOT / "CITATION.cff").read_text("utf-8")
