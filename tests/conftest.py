@@ -34,6 +34,7 @@ from typing import Any
 
 import forkserver
 import pytest
+from filelock import FileLock
 
 DATA = Path(__file__).parent / "data"
 FASHION = DATA / "fashion-mnist"
@@ -182,14 +183,18 @@ def cvae(programs: Path, clean_environment: dict[str, str], tmp_path: Path) -> C
 
 
 @pytest.fixture(scope="session")
-def run_folder(executable: str, clean_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of `cvae train`: the article's network, two epochs on 300 pictures."""
-    folder = tmp_path_factory.mktemp("runs") / "small"
+def run_folder(programs: Path, clean_environment: dict[str, str]) -> Path:
+    """The folder of a run of `cvae train`: the article's network, two epochs on 300 pictures.
+
+    All workers of xdist share it, so no test may change it.
+    """
+    folder = programs / "runs" / "small"
     arguments = ["train", "fashion-concat", "--data-dir", str(FASHION), "--limit", "300", "--epochs", "2"]
-    done = subprocess.run(
-        [executable, *arguments, "--out", str(folder)], env=clean_environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    command = [str(programs / "cvae"), *arguments, "--out", str(folder)]
+    with FileLock(programs / "runs.lock"):
+        if not (programs / "runs").exists():
+            done = subprocess.run(command, env=clean_environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
     return folder
 
 
