@@ -1,7 +1,6 @@
 """The processes that share one job, as torchrun starts them: their ranks and collective operations."""
 
 import contextlib
-import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,9 +15,9 @@ from torch.distributed.rendezvous import rendezvous
 
 from cvae_cli.errors import CvaeError, UsageError
 from cvae_cli.runtime import launch
+from cvae_cli.runtime.meeting import meet
 
 T = TypeVar("T")
-_groups = itertools.count()  # all processes create the same groups in the same order
 _TIMEOUT = timedelta(hours=2)  # one process may prepare a whole data set while the others wait
 
 
@@ -143,11 +142,17 @@ def process_group(device: torch.device) -> Iterator[World]:
         torch.cuda.set_device(device)
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # about 1x1 gradients; harmless
     store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
-    # The store outlives a group and, under torchrun, a restart; the addresses of earlier groups in it are stale.
-    store = PrefixStore(f"start {launch.restart_count()}, group {next(_groups)}", store)
+    store = PrefixStore(meet(store, World(rank, size)), store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield get_world()
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo/transport" not in str(error):
+            raise
+        raise CvaeError(
+            "the connection to another process of this job has ended",
+            hint="where torchrun starts the processes again, they go on from what was saved last",
+        ) from error
     finally:
         distributed.destroy_process_group()

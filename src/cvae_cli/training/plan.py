@@ -9,9 +9,10 @@ from cvae_cli.config.catalog import shipped_recipes
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior, recipe_for_tuning
 from cvae_cli.data import catalog as data_catalog
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import UsageError, without_keys
 from cvae_cli.models.pretrained import find_model, read_config, training_data
 from cvae_cli.runtime import launch
+from cvae_cli.runtime.meeting import was_done
 from cvae_cli.text import catalog as text_catalog
 from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
@@ -91,9 +92,10 @@ def _plan(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     plan = _plan_start(recipe, options) if has_start else _plan_new(recipe, options)
     _check_names(plan.recipe)
     run = Run(plan.folder)
-    if launch.restart_count() and run.recipe_file.exists():  # after a crash, torchrun runs the same command again
-        return TrainingPlan(run.recipe(), plan.folder, resume=True)
-    if launch.rank_and_size()[0] == 0:
+    if launch.rank_and_size()[0] == 0:  # which decides for all
+        if run.recipe_file.exists() and was_done(f"train {run.folder.resolve()}"):
+            # a process or a machine has died, and torchrun runs the same command again
+            return TrainingPlan(run.recipe(), plan.folder, resume=True)
         run.check_new(force=plan.force)
     return plan
 
@@ -115,7 +117,15 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     decided = settings_of_start(own, changes)
     changes = {**decided, **changes, **decided}  # in this order: changes to parts of it come later
     chosen = with_absolute_paths(load_recipe(recipe, scaled(own, options) | changes, prior=prior))
-    return _new_plan(chosen, options, notices=(*notices, *scaling_notices(own, chosen, options)))
+    notices = (*notices, *_key_notices(chosen.data.name), *scaling_notices(own, chosen, options))
+    return _new_plan(chosen, options, notices=notices)
+
+
+def _key_notices(data: str) -> tuple[str, ...]:
+    """Warn before a key in an address gets into the files of the run."""
+    if "$" in data or without_keys(data) == data:
+        return ()
+    return ("recipe.toml will have the whole address of the data; write a key in it as '$NAME', a variable",)
 
 
 def _check_names(recipe: Recipe) -> None:

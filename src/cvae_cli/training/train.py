@@ -16,6 +16,7 @@ from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.pretrained import weights_sha256
 from cvae_cli.runtime.device import count_flops, pick_device
 from cvae_cli.runtime.distributed import World, environment_world, local_device, process_group
+from cvae_cli.runtime.meeting import remember
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 from cvae_cli.training.checkpoint import TrainerState
@@ -172,24 +173,22 @@ def execute_plan(
 
 
 def _execute(plan: TrainingPlan, device: str | torch.device, callback: Callback) -> TrainingResult:
-    run, resume = Run(plan.folder), plan.resume
-    local = pick_device(local_device(str(device)))
+    run, resume, local = Run(plan.folder), plan.resume, pick_device(local_device(str(device)))
     callback(Progress("reading the data", 0, None))
     train, validation = load_training_data(plan.recipe, local, callback=callback)
     if resume:
         check_data(run, train, validation, callback)
     with process_group(local) as world, run.lock() if world.is_first else contextlib.nullcontext():
-        # One process decides the precision for all, and a resumed run keeps it.
+        # One process decides for all; a resumed run keeps its precision.
         recipe = _with_precision(plan.recipe, train, local, callback) if world.is_first else plan.recipe
-        recipe = world.broadcast(recipe)
-        if plan.minutes is not None:
-            recipe = plan_for(plan.minutes, recipe, train, validation, local, callback)
+        recipe, resume, minutes = world.broadcast((recipe, resume, plan.minutes))
+        if minutes is not None:
+            recipe = plan_for(minutes, recipe, train, validation, local, callback)
         if not resume:
             _create_run(run, recipe, world, force=plan.force)
         if world.is_first:
             record_data(run, train, validation)
         state = _run_stage(run, recipe, train, validation, local, resume=resume, callback=callback)
-
         # The further stages, each of which trains the model of the one before it.
         stage = recipe
         while stage.then:
@@ -226,6 +225,7 @@ def _create_run(run: Run, recipe: Recipe, world: World, *, force: bool) -> None:
     """Create a run in the first process while the others wait."""
     if world.is_first:
         run.create(recipe, force=force)
+        remember(f"train {run.folder.resolve()}")
     world.barrier()
 
 
