@@ -1,5 +1,6 @@
 """The errors that a user may see: each has a sentence, a hint and an exit code."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from enum import IntEnum
@@ -45,6 +46,15 @@ _DESCRIPTIONS = {
 }
 
 
+_USER = re.compile(r"(\w://)[^\s/@'\"]+@")
+_QUERY = re.compile(r"(\w://[^\s?'\"]*\?)[^\s'\",;)]+")
+
+
+def without_keys(text: str) -> str:
+    """Return a text in which addresses have neither a user with a password nor a query, as `https://a/b.tar?...`."""
+    return _QUERY.sub(r"\1...", _USER.sub(r"\1...@", text))
+
+
 class CvaeError(Exception):
     """An error that is shown to the user as one sentence, without a traceback.
 
@@ -56,9 +66,9 @@ class CvaeError(Exception):
     exit_code = ExitCode.UNEXPECTED
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_keys(message)
+        self.hint = without_keys(hint) if hint else hint
+        super().__init__(self.message)
 
     def add_hint(self, hint: str) -> None:
         """Add a line to the hint: another way out."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from conftest import Command
 from pictures_data import shards
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
+from cvae_cli.data.addresses import with_variables
 from cvae_cli.data.catalog import find_source, has_classes, load_dataset, look, short_name
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.originals import find_originals
@@ -221,3 +223,26 @@ def test_a_pipe_in_place_of_a_shard_is_said_and_not_waited_for(
     done = cvae(*command)
     assert done.returncode == 2
     assert "p.tar: it is a pipe or a device" in done.stderr
+
+
+def test_a_key_in_an_address_is_not_shown_and_can_stay_out_of_files(
+    cvae: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = cvae("train", "webdataset:http://ann:pw1@localhost:9/{0..1}.tar?token=abc", "--out", "run")
+    assert done.returncode in {2, 3}  # without aiohttp, and with it
+    assert "http://...@localhost:9/0.tar?... cannot be " in done.stderr
+    assert not {"pw1", "abc"} & set(re.findall(r"\w+", done.stderr))
+    folder = shards(tmp_path / "s", n=1, each=20)
+    (folder / "000000.tar").rename(folder / "0.tar?token=abc")
+    place = f"webdataset:file://{folder}/0.tar?token="
+    warned, kept = (cvae("train", place + key, "--dry-run", env={"SHARD_KEY": "abc"}) for key in ("abc", "$SHARD_KEY"))
+    assert (warned.returncode, kept.returncode) == (0, 0)
+    assert "write a key in it as '$NAME'" in warned.stderr
+    assert "write a key" not in kept.stderr
+    assert "abc" not in kept.stderr + kept.stdout
+    assert "token=$SHARD_KEY" in kept.stdout
+    monkeypatch.setenv("SHARD_KEY", "abc")
+    assert with_variables("http://a/0.tar?token=$SHARD_KEY") == "http://a/0.tar?token=abc"
+    assert with_variables("s3://a/$nowhere.tar") == "s3://a/$nowhere.tar"
+    with pytest.raises(UsageError, match=r"has \$NO_KEY, and there is no such"):
+        with_variables("http://a/0.tar?token=$NO_KEY")

@@ -17,7 +17,7 @@ from typing import Any
 
 from cvae_cli.console import terminal
 from cvae_cli.console.progress import Bar, Lines, beating
-from cvae_cli.errors import CvaeError, ExitCode, ReaderLeftError, UsageError, spelled_out
+from cvae_cli.errors import CvaeError, ExitCode, ReaderLeftError, UsageError, spelled_out, without_keys
 from cvae_cli.events import Callback, Event, Notice, Progress, Summary
 from cvae_cli.runtime import launch, streams
 
@@ -116,7 +116,7 @@ def traceback() -> None:
 
 def _write_line(text: str) -> None:
     """Write to stderr; above the progress bar, if there is one."""
-    line = terminal.shorten(spelled_out(text), _MAX_LINE)
+    line = terminal.shorten(spelled_out(without_keys(text)), _MAX_LINE)
     if sys.stderr.isatty():
         line = "\n".join(terminal.wrap(line, terminal.columns(sys.stderr)))
     if _display is None:
@@ -127,7 +127,7 @@ def _write_line(text: str) -> None:
 
 def _task(name: str) -> str:
     """Return the name of a task as it is shown."""
-    return terminal.shorten(spelled_out(name), _MAX_TASK)
+    return terminal.shorten(spelled_out(without_keys(name)), _MAX_TASK)
 
 
 @contextmanager

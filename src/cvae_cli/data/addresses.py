@@ -3,10 +3,12 @@
 This module imports neither torch nor pydantic, so that the processes that read a stream start quickly.
 """
 
+import os
+import re
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from cvae_cli.errors import MissingError, UsageError
+from cvae_cli.errors import MissingError, UsageError, without_keys
 
 
 def is_address(place: str) -> bool:
@@ -29,7 +31,19 @@ def open_place(place: str) -> BinaryIO:
         return open(place, "rb")
     import fsspec
 
-    return fsspec.open(place, "rb").open()
+    return fsspec.open(with_variables(place), "rb").open()
+
+
+def with_variables(address: str) -> str:
+    """Return an address with the values of environment variables, so that a key in it is written down nowhere.
+
+    Raises:
+        UsageError: a variable is not set.
+    """
+    found = os.path.expandvars(address)
+    if without_keys(found) != found and (missing := re.search(r"\$\w+", found)):
+        raise UsageError(f"the address has {missing[0]}, and there is no such environment variable")
+    return found
 
 
 def list_addresses(address: str) -> list[str]:
@@ -41,8 +55,9 @@ def list_addresses(address: str) -> list[str]:
     """
     import fsspec
 
+    place = with_variables(address)
     try:
-        system, path = fsspec.core.url_to_fs(address)
+        system, path = fsspec.core.url_to_fs(place)
         if "*" not in address:
             return [address]
         return [system.unstrip_protocol(found) for found in sorted(system.glob(path))]
