@@ -33,7 +33,7 @@ PAGES = {  # the contents of the site, at its left
     "Begin": ["Quick start <self>", "tutorial"],
     "Tasks": ["draw", "train", "folders", "shards", "evaluation", "latents", "explore", "sharing", "export", "library"],
     "Help": ["troubleshooting", "glossary"],
-    "Reference": ["reference", "scripts", "environment"],
+    "Reference": ["reference", "scripts", "environment", "completion"],
     "Measured": ["results", "performance"],
     "Inside": ["architecture"],
 }

@@ -77,9 +77,12 @@ def own_commands(page: Path) -> list[list[str]]:
 def parse(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """Parse arguments as the program does; return the name of the command and its options."""
     command, name, rest = typer.main.get_command(app), "cvae", arguments
-    while hasattr(command, "commands") and rest:
+    while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         name, *rest = rest
         command = command.commands[name]
+    if rest and hasattr(command, "commands"):  # an option like --version, which does its work while it is parsed
+        assert any(rest[0] in each.opts for each in command.params), f"no option {rest[0]}"
+        return name, {}
     return name, command.make_context(name, list(rest)).params
 
 
@@ -205,7 +208,7 @@ def test_drawing_works(name: str, cvae: Command, drawing_folder: Path) -> None:
         done = cvae(*arguments, *small, cwd=drawing_folder, binary=True)
         assert done.returncode == 0, (arguments, done.stderr)
         drawn += 1
-        out = options["out"]
+        out = options["output"]
         if str(out) == "-":
             assert done.stdout[1:4] == b"PNG"
         elif out and not str(out).endswith("/"):

@@ -11,8 +11,8 @@ from cvae_cli.errors import UsageError
 EPILOG = """\b
 Examples:
   cvae download-weights --list
-  cvae download-weights inception        for cvae evaluate --metric fid
-  cvae download-weights alexnet          for cvae evaluate --metric lpips
+  cvae download-weights inception        # for cvae evaluate --metric fid
+  cvae download-weights alexnet          # for cvae evaluate --metric lpips
   cvae download-weights --all
 """
 

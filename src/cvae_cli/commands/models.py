@@ -23,7 +23,7 @@ VERIFY_EPILOG = """\b
 Examples:
   cvae models verify
   cvae models verify runs/fashion
-  cvae models verify runs/fashion --accept        after editing its README.md
+  cvae models verify runs/fashion --accept        # after editing its README.md
 """
 
 Name = Annotated[
