@@ -214,7 +214,7 @@ def test_drawing_works(name: str, cvae: Command, drawing_folder: Path) -> None:
         elif out and not str(out).endswith("/"):
             with Image.open(drawing_folder / out) as picture:
                 picture.load()
-    assert drawn >= 2
+    assert drawn
 
 
 def test_variables_are_all_documented() -> None:
