@@ -7,6 +7,7 @@ from typing import get_type_hints
 
 import pytest
 import torch
+from conftest import Command
 from typer.models import OptionInfo
 
 from cvae_cli.app import _as_cvae_error, app
@@ -93,3 +94,32 @@ def test_no_option_has_a_metavar_that_typer_would_take_for_its_name() -> None:
                     has_names = isinstance(option.default, str) or option.param_decls  # the first is in `default`
                     assert has_names or not is_its_name, f"{command.name}: {name}"
     assert checked > 50
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("generate x -n abc", "-n: a whole number is needed"),
+        ("generate x --temperature warm", "--temperature: a number is needed"),
+        ("generate x --resample foo", '--resample: "foo" is none of nearest, lanczos'),
+        ("generat x", 'no command "generat". Did you mean "generate"?'),
+        ("generate x --seed -1", "--seed: at least 0 is needed"),
+        ("plot", "RUN is missing"),
+        ("generate x --modle y", "no option --modle. Did you mean --model?"),
+        ("generate x --model", "--model needs a value"),
+        ("generate x --json=1", "--json takes no value"),
+        ("doctor now", "too many arguments: now"),
+    ],
+)
+def test_the_parser_speaks_as_all_other_messages_do(cvae: Command, arguments: str, said: str) -> None:
+    done = cvae(*arguments.split())
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == f"cvae: {said}"
+
+
+def test_help_and_names_need_no_environment(executable: str, tmp_path: Path) -> None:
+    """Without HOME, TERM, LANG and PATH, as under cron."""
+    for arguments in (["--help"], ["train", "--list"], ["models", "list"], ["evaluate", "--help"]):
+        done = subprocess.run([executable, *arguments], env={}, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        assert done.stdout
