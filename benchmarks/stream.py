@@ -1,7 +1,7 @@
 """Stream small pictures from shards made for it: speed beside WebDataset's own loader, first batch, memory.
 
-    python benchmarks/stream.py                     1,000,000 pictures of 64x64 in 100 shards, 3.7 GB, removed afterwards
-    python benchmarks/stream.py --pictures 20000    a part of them
+    python benchmarks/stream.py                    1,000,000 pictures of 64x64 in 100 shards, 3.7 GB, removed afterwards
+    python benchmarks/stream.py --pictures 20000   a part of them
 
 Both loaders decode with the same function, in as many processes, in turns. Each turn is a number of batches. Those
 before it are not timed: a loader whose turn has ended reads a little ahead, which takes time from the other one, and
