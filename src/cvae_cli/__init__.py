@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from cvae_cli.evaluation.evaluate import evaluate
     from cvae_cli.evaluation.sets import evaluate_sets
     from cvae_cli.models.cvae import CVAE
+    from cvae_cli.training.seeds import train_seeds
     from cvae_cli.training.train import train
 
-__all__ = ["CVAE", "CvaeError", "__version__", "evaluate", "evaluate_sets", "load_dataset", "train"]
+__all__ = ["CVAE", "CvaeError", "__version__", "evaluate", "evaluate_sets", "load_dataset", "train", "train_seeds"]
 
 _MODULES = {
     "CVAE": "cvae_cli.models.cvae",
@@ -33,6 +34,7 @@ _MODULES = {
     "evaluate_sets": "cvae_cli.evaluation.sets",
     "load_dataset": "cvae_cli.data.catalog",
     "train": "cvae_cli.training.train",
+    "train_seeds": "cvae_cli.training.seeds",
 }
 
 

@@ -42,9 +42,16 @@ def check_sets(
 def check_written(report: Path | None, card: bool, models: Sequence[str]) -> None:
     """Raise a UsageError if the report, or the scores in the cards of models, cannot be written."""
     from cvae_cli.models.pretrained import CARD, bundled_models, find_model
+    from cvae_cli.models.seeds import seed_runs
 
     if report is not None:
         check_page(report)
+    for model in models if card or report is not None else ():
+        if seed_runs(model):
+            option = "--card" if card else "--report"
+            raise UsageError(
+                f"{option} is for single models; {model} has several runs", hint=f"name one:  {model}/seed-0"
+            )
     for model in models if card else ():
         if model in bundled_models() or not Path(model).exists():
             owner = "ships with cvae" if model in bundled_models() else "is the Hub's"

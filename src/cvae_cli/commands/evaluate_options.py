@@ -13,7 +13,8 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Model to measure: a bundled name, a folder, or org/name on the Hub; repeat to compare several.",
+        help="Model to measure: a bundled name, a folder, or org/name on the Hub; repeat to compare several. "
+        "A folder of runs by --seeds has their mean and standard deviation.",
         metavar="MODEL",
     ),
 ]

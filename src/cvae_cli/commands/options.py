@@ -104,9 +104,11 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 def check_models(models: Sequence[str]) -> None:
     """Raise a CvaeError for a model that does not exist, before torch is imported; the Hub is not asked."""
     from cvae_cli.models.pretrained import check_known
+    from cvae_cli.models.seeds import seed_runs
 
     for model in models:
-        check_known(model)
+        for each in [str(run) for run in seed_runs(model)] or [model]:
+            check_known(each)
 
 
 def share_work(gpus: int | None, device: str) -> None:

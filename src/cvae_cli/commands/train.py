@@ -1,12 +1,17 @@
 """`cvae train`: train a model by a recipe."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options, train_options
+from cvae_cli.commands.trained import show_plans, show_recipes, show_results
+from cvae_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from cvae_cli.training.length import TrainingOptions
 
 EPILOG = """\b
 Examples:
@@ -18,6 +23,8 @@ Examples:
   cvae train folder:my-pictures --minutes 5
   cvae train "webdataset:d/{00..99}.tar" --stream
   cvae train coco-64 --data-dir coco/
+  cvae train fashion-concat --seeds 3
+  cvae train mine.toml
   cvae train --resume runs/fashion-concat
 A folder has a sub-folder for each class, or captions in metadata.jsonl, metadata.csv or a .txt beside each picture.
 Ctrl-C stops after the current step and loses nothing.
@@ -40,6 +47,7 @@ def train(
     latent_dim: Annotated[int | None, typer.Option(help="Numbers in a latent.", metavar="N", min=1)] = None,
     beta: train_options.Beta = None,
     seed: train_options.Seed = None,
+    seeds: train_options.Seeds = None,
     precision: train_options.Precision = None,
     limit: train_options.Limit = None,
     stream: train_options.Stream = False,
@@ -59,62 +67,43 @@ def train(
     """Train a model by a recipe. Each epoch is saved, and a stopped run can be resumed."""
     console.configure(json=json, quiet=quiet, debug=debug)
     if list_:
-        return _list()
+        return show_recipes()
+    options_: TrainingOptions = {
+        "resume": resume,
+        "data": data,
+        "data_dir": data_dir,
+        "size": size,
+        "condition": condition,
+        "out": out,
+        "epochs": epochs,
+        "minutes": minutes,
+        "batch_size": batch_size,
+        "learning_rate": lr,
+        "latent_dim": latent_dim,
+        "beta": beta,
+        "seed": seed,
+        "precision": precision,
+        "limit": limit,
+        "stream": stream,
+        "prior": prior,
+        "tune": tune,
+        "model": model,
+        "force": force,
+        "log": log,
+    }
+    if seeds is not None and gpus is not None:
+        raise UsageError("several processes train one seed", hint="give each seed a command:  --seed S --out DIR")
     with console.events("getting ready to train"):
-        from cvae_cli.config.recipe_files import parse_assignment, recipe_to_toml
-        from cvae_cli.training.plan import plan_training
+        from cvae_cli.config.recipe_files import parse_assignment
+        from cvae_cli.training.seeds import execute_plans, plan_seeds
 
-        plan = plan_training(
-            recipe,
-            resume=resume,
-            data=data,
-            data_dir=data_dir,
-            size=size,
-            condition=condition,
-            out=out,
-            epochs=epochs,
-            minutes=minutes,
-            batch_size=batch_size,
-            learning_rate=lr,
-            latent_dim=latent_dim,
-            beta=beta,
-            seed=seed,
-            precision=precision,
-            limit=limit,
-            stream=stream,
-            prior=prior,
-            tune=tune,
-            model=model,
-            settings=dict(parse_assignment(change) for change in changes or []),
-            force=force,
-            log=log,
-        )
-        for text in plan.notices:
+        options_["settings"] = dict(parse_assignment(change) for change in changes or [])
+        plans = plan_seeds(recipe, seeds, **options_)
+        for text in dict.fromkeys(text for plan in plans for text in plan.notices):
             console.note(text)
     if dry_run:
-        from cvae_cli.training.look import look_at_data
-
-        for text in [*look_at_data(plan.recipe), *plan.describe()]:
-            console.note(text)
-        return console.result(plan.recipe.model_dump(mode="json"), recipe_to_toml(plan.recipe).split("\n"))
+        return show_plans(plans)
     options.share_work(gpus, device)
     with console.events("getting ready to train") as callback:
-        from cvae_cli.training.train import execute_plan
-
-        result = execute_plan(plan, device=device, callback=callback)
-    console.hint(f"measure it:  cvae evaluate --model {result.run}")
-    summary = {"best_negative_elbo": result.best_negative_elbo, "last": result.history[-1]}
-    return console.result({"run": str(result.run), "model": str(result.model), **summary}, str(result.model))
-
-
-def _list() -> None:
-    from cvae_cli.config.catalog import shipped_recipes
-    from cvae_cli.config.recipe_files import load_recipe
-
-    recipes = [load_recipe(name) for name in shipped_recipes()]
-    console.table(
-        [each.model_dump(mode="json") for each in recipes],
-        columns=["recipe", "data", "epochs", "description"],
-        rows=[[each.name, each.data.name, each.epochs, each.description] for each in recipes],
-        footer="cvae train RECIPE --dry-run shows all settings of one",
-    )
+        results = execute_plans(plans, device=device, callback=callback)
+    return show_results(results, is_group=seeds is not None)

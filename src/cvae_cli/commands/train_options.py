@@ -40,6 +40,15 @@ Stream = Annotated[
 ]
 Beta = Annotated[float | None, typer.Option(help="Weight of the rate (KL); 1 is the true bound.", metavar="X", min=0.0)]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", metavar="N", min=0, max=2**32 - 1)]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        help="Train with N seeds, --seed and the ones after it, in OUT/seed-0 and so on. The same command goes on "
+        "after a stop.",
+        metavar="N",
+        min=1,
+    ),
+]
 Precision = Annotated[
     str | None, typer.Option("--precision", help="Precision: auto, fp32 or bf16.", metavar="PRECISION")
 ]

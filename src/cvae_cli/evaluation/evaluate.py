@@ -14,12 +14,14 @@ from cvae_cli.evaluation.measure import StoppedModel, check, evaluate_model, mea
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.evaluation.protocol import make_protocol, score_protocols
+from cvae_cli.evaluation.repeats import combine_runs
 from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import Evaluation, ModelScores, StoppedEvaluationError
 from cvae_cli.evaluation.selection import load_networks, select
 from cvae_cli.events import Callback, Event, Notice, Progress, ignore
 from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.pretrained import find_model, training_data, weights_sha256
+from cvae_cli.models.seeds import seed_runs
 from cvae_cli.paths import DEFAULT_MODEL
 from cvae_cli.runtime.device import pick_device
 from cvae_cli.runtime.distributed import local_device, process_group
@@ -53,7 +55,8 @@ def evaluate(
 
     Args:
         models: a bundled name, a folder, `org/name` on the Hub, or a model in memory; or several of them. A model in
-            memory stays on its device and is put into evaluation mode.
+            memory stays on its device and is put into evaluation mode. A folder of runs with several seeds
+            (`train_seeds`) has the means of their scores, with standard deviations.
         metrics: names of `metrics.catalog.METRICS`, also `METRIC:FEATURES` or a group of `metrics.catalog.GROUPS`; by
             default those that need no download. Metrics of a group that cannot be computed are left out, with a
             warning.
@@ -83,7 +86,9 @@ def evaluate(
     catalog.check_names(asked, groups=True)
     if samples is not None and samples < 1:
         raise UsageError(f"samples must be at least 1, not {samples}")
-    sources = [models] if isinstance(models, Source) else list(dict.fromkeys(models))
+    given = [models] if isinstance(models, Source) else list(dict.fromkeys(models))
+    groups: list[list[Source]] = [list(seed_runs(each)) or [each] for each in given]
+    sources = [source for group in groups for source in group]
     loaded, chosen_device = _load_models(sources, device, callback)
     dataset = dataset or training_data(loaded[0].config, option="--dataset")
     for model in loaded:
@@ -120,11 +125,12 @@ def evaluate(
             if not scores:
                 raise
             stopped = True
+    scores = [_with_source(*each) for each in zip(scores, sources, labels, strict=False)]
+    scores = combine_runs(scores, [len(group) for group in groups], given, _labels(given))
     names = [name for name in names if any(name in each.scores for each in scores)]
     protocols = score_protocols(data, names, context)
-    described = zip(scores, sources, labels, strict=False)
     evaluation = Evaluation(
-        models=[replace(_with_source(*each), protocols=protocols) for each in described],
+        models=[replace(each, protocols=protocols) for each in scores],
         metrics=names,
         protocol=make_protocol(data, names, context, chosen_device),
         warnings=[*warnings, *caveats(scores, names)],

@@ -26,6 +26,31 @@ def combine(runs: Sequence[ModelScores]) -> ModelScores:
     )
 
 
+def combine_runs(
+    scores: Sequence[ModelScores], sizes: Sequence[int], sources: Sequence[object], labels: Sequence[str]
+) -> list[ModelScores]:
+    """Return the scores of each source: a single model's as they are, those of several runs as one.
+
+    Args:
+        scores: of all models, source by source. Where an evaluation was stopped, the last ones are missing; a run whose
+            scores are not complete does not count then.
+        sizes: how many models each source has.
+        labels: a short name for each source.
+    """
+    combined = []
+    rest = list(scores)
+    for size, source, label in zip(sizes, sources, labels, strict=True):
+        runs, rest = rest[:size], rest[size:]
+        if size == 1 and runs and runs[0].source == str(source):
+            combined.append(replace(runs[0], label=label))
+        elif size == 1:
+            combined += runs  # a model in memory
+        elif complete := [each for each in runs if each.scores.keys() == runs[0].scores.keys()]:
+            one = replace(combine(complete), label=label, source=str(source), weights_sha256=None)
+            combined.append(replace(one, runs=list(complete)))
+    return combined
+
+
 def _mean(values: Sequence[int | float]) -> int | float:
     """The mean; a number that is the same in all runs stays as it is."""
     return values[0] if len(set(values)) == 1 else fmean(values)

@@ -136,7 +136,10 @@ def _number(each: Scores, evaluation: AnyEvaluation) -> int:
 
 
 def _heading(each: Scores) -> str:
-    return f"{each.label} (hybrid)" if isinstance(each, ModelScores) and each.hybrid else each.label
+    if not isinstance(each, ModelScores):
+        return each.label
+    remarks = [f"{len(each.runs)} runs"] * bool(each.runs) + ["hybrid"] * each.hybrid
+    return f"{each.label} ({', '.join(remarks)})" if remarks else each.label
 
 
 def _is_comparable(name: str, measured: Sequence[Scores]) -> bool:

@@ -17,13 +17,14 @@ class ModelScores:
     Attributes:
         label: a short name that differs from those of the other models.
         source: the name, path or Hub repository that it was loaded from; None for a model in memory.
-        weights_sha256: the SHA-256 of its weights file; None for a model in memory.
+        weights_sha256: the SHA-256 of its weights file; None for a model in memory, and for several runs.
         likelihood: the kind of its likelihood: nats of different kinds cannot be compared.
         hybrid: whether it was trained with perceptual or adversarial terms.
         scores: a value for each metric; None if the metric has no meaning for this model.
         details: other numbers that belong to the scores, such as "clip-score of real pictures".
         protocols: what each score depends on, apart from the model.
-        deviations: standard deviations of scores: over the seeds, or what a metric of one seed states itself.
+        deviations: standard deviations of scores, over the runs or the seeds, or what a metric of one seed states.
+        runs: the scores of each run, if these are the means over the runs of a recipe with several seeds.
     """
 
     label: str
@@ -35,14 +36,19 @@ class ModelScores:
     details: dict[str, int | float] = field(default_factory=dict)
     protocols: Protocols = field(default_factory=dict)
     deviations: dict[str, float] = field(default_factory=dict)
+    runs: "list[ModelScores]" = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of this model in the JSON document of `cvae evaluate --json`."""
+        runs = [
+            {"model": each.label, "weights_sha256": each.weights_sha256, "scores": each.scores} for each in self.runs
+        ]
         return {
             "model": self.label,
             "weights_sha256": self.weights_sha256,
             "likelihood": self.likelihood,
             "hybrid": self.hybrid,
+            **({"runs": runs} if runs else {}),
             **_entries(self),
         }
 
