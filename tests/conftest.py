@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,34 +60,27 @@ def installed() -> str:
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment with empty caches, no network for the Hub, no colours and a wide terminal."""
     home = tmp_path_factory.mktemp("home")
-    return clean(os.environ) | {"CVAE_HOME": str(home / "cvae"), "HF_HOME": str(home / "hf")}
-
-
-def clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without settings of the package and its libraries; no network for the Hub, no colours."""
-    kept = {name: value for name, value in environment.items() if not name.startswith(("CVAE_", "HF_", "FORCE_"))}
-    return kept | {
-        "HF_HUB_OFFLINE": "1",
-        "NO_COLOR": "1",
-        "TERM": "dumb",
-        "COLUMNS": "200",
-        "OMP_NUM_THREADS": "1",
-    }
+    return forkserver.clean(os.environ) | {"CVAE_HOME": str(home / "cvae")}
 
 
 @contextlib.contextmanager
-def fork_server() -> Iterator[Path]:
-    """Start the server of `forkserver.py`, and return a folder with its `cvae` and `python`, which it serves soon."""
+def fork_server(tests: Sequence[str] = ()) -> Iterator[Path]:
+    """Start the server of `forkserver.py`, and return a folder with its `cvae` and `python`, which it serves soon.
+
+    With `tests`, the folder has a `worker` as well, a Python that has imported the modules of these tests.
+    """
     code = Path(__file__).with_name("forkserver.py")
     with tempfile.TemporaryDirectory(prefix="cvae-") as name:  # a short path, as that of a socket must be
         folder = Path(name)
         address = folder / "socket"
-        for kind in ("cvae", "python"):
-            words = [sys.executable, "-I", "-S", str(code), "run", str(address), kind]
-            (folder / kind).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-            (folder / kind).chmod(0o755)
+        programs = {"cvae": (address, "cvae"), "python": (address, "python"), "worker": (f"{address}.tests", "python")}
+        for name, order in programs.items():
+            words = [sys.executable, "-I", "-S", str(code), "run", *map(str, order)]
+            (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+            (folder / name).chmod(0o755)
         command = [sys.executable, str(code), "serve", str(address), str(folder / "python"), installed_command()]
-        with subprocess.Popen(command, env=clean(os.environ), stdin=subprocess.PIPE) as server:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        with subprocess.Popen([*command, *tests], env=environment, stdin=subprocess.PIPE) as server:
             assert server.stdin is not None
             yield folder
             server.stdin.close()
@@ -109,12 +102,25 @@ def pytest_collection_finish() -> None:
 _shared = contextlib.ExitStack()
 
 
+def _wait_for(file: Path) -> None:
+    end = time.monotonic() + 300
+    while not file.exists():
+        assert time.monotonic() < end, "the server of tests/forkserver.py does not start"
+        time.sleep(0.05)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: Any, specs: Sequence[Any]) -> None:
+    """Start one server for all of xdist's workers, and let them be forks that have imported the tests."""
+    config.programs = _shared.enter_context(fork_server(config.args))
+    _wait_for(config.programs / "socket.tests")
+    for spec in specs:
+        spec.python = str(config.programs / "worker")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Start one server for all of xdist's workers."""
-    if not hasattr(node.config, "programs"):
-        node.config.programs = str(_shared.enter_context(fork_server()))
-    node.workerinput["programs"] = node.config.programs
+    node.workerinput["programs"] = str(node.config.programs)
 
 
 def pytest_unconfigure() -> None:
@@ -127,10 +133,7 @@ def programs(request: pytest.FixtureRequest) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         shared = getattr(request.config, "workerinput", {}).get("programs")
         folder = Path(shared) if shared else stack.enter_context(fork_server())
-        end = time.monotonic() + 300
-        while not (folder / "socket").exists():
-            assert time.monotonic() < end, "the server of tests/forkserver.py does not start"
-            time.sleep(0.05)
+        _wait_for(folder / "socket")
         yield folder
 
 

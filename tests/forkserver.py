@@ -1,12 +1,15 @@
 """Starts Python programs as forks of a process that has already imported torch and the package, which takes seconds.
 
-`serve SOCKET INTERPRETER COMMAND` is that process. `run SOCKET KIND ARGUMENT...` stands in for a program: it hands its
-standard streams, environment, folder and limits to the server, whose fork becomes the program, and it passes on
-signals and the exit status. It imports almost nothing, so a command costs a tenth of a second. Each fork is a process
-of its own; only the imports are shared. What a command imports, and how long it takes to start, is tested elsewhere,
-with the installed script.
+`serve SOCKET INTERPRETER COMMAND [TEST...]` is that process. `run SOCKET KIND ARGUMENT...` stands in for a program: it
+hands its standard streams, environment, folder and limits to the server, whose fork becomes the program, and it passes
+on signals and the exit status. It imports almost nothing, so a command costs a tenth of a second. Each fork is a
+process of its own; only the imports are shared. What a command imports, and how long it takes to start, is tested
+elsewhere, with the installed script.
 
 KIND is `cvae`, the installed command, or `python`, an interpreter that knows -c, -m and a script.
+
+With TESTs, a second process imports their modules as pytest does, and serves at SOCKET.tests. The workers of xdist are
+its forks, so that the tests are imported once and not once for each worker.
 """
 
 import array
@@ -19,6 +22,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Mapping
 
 EXIT_OF_A_DEFECT = 70
 _LIMITS = [resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS]
@@ -114,21 +118,62 @@ def _end(code: int) -> None:
 # ---- the server ----------------------------------------------------------------------------------------------
 
 
-def serve(address: str, interpreter: str, command: str) -> None:
+def clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without settings of the package and its libraries; no network for the Hub, no colours."""
+    kept = {name: value for name, value in environment.items() if not name.startswith(("CVAE_", "HF_", "FORCE_"))}
+    return kept | {
+        "HF_HOME": os.path.join(os.path.dirname(__file__), "data", "no-hub"),  # an empty cache: there is no such folder
+        "HF_HUB_OFFLINE": "1",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "COLUMNS": "200",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def serve(address: str, interpreter: str, command: str, *tests: str) -> None:
     """Accept orders until stdin ends. Each becomes a fork; a fork whose stand-in has gone is killed.
 
     The socket appears at its address when the server is ready.
     """
-    import functools
-    import gc
-    import importlib
-    import pkgutil
-    import weakref
-
     import PIL.Image
     import torchmetrics.functional.image  # noqa: F401
     import torchvision  # noqa: F401
+    import typer.main  # noqa: F401
+
+    PIL.Image.preinit()
+    os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
+    if tests and os.fork() == 0:
+        _import_tests(list(tests))
+        address += ".tests"
+    else:
+        _import_package()
+        sys.executable = interpreter  # so that what a program starts is a fork, too
+        sys.argv = [command]
+    _listen(address)
+
+
+def _import_tests(tests: list[str]) -> None:
+    """Import the modules of tests as a worker of xdist does, which finds them imported."""
+    import pytest
+
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        pytest.main([*tests, "--collect-only", "-n0", "-s", "-pno:cacheprovider"])
+
+
+def _import_package() -> None:
+    """Import what commands import."""
+    import functools
+    import importlib
+    import pkgutil
+
     import typer.main
+
+    settings = clean(os.environ)
+    os.environ.clear()
+    os.environ.update(settings)
+    import huggingface_hub.hf_api
+    import huggingface_hub.repocard  # noqa: F401
 
     import cvae_cli
     from cvae_cli.app import app
@@ -136,19 +181,19 @@ def serve(address: str, interpreter: str, command: str) -> None:
     for module in pkgutil.walk_packages(cvae_cli.__path__, "cvae_cli."):
         if module.name != "cvae_cli.__main__":
             importlib.import_module(module.name)
-    PIL.Image.preinit()
     typer.main.get_command = functools.cache(typer.main.get_command)
     typer.main.get_command(app)  # the options of all commands are collected once
-    # huggingface_hub reads the environment when it is imported, so each program must import it itself
-    assert "huggingface_hub" not in sys.modules
-    os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
-    sys.executable = interpreter  # so that what a program starts is a fork, too
-    sys.argv = [command]
+    _use_large_pages()
+
+
+def _listen(address: str) -> None:
+    import gc
+    import weakref
+
     gc.collect()
     gc.freeze()  # the forks do not search the shared objects for garbage, which would copy their pages
     for finalizer in list(weakref.finalize._registry.values()):  # type: ignore[attr-defined]
         finalizer.atexit = False  # nor do they take the imported modules to pieces at their end
-    _use_large_pages()
     waiting, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking)
@@ -232,9 +277,13 @@ def _become(order: dict, streams: list[int]) -> int:
     os.closerange(3, 1024)  # the server's own, and those of the other programs
     for limit, values in zip(_LIMITS, order["limits"], strict=True):
         resource.setrlimit(limit, values)
+    settings = _hub_settings()
     os.environ.clear()
     for name, value in order["env"].items():
         os.environb[name.encode("latin-1")] = value.encode("latin-1")
+    if _hub_settings() != settings:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
+            del sys.modules[name]  # it reads its settings when it is imported
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         errors = "backslashreplace" if name == "stderr" else "surrogateescape" if name == "stdin" else "strict"
         stream = os.fdopen(number, mode, encoding="utf-8", errors=errors, closefd=False) if _is_open(number) else None
@@ -262,6 +311,10 @@ def _become(order: dict, streams: list[int]) -> int:
     return code
 
 
+def _hub_settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(("HF_", "HUGGING", "XDG_"))}
+
+
 def _call(kind: str, arguments: list[str]) -> None:
     """Run the command, or what an interpreter would run."""
     import runpy
@@ -273,7 +326,7 @@ def _call(kind: str, arguments: list[str]) -> None:
         main()
         return
     is_safe_path = arguments[0] == "-P"
-    if arguments[0] in {"-P", "-u"}:
+    while arguments[0] in {"-B", "-P", "-u"}:
         arguments = arguments[1:]
     sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     if arguments[0] == "-m":
