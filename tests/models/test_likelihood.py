@@ -3,8 +3,34 @@
 import pytest
 import torch
 
-from cvae_cli.config.model import LogisticLikelihood
+from cvae_cli.config.model import BernoulliLikelihood, GaussianLikelihood, LogisticLikelihood
+from cvae_cli.models.bernoulli import Bernoulli
+from cvae_cli.models.gaussian import Gaussian
 from cvae_cli.models.logistic import DiscretisedLogistic
+
+torch.manual_seed(0)
+OUTPUT, IMAGES = torch.randn(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
+
+
+def test_a_gaussian_is_that_of_torch_and_follows_the_squared_error() -> None:
+    gaussian = Gaussian(GaussianLikelihood(), channels=3).eval()
+    gaussian.variance.fill_(0.02)
+    normal = torch.distributions.Normal(OUTPUT.sigmoid(), 0.02**0.5)
+    torch.testing.assert_close(gaussian.distortion(OUTPUT, IMAGES), -normal.log_prob(IMAGES).sum((1, 2, 3)))
+    assert gaussian.variance == pytest.approx(0.02)  # it is learned in training only
+    gaussian.train().distortion(OUTPUT, IMAGES)
+    error = (OUTPUT.sigmoid() - IMAGES).square().mean().item()
+    assert gaussian.variance == pytest.approx(0.02 + 0.01 * (error - 0.02))
+    gaussian.variance.fill_(1e-5)
+    gaussian.distortion(OUTPUT, OUTPUT.sigmoid())
+    assert gaussian.variance == pytest.approx(1e-5)  # the smallest
+
+
+def test_a_bernoulli_is_that_of_torch() -> None:
+    bernoulli = Bernoulli(BernoulliLikelihood(), channels=3)
+    black_or_white = IMAGES.round()
+    expected = -torch.distributions.Bernoulli(logits=OUTPUT).log_prob(black_or_white).sum((1, 2, 3))
+    torch.testing.assert_close(bernoulli.distortion(OUTPUT, black_or_white), expected)
 
 
 @pytest.mark.parametrize("log_scale", [-7.0, -4.0, -2.0, 1.0])
