@@ -6,16 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import SCORE, VARIANTS, data_for
+from helpers import SCORE, VARIANTS, data_for, small_model
 from test_fit import CPU, Recorder, weights
 
 from cvae_cli import CVAE
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import DivergedError, UsageError
 from cvae_cli.models.tensors import named_tensors
+from cvae_cli.runtime.distributed import get_world
+from cvae_cli.training.checkpoint import TrainerState
+from cvae_cli.training.epoch_losses import EpochLosses
 from cvae_cli.training.fit import fit
 from cvae_cli.training.objectives.latent_batches import LatentBatches
+from cvae_cli.training.objectives.prior import PriorObjective
 from cvae_cli.training.run import Run
 
 SHORT = {"training.epochs": 2, "training.batch_size": 16, "data.flip": True}
@@ -108,3 +112,16 @@ def test_latents_are_those_of_the_pictures_and_of_their_mirror_images(tmp_path: 
     assert 0 < as_they_are < 20
     nearest = torch.cdist(seen.flatten(1), torch.cat([plain, mirrored]).flatten(1)).amin(1)
     assert nearest.max() < 0.05
+
+
+def test_photographs_unlike_those_of_the_start_are_no_divergence_of_its_prior(tmp_path: Path) -> None:
+    """Their -ELBO is in nats and may be large; the prior's own loss is a squared error."""
+    objective = PriorObjective(small_model("map-score"))
+    state = TrainerState()
+    losses = EpochLosses(
+        Run(tmp_path), objective, state, learning_rate=1e-9, batch_size=1, device=CPU, world=get_world()
+    )
+    losses.check_bound(20_000.0)
+    for check, loss in ((losses.check, 20_000.0), (losses.check_bound, 1e9), (losses.check_bound, float("nan"))):
+        with pytest.raises(DivergedError, match=r"has exploded to|is no longer a finite number"):
+            check(loss)

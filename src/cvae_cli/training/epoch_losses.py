@@ -19,7 +19,8 @@ class EpochLosses:
     """Running sums of the losses over an epoch. They stay on the device, so that no step has to wait for them.
 
     Args:
-        run: names the folder and the learning rate in the error of a diverged training.
+        run: names the folder in the error of a diverged training.
+        learning_rate: what that error compares its advice to.
         state: the state of the trainer; it is read, never changed.
         batch_size: over all processes.
     """
@@ -30,12 +31,13 @@ class EpochLosses:
         objective: Objective,
         state: TrainerState,
         *,
+        learning_rate: float,
         batch_size: int,
         device: torch.device,
         world: World,
     ) -> None:
         self._run, self._objective, self._state, self._world = run, objective, state, world
-        self._batch_size = batch_size
+        self._batch_size, self._learning_rate = batch_size, learning_rate
         self._dtype = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
         self._sums = torch.zeros(len(objective.names), dtype=self._dtype, device=device)
         self._largest = torch.zeros((), device=device)
@@ -77,29 +79,34 @@ class EpochLosses:
             return self.means()
         return self._divide_by_images([self._world.size * each for each in self._sums.tolist()])
 
-    def check(self, loss: float) -> None:
+    def check_bound(self, negative_elbo: float) -> None:
+        """Raise an error if the -ELBO of the validation pictures, in nats, shows that the training has diverged."""
+        self.check(negative_elbo, self._objective.max_bound)
+
+    def check(self, loss: float, most: float | None = None) -> None:
         """Raise an error if the training has diverged. All processes must call this together.
 
         A model whose loss was once too large is useless, even if the loss becomes finite or small again.
 
         Args:
             loss: the loss in this process.
+            most: the largest loss of a training that has not; by default that of the objective.
 
         Raises:
             DivergedError: in all processes, if the loss of one is too large or not finite.
         """
         # "not <=" instead of ">" because every comparison with NaN is false
-        diverged = [each for each in self._world.all_gather(loss) if not each <= self._objective.max_loss]
+        most = self._objective.max_loss if most is None else most
+        diverged = [each for each in self._world.all_gather(loss) if not each <= most]
         if not diverged:
             return
         loss = diverged[0]
-        learning_rate = self._run.recipe().training.learning_rate
         what = f"has exploded to {loss:.3g}" if math.isfinite(loss) else "is no longer a finite number"
         raise DivergedError(
             f"the loss {what} (epoch {self._state.epoch + 1}, step {self._state.step:,})",
             hint="the last good state is kept; resume from it with a smaller learning rate, for example:\n"
             f"cvae train --resume {shlex.quote(str(self._run.folder))} "
-            f"--lr {min(learning_rate / 10, _SAFE_LEARNING_RATE):g} --set training.gradient_clip=100",
+            f"--lr {min(self._learning_rate / 10, _SAFE_LEARNING_RATE):g} --set training.gradient_clip=100",
         )
 
     def _divide_by_images(self, sums: list[float]) -> dict[str, float]:

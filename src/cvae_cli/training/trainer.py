@@ -92,8 +92,9 @@ class Trainer:
         batch_size = self.batches.batch_size
         self.total_steps = settings.epochs * len(self.batches)
         self.clock = Clock(self.state, images_per_step=batch_size, total_steps=self.total_steps)
+        rate = settings.learning_rate
         self.epoch_losses = EpochLosses(
-            run, self.objective, self.state, batch_size=batch_size, device=device, world=self.world
+            run, self.objective, self.state, learning_rate=rate, batch_size=batch_size, device=device, world=self.world
         )
         self.losses = self._make_loss_function()
         self._is_compiled = not settings.compile
@@ -154,7 +155,7 @@ class Trainer:
         train_losses = self.epoch_losses.means()
         with self.ema.applied():
             bound = evaluate_bound(self.model, self.validation_batches, task="validation", callback=self.callback)
-            self.epoch_losses.check(bound.negative_elbo.mean().item())
+            self.epoch_losses.check_bound(bound.negative_elbo.mean().item())
             self.state.seconds = self.clock.seconds()
             is_best = self.state.finish_epoch(train_losses, bound)
             if self.world.is_first:

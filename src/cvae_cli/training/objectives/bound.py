@@ -13,7 +13,7 @@ from cvae_cli.models.build import build_prior
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.standard_normal import StandardNormal
-from cvae_cli.training.objectives.objective import MAX_LOSS_PER_NUMBER, Objective
+from cvae_cli.training.objectives.objective import Objective
 
 
 class BoundObjective(Objective):
@@ -37,8 +37,6 @@ class BoundObjective(Objective):
         self.prior = model.prior
         if keep_prior and not model.prior.has_density:
             self.prior = build_prior(StandardPrior(), latent_shape=model.latent_shape, condition=None)
-        shape = model.config.image
-        self.max_loss = MAX_LOSS_PER_NUMBER * shape.channels * shape.size**2
         self.free_bits = free_bits
         if not self.prior.has_density:
             raise UsageError(

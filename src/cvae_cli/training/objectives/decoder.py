@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.training.frozen import Frozen
-from cvae_cli.training.objectives.objective import MAX_LOSS_PER_NUMBER, Objective
+from cvae_cli.training.objectives.objective import Objective
 from cvae_cli.training.objectives.perceptual import perceptual_loss
 
 
@@ -21,9 +21,7 @@ class DecoderObjective(Objective):
 
     def __init__(self, model: CVAE, weight: float = 0.0, frozen: Frozen | None = None) -> None:
         super().__init__(model)
-        shape = model.config.image
         self.names = ("distortion",) if frozen is None else ("distortion", "perceptual")
-        self.max_loss = MAX_LOSS_PER_NUMBER * shape.channels * shape.size**2
         self.weight, self.frozen = weight, frozen
 
     def _trained(self) -> list[nn.Module]:

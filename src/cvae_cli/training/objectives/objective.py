@@ -27,15 +27,17 @@ class Objective(ABC):
     Attributes:
         names: the name of each loss, in the order of the columns that `losses` returns.
         max_loss: a training whose total loss exceeds this has diverged, even if the loss becomes smaller again.
+        max_bound: the same for the -ELBO of the validation pictures, in nats.
         random: the source of the random numbers of a step.
     """
 
     names: tuple[str, ...]
-    max_loss: float
     random = BatchRandom()
 
     def __init__(self, model: CVAE) -> None:
+        shape = model.config.image
         self.model = model
+        self.max_loss = self.max_bound = MAX_LOSS_PER_NUMBER * shape.channels * shape.size**2
 
     @abstractmethod
     def parameters(self) -> Iterable[nn.Parameter]:
