@@ -31,7 +31,19 @@ html_math_renderer = "mathml"
 
 PAGES = {  # the contents of the site, at its left
     "Begin": ["Quick start <self>", "tutorial"],
-    "Tasks": ["draw", "train", "folders", "shards", "evaluation", "latents", "explore", "sharing", "export", "library"],
+    "Tasks": [
+        "draw",
+        "train",
+        "experiments",
+        "folders",
+        "shards",
+        "evaluation",
+        "latents",
+        "explore",
+        "sharing",
+        "export",
+        "library",
+    ],
     "Help": ["troubleshooting", "glossary"],
     "Reference": ["reference", "scripts", "environment", "completion"],
     "Measured": ["results", "performance"],

@@ -25,7 +25,22 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GROUPS = {"all", "reconstructions", "bound", "samples"}  # names that stand for several metrics
 PROGRAMS = {
-    *("cut", "cvae", "display", "du", "echo", "jq", "pip", "pytest", "python", "python3", "tensorboard", "torchrun"),
+    *(
+        "cut",
+        "cvae",
+        "display",
+        "du",
+        "echo",
+        "exit",
+        "export",
+        "jq",
+        "pip",
+        "pytest",
+        "python",
+        "python3",
+        "tensorboard",
+        "torchrun",
+    ),
 }
 
 
@@ -42,8 +57,9 @@ def lines(page: Path) -> Iterator[str]:
     """Yield the lines that a user types, in order: those after `$` in a console, and all of a shell script."""
     for body in blocks(page, "console"):
         yield from (line[2:] for line in body.replace("\\\n", " ").splitlines() if line.startswith("$ "))
-    for body in blocks(page, "sh"):
-        yield from body.replace("\\\n", " ").splitlines()
+    for body in blocks(page, "sh"):  # a loop over several lines is one
+        loops = re.sub(r"; do\n\s*(.*)\ndone", r"; do \1; done", body.replace("\\\n", " "))
+        yield from loops.splitlines()
 
 
 def commands(line: str) -> Iterator[list[str]]:

@@ -1,5 +1,6 @@
 """A recipe trained with several seeds: a folder with a run for each, `seed-0`, `seed-1` and so on."""
 
+import os
 import re
 from pathlib import Path
 
@@ -19,7 +20,9 @@ def seed_runs(source: object) -> list[Path]:
     Args:
         source: anything that names a model. It has none, unless it is the path of such a folder, and no model itself.
     """
-    if not isinstance(source, str | Path) or not Path(source).is_dir():
+    if not isinstance(source, str | Path) or not os.path.isdir(
+        source
+    ):  # Path.is_dir raises for names that are too long
         return []
     if any((each / CONFIG).is_file() for each in model_folders(Path(source))):
         return []

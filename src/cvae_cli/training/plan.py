@@ -1,5 +1,6 @@
 """Plan a training: which recipe, which folder, new or resumed. Nothing is loaded or written."""
 
+import os
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +94,7 @@ def _plan(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     _check_names(plan.recipe)
     run = Run(plan.folder)
     if launch.rank_and_size()[0] == 0:  # which decides for all
-        if run.recipe_file.exists() and was_done(f"train {run.folder.resolve()}"):
+        if os.path.exists(run.recipe_file) and was_done(f"train {run.folder.resolve()}"):
             # a process or a machine has died, and torchrun runs the same command again
             return TrainingPlan(run.recipe(), plan.folder, resume=True)
         run.check_new(force=plan.force)
