@@ -60,6 +60,8 @@ function draw(tag, attributes, text) {
   return element;
 }
 
+const LEFT = 64; // of a curve: room for numbers like -16,882.1
+
 // One curve: of the validation pictures as a line, of training dashed. A high start is cut off.
 function curve(stage, epochs, name, label, parts) {
   const valid = epochs.map((epoch) => [epoch.epoch, epoch.valid[name]]);
@@ -69,14 +71,16 @@ function curve(stage, epochs, name, label, parts) {
   const low = values[0];
   const high = Math.max(values[Math.floor(0.95 * (values.length - 1))], low + 1e-9 + Math.abs(low) * 1e-6);
   const [first, last] = [valid[0][0], Math.max(valid.at(-1)[0], valid[0][0] + 1)];
-  const x = (epoch) => 48 + (epoch - first) / (last - first) * 300;
+  const x = (epoch) => LEFT + (epoch - first) / (last - first) * (348 - LEFT);
   const y = (value) => 172 - Math.max(0, Math.min(1.06, (value - low) / (high - low))) * 150;
   const svg = draw("svg", { viewBox: "0 0 360 200", role: "img", "aria-label": `${label} of the ${stage} over ${epochs.length} epochs; the last value is ${valid.at(-1)[1].toFixed(1)}` });
+  const decimals = Math.max(0, Math.min(4, 1 - Math.floor(Math.log10(high - low))));
   for (const part of [0, 0.5, 1]) {
     const value = low + part * (high - low);
-    svg.append(draw("line", { class: "grid", x1: 48, x2: 348, y1: y(value), y2: y(value) }), draw("text", { x: 42, y: y(value) + 4, "text-anchor": "end" }, value.toPrecision(4)));
+    const said = value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    svg.append(draw("line", { class: "grid", x1: LEFT, x2: 348, y1: y(value), y2: y(value) }), draw("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, said));
   }
-  svg.append(draw("text", { x: 48, y: 190 }, `epoch ${first}`), draw("text", { x: 348, y: 190, "text-anchor": "end" }, String(valid.at(-1)[0])));
+  svg.append(draw("text", { x: LEFT, y: 190 }, `epoch ${first}`), draw("text", { x: 348, y: 190, "text-anchor": "end" }, String(valid.at(-1)[0])));
   for (const [kind, points] of [["train", train], ["valid", valid]]) {
     if (points.length > 1) svg.append(draw("polyline", { class: kind, points: points.map(([e, v]) => `${x(e)},${y(v)}`).join(" ") }));
   }
