@@ -89,9 +89,9 @@ def serve(session: Session, place: socket.socket, door: Door, *, when_ready: Cal
         try:
             asyncio.run(_Server(settings, is_stopped, when_ready).serve([place]))
         finally:
-            if not session.desk.close():
-                leave_threads()
+            session.desk.close()
             session.shelf.close()
+            leave_threads()  # and leave torch as it is: to take it apart takes a second
     raise KeyboardInterrupt
 
 
