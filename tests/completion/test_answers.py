@@ -141,3 +141,8 @@ def test_a_shell_is_found_or_named(cvae: Command) -> None:
     found = cvae("--show-completion", env={"SHELL": "/usr/bin/zsh"})
     assert found.returncode == 0
     assert "_CVAE_COMPLETE=" in found.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["cvae evaluate "], ["cvae evaluate ", "many", ":="], ["generate", "dress"]])
+def test_what_is_no_question_of_bash_has_an_empty_answer(arguments: list[str]) -> None:
+    assert answer("bash", arguments) == ["words"]

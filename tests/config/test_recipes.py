@@ -90,3 +90,9 @@ def test_inputs_are_taught_again_after_what_they_depend_on(part: str, untaught: 
     notices = plan_training(model="fashion", tune=part, out="somewhere").notices
     words = ("guidance as an input", "length of its steps as an input")
     assert [word.split()[0] for word in words if any(word in text for text in notices)] == untaught
+
+
+def test_steps_that_are_taught_again_stay_as_many_unless_another_number_is_asked_for() -> None:
+    plans = [plan_training(model="fashion", tune="steps", settings=each, out="somewhere") for each in
+             ({}, {"architecture.prior.steps": 2})]  # fmt: skip
+    assert [plan.recipe.architecture.prior.steps for plan in plans] == [3, 2]

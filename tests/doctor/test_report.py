@@ -82,7 +82,7 @@ def test_a_problem_has_an_exit_code(cvae: Command) -> None:
     done = cvae("doctor", env={"CVAE_TIMEOUT": "soon"})
     assert done.returncode == 1
     assert 'network: CVAE_TIMEOUT is a number of seconds, not "soon"' in done.stdout
-    assert done.stderr.splitlines()[-2].startswith("cvae: 1 found:  network")
+    assert done.stderr.splitlines()[-2].startswith("cvae: a problem:  network")
 
 
 def test_homes_logins_and_signatures_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,4 +22,5 @@ def doctor(json: options.Json = False, debug: options.Debug = False) -> None:
         report = examine(callback)
     console.result(report.to_dict(), console.fit("\n".join(report.lines())).split("\n"))
     if report.problems:
-        raise CvaeError(f"{len(report.problems)} found:  {report.problems[0].strip()}", hint="see  problems  above")
+        found = "a problem" if len(report.problems) == 1 else f"{len(report.problems)} problems, first"
+        raise CvaeError(f"{found}:  {report.problems[0].strip()}", hint="see  problems  above")

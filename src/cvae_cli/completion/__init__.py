@@ -26,6 +26,8 @@ def answer(shell: str, arguments: list[str]) -> list[str]:
         # zsh is given what follows --option=, fish the whole word
         prefix = word[: word.index("=") + 1] if shell == "fish" and word.startswith("--") and "=" in word else ""
         return [kind, *(f"{prefix}{each}\t{' '.join(meaning.split())}" for each, meaning in found.items())]
+    if len(arguments) != 3 or not arguments[1].isdecimal():
+        return ["words"]  # no question of the script's
     line, position, breaks = arguments
     before, word, raw = read_line(line[: int(position)])
     kind, found = candidates(wanted(before, word))

@@ -177,12 +177,13 @@ class ScorePrior(Part):
 
         Args:
             part: "guidance" or "steps"; any other part changes nothing.
-            steps: how many steps the prior takes then, 4 by default.
+            steps: how many steps the prior takes then; by default 4, or as many as it has learned already.
         """
         if part == "guidance":
             return self.model_copy(update={"guidance_input": True})
         if part == "steps":
-            return self.model_copy(update={"step_input": True, "solver_order": 1, "steps": steps or 4})
+            steps = steps or (self.steps if self.step_input else 4)
+            return self.model_copy(update={"step_input": True, "solver_order": 1, "steps": steps})
         return self
 
 

@@ -131,7 +131,7 @@ def recipe_for_tuning(start: str, config: ModelConfig, part: str, changes: dict[
     values = _continued(start, config, name=f"{config.name}-tuned", training=training)
     values |= {"description": f"{config.name} with its {part} tuned", "tune": part}
     prior = config.architecture.prior
-    if isinstance(prior, ScorePrior) and not prior.step_input:
+    if isinstance(prior, ScorePrior):
         values["architecture"]["prior"] = prior.taught(part).model_dump(mode="json")
     return _build(values, changes, source=f"--tune {part}")
 

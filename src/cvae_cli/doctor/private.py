@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")  # user:password@ in an address
-_QUERY = re.compile(r"(://[^\s?]+)\?\S+")  # addresses may be signed there
+from cvae_cli.errors import without_keys
 
 
 class Hider:
@@ -30,4 +29,4 @@ class Hider:
         text = str(value)
         for home in self._homes:
             text = re.sub(re.escape(home) + r"(?=[/\\:;,\s]|$)", "~", text)
-        return _QUERY.sub(r"\1?...", _LOGIN.sub("...@", text))
+        return without_keys(text)

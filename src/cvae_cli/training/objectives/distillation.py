@@ -1,8 +1,8 @@
 """What a prior learns from itself, as objectives: guidance in one call of the network, and large steps."""
 
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,19 +18,25 @@ from cvae_cli.training.objectives.prior import PriorObjective
 class DistillationObjective(PriorObjective):
     """The error of a prior against itself as it was before, its teacher.
 
+    Attributes:
+        input_name: the layers of the prior that read what it learns about.
+        needs: what is taught to which prior, for the error.
+
     Raises:
         UsageError: there is nothing to learn for such a prior.
     """
 
+    input_name: ClassVar[str]
+    needs: ClassVar[str]
+
     def __init__(self, model: CVAE) -> None:
         super().__init__(model)
-        self.prior = self.check(model.prior)
-        self.teacher = deepcopy(self.prior).requires_grad_(False).eval()
-
-    @staticmethod
-    @abstractmethod
-    def check(prior: nn.Module) -> FlowMatching:
-        """Return the prior if it can learn this, or raise a UsageError."""
+        if not isinstance(model.prior, FlowMatching) or getattr(model.prior, self.input_name) is None:
+            raise UsageError(
+                f"{self.needs} of the kind score, which this model does not have",
+                hint="fit one first:  cvae train --prior score --model MODEL",
+            )
+        self.prior, self.teacher = model.prior, deepcopy(model.prior).requires_grad_(False).eval()
 
     def parameters(self) -> Iterable[nn.Parameter]:
         super().parameters()
@@ -54,15 +60,7 @@ class GuidanceObjective(DistillationObjective):
     """A prior that has the guidance scale as an input learns in one call what its teacher makes of two."""
 
     names = ("guidance",)
-
-    @staticmethod
-    def check(prior: nn.Module) -> FlowMatching:
-        if not isinstance(prior, FlowMatching) or prior.guide is None:
-            raise UsageError(
-                "guidance is taught to a conditional prior of the kind score, which this model does not have",
-                hint="fit one first:  cvae train --prior score --model MODEL",
-            )
-        return prior
+    input_name, needs = "guide", "guidance is taught to a conditional prior"
 
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
         latents, _ = self._sample_latents(images)
@@ -73,20 +71,15 @@ class StepsObjective(DistillationObjective):
     """A prior that has the length of a step as an input learns to go in a few large ones where small ones lead."""
 
     names = ("steps",)
+    input_name, needs = "step", "large steps are taught to a prior"
 
-    @staticmethod
-    def check(prior: nn.Module) -> FlowMatching:
-        if not isinstance(prior, FlowMatching) or prior.step is None:
-            raise UsageError(
-                "large steps are taught to a prior of the kind score, which this model does not have",
-                hint="fit one first:  cvae train --prior score --model MODEL",
-            )
-        if prior.code is not None and prior.guide is None:
+    def __init__(self, model: CVAE) -> None:
+        super().__init__(model)
+        if self.prior.code is not None and self.prior.guide is None:
             raise UsageError(
                 "large steps are taught to a prior that is guided in one call of its network",
                 hint="teach it that first:  cvae train --tune guidance --model MODEL",
             )
-        return prior
 
     def losses(self, images: Tensor, condition: Condition) -> Float[Tensor, "b losses"]:
         latents, _ = self._sample_latents(images)
