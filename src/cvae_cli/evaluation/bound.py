@@ -1,4 +1,4 @@
-"""The variational bound of a model on a data set, a tighter bound, and the number of active latent units."""
+"""The variational bound of a model on a data set, and what metrics compute from the same batches."""
 
 import math
 from collections.abc import Iterator
@@ -108,29 +108,6 @@ def check_density(model: CVAE) -> None:
             f"iwae needs a density of the prior: that of {model.config.name} has no density, only a bound on it",
             hint="leave iwae out",
         )
-
-
-def importance_weighted_bound(
-    model: CVAE, batches: Batches, k: int, *, seed: int = 0, callback: Callback = ignore
-) -> Float[Tensor, " n"]:
-    """Compute an upper bound on -log p(x | c) of each picture, float64 in nats; more samples `k` make it tighter.
-
-    See `BoundBatch.importance_weighted`.
-
-    Raises:
-        UsageError: the prior has only a bound on its density.
-    """
-    check_density(model)
-    model.eval()
-    stream = bound_batches(model, batches, seed=seed, callback=callback)
-    return get_world().gather_rows([batch.importance_weighted(k) for batch in stream])
-
-
-def active_units(model: CVAE, batches: Batches, *, callback: Callback = ignore) -> int:
-    """Count the latent units that are active on a data set; see `count_active`."""
-    model.eval()
-    means = [batch.posterior.mean.flatten(1) for batch in bound_batches(model, batches, callback=callback)]
-    return count_active(get_world().gather_rows(means))
 
 
 def count_active(means: Float[Tensor, "n d"]) -> int:
