@@ -1,6 +1,7 @@
 """The files that a public host reads."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -28,6 +29,28 @@ def test_workflows_follow_the_hosts_schema(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yml"
     broken.write_text(paths[0].read_text("utf-8").replace("runs-on:", "runs_on:"))
     assert "Schema validation errors" in validate(schema, broken)
+
+
+def test_a_linter_finds_nothing_in_the_workflows(tmp_path: Path) -> None:
+    linter = shutil.which("zizmor") or shutil.which("zizmor", path=Path(sys.executable).parent)
+    if linter is None:
+        pytest.skip("needs zizmor")
+
+    def lint(workflow: Path) -> str:
+        done = subprocess.run([linter, "--offline", "--color=never", workflow], capture_output=True, text=True)
+        return done.stdout
+
+    assert lint(GITHUB).startswith("No findings to report")
+    unsafe = tmp_path / "unsafe.yml"  # who opens a request chooses its title, which would become a part of the command
+    command = '- run: echo "${{ github.event.pull_request.title }}"'
+    unsafe.write_text((GITHUB / "workflows" / "check.yml").read_text("utf-8").replace("- run: .ci/run", command))
+    assert "template-injection" in lint(unsafe)
+
+
+def test_the_site_is_built_where_a_warning_is_an_error() -> None:
+    command = "sphinx-build -E -n -W --keep-going docs build/site"
+    assert f"run: {command}" in (GITHUB / "workflows" / "check.yml").read_text("utf-8")
+    assert command.removeprefix("sphinx-build ") in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 def test_the_wheel_is_tried_on_the_systems_and_pythons_that_are_promised() -> None:
