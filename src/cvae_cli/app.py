@@ -145,7 +145,7 @@ def _as_cvae_error(error: Exception) -> CvaeError:
         return error
     if hasattr(error, "format_message"):  # an error of the parser, whether typer uses click or a copy of it
         command = getattr(getattr(error, "ctx", None), "command_path", "cvae")
-        return UsageError(in_our_words(error.format_message()), hint=f"see  {command} --help")
+        return UsageError(in_our_words(error), hint=f"see  {command} --help")
     text = str(error)
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         return OutOfMemoryError("out of memory", hint="try fewer pictures, or a smaller --batch-size")

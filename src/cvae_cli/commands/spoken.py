@@ -1,6 +1,9 @@
 """The messages of the parser in the words of all others: what is wrong, in one sentence that begins in lower case."""
 
 import re
+from typing import Any
+
+_NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 _SENTENCES = {
     r"No such command '(.+?)'\.?": r'no command "\1".',
@@ -15,15 +18,32 @@ _SENTENCES = {
     r"Got unexpected extra argument(?:s|\(s\))? \((.+)\)": r"too many arguments: \1",
     r"Invalid value for '(.+?)': ": r"\1: ",
     r"Value error, '(.*?)' is not one of (.+)": r'"\1" is none of \2',
-    r"Input should be a valid integer.*": "a whole number is needed",
-    r"Input should be a valid number.*": "a number is needed",
-    r"Input should be greater than or equal to (\S+)": r"at least \1 is needed",
-    r"Input should be less than or equal to (\S+)": r"at most \1 is allowed",
 }
 
 
-def in_our_words(message: str) -> str:
-    """Return a message of the parser, whichever version of Typer it is, as cvae says it; others begin in lower case."""
+def in_our_words(error: Any) -> str:
+    """Return what a mistake is, found by the parser of whichever version of Typer, as cvae says it."""
+    message = error.format_message()
+    return _about_a_number(error, message) or _in_sentences(message)
+
+
+def _about_a_number(error: Any, message: str) -> str | None:
+    """Return which numbers an option takes, if the mistake is that the value is none of them."""
+    option = re.match(r"Invalid value for '(.+?)': ", message)
+    kind = _NUMBERS.get(getattr(getattr(error.param, "type_descriptor", None), "annotation", None)) if option else None
+    if option is None or kind is None:
+        return None
+    least, most = error.param.min, error.param.max
+    if least is not None and most is not None:
+        kind += f" from {least:,g} to {most:,.0f}"
+    elif least is not None:
+        kind += f" of at least {least:,g}"
+    given = error.__cause__.errors()[0]["input"] if hasattr(error.__cause__, "errors") else None
+    return f"{option[1]} must be {kind}" + (f', not "{given}"' if given is not None else "")
+
+
+def _in_sentences(message: str) -> str:
+    """Return the message in our words if it is one of those we know; others begin in lower case."""
     text = message
     for theirs, ours in _SENTENCES.items():
         text = re.sub(theirs, ours, text, count=1)

@@ -21,8 +21,31 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
+_WORDS = {
+    r"(Input|Value) should be ": "must be ",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "a text",
+    "a valid boolean": "true or false",
+    ", unable to .*": "",
+}
+"""What pydantic says -> what we say."""
+
+
 class SettingsError(ValueError):
-    """Values that do not fit their settings class. The message is one sentence that names the key."""
+    """Values that do not fit their settings class. The message is one sentence that names the key.
+
+    Attributes:
+        key: the dotted key of the mistake.
+    """
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 def build(cls: type[S], values: dict[str, Any]) -> S:
@@ -34,14 +57,14 @@ def build(cls: type[S], values: dict[str, Any]) -> S:
     try:
         return cls.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_sentence(cls, values, error)) from error
+        # Report an unknown key first: a key that is missing may be the same one, misspelt.
+        mistake = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
+        path = [part for part in mistake["loc"] if not _is_union_tag(values, mistake["loc"], part)]
+        key = ".".join(str(part) for part in path)
+        raise SettingsError(_sentence(cls, key, mistake), key) from error
 
 
-def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationError) -> str:
-    # Report an unknown key first: a key that is missing may be the same one, misspelt.
-    mistake = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
-    path = [part for part in mistake["loc"] if not _is_union_tag(values, mistake["loc"], part)]
-    key = ".".join(str(part) for part in path)
+def _sentence(cls: type[Settings], key: str, mistake: Any) -> str:
     if mistake["type"] == "extra_forbidden":
         known = known_keys(cls)
         if re.sub(r"\.\d+(?=\.)", "", key) in known:  # without the numbers in lists
@@ -53,7 +76,14 @@ def _sentence(cls: type[Settings], values: dict[str, Any], error: ValidationErro
         return f'"{key}" is missing'
     if mistake["type"] == "needs":  # what one setting needs of another one
         return f'"{key}" {mistake["msg"]}'
-    return f'"{key}": {mistake["msg"][0].lower()}{mistake["msg"][1:]}, not {reprlib.repr(mistake["input"])}'
+    said = mistake["msg"]
+    for theirs, ours in _WORDS.items():
+        said = re.sub(theirs, ours, said)
+    said = said if said.startswith("must be ") else f"cannot be taken: {said[:1].lower()}{said[1:]}"
+    given = reprlib.repr(mistake["input"])
+    if isinstance(mistake["input"], str):
+        given = f'"{given[1:-1]}"'
+    return f'"{key}" {said}, not {given}'
 
 
 def _is_union_tag(values: Any, location: tuple[int | str, ...], part: int | str) -> bool:

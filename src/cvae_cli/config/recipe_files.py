@@ -161,7 +161,8 @@ def _build(values: dict[str, Any], changes: dict[str, Any] | None, *, source: st
     try:
         return build(Recipe, values)
     except SettingsError as error:
-        raise UsageError(f"{source}: {error}") from error
+        is_given = error.key in (changes or {})  # by an option, so the file is not to blame
+        raise UsageError(str(error) if is_given else f"{source}: {error}") from error
 
 
 def recipe_to_toml(recipe: Recipe) -> str:

@@ -76,7 +76,7 @@ def check_minutes(recipe: Recipe, options: TrainingOptions) -> None:
     if minutes is None:
         return
     if not 0 < minutes < math.inf:
-        raise UsageError(f"--minutes takes a number above 0, not {minutes}")
+        raise UsageError(f"--minutes must be a number above 0, not {minutes}")
     if options.get("epochs") is not None:
         raise UsageError("--epochs or --minutes?", hint="--minutes plans the epochs itself")
     if any(training.steps for training in recipe.trainings):

@@ -97,7 +97,7 @@ def execute_plans(
 
 def _check(seeds: int, options: TrainingOptions) -> None:
     if not 1 <= seeds <= _MAX_SEEDS:
-        raise UsageError(f"the number of seeds is from 1 to {_MAX_SEEDS:,}, not {seeds:,}")
+        raise UsageError(f"--seeds must be from 1 to {_MAX_SEEDS:,}, not {seeds:,}")
     if options.get("resume") is not None:
         raise UsageError(
             "a run has one seed: --resume or --seeds?", hint="the command that has started the seeds goes on with them"
