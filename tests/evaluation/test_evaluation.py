@@ -47,7 +47,7 @@ def test_python_gives_what_the_command_gives(cvae: Command, run_folder: Path) ->
     for task in ("reconstructions", "bound", "samples"):
         for label in ("fashion", "small"):
             done = [event.done for event in progress if event.task == f"{label}: {task}"]
-            assert list(dict.fromkeys(done)) == ([0, 8, 16, 20] if task == "samples" else [0, 20])
+            assert list(dict.fromkeys(done)) == ([0, 16, 20] if task == "samples" else [0, 20])
 
 
 def test_models_in_memory_are_measured(run_folder: Path) -> None:

@@ -228,12 +228,12 @@ def test_too_large_a_picture_is_refused_before_it_is_read(app: Any) -> None:
 
 
 def test_pictures_are_those_of_generate_and_come_one_by_one(app: Any, session: Session, quick_model: Path) -> None:
-    lines = ask(app, "/api/draw", draw(session, n=11, seed=3, temperature=0.5)).lines
+    lines = ask(app, "/api/draw", draw(session, n=19, seed=3, temperature=0.5)).lines
     shown = [session.shelf.get(line["picture"]["key"]).path for line in lines if "picture" in line]
-    expected = CVAE.from_pretrained(quick_model).generate("dress", n=11, seed=3, temperature=0.5)
+    expected = CVAE.from_pretrained(quick_model).generate("dress", n=19, seed=3, temperature=0.5)
     assert [Image.open(path).tobytes() for path in shown] == [picture.tobytes() for picture in expected]
     kinds = [next(iter(line)) for line in lines]
-    assert kinds == ["progress", *["picture"] * 8, "progress", *["picture"] * 3, "command"]
+    assert kinds == ["progress", *["picture"] * 16, "progress", *["picture"] * 3, "command"]
 
 
 def test_fifty_at_once_are_served_in_order_or_told_that_it_is_busy(app: Any, session: Session) -> None:
@@ -252,7 +252,7 @@ def test_fifty_at_once_are_served_in_order_or_told_that_it_is_busy(app: Any, ses
 
 
 def test_a_closed_tab_stops_its_work_at_once(app: Any, session: Session) -> None:
-    """The second client gets its picture long before the first one's 64 would have been drawn."""
+    """The second client gets its picture long before the first one's 128 would have been drawn."""
     model = session.model(session.places.models[0])
     layers = 0
 
@@ -267,7 +267,7 @@ def test_a_closed_tab_stops_its_work_at_once(app: Any, session: Session) -> None
 
     async def leave_early() -> tuple[int, Answer]:
         leave = asyncio.Event()
-        first = asyncio.create_task(send(app, "/api/draw", draw(session, n=64), leave=leave))
+        first = asyncio.create_task(send(app, "/api/draw", draw(session, n=128), leave=leave))
         while not layers:
             await asyncio.sleep(0.01)
         leave.set()

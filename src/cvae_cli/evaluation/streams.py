@@ -20,13 +20,14 @@ from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.features import Extractor
 from cvae_cli.events import Progress
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.sampling import numbers_of
+from cvae_cli.models.sampling import SMALL, numbers_of
 from cvae_cli.pictures.pixels import to_uint8
 from cvae_cli.runtime.device import send
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import noise
 
 BATCH_SIZE = 128
+_SMALL_SAMPLES = 512  # at a time: the cores wait for each other at the end of each batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,14 +133,15 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
     part = get_world().rows(len(dataset))
     prompts = [dataset.conditions.text(row) for row in range(part.stop)]
     numbers = numbers_of(prompts)
+    batch_size = _SMALL_SAMPLES if model.config.image.size <= SMALL else BATCH_SIZE
     done = 0
 
     def report() -> None:
         context.callback(Progress("samples", done, part.stop - part.start))
 
     report()
-    for start in range(part.start, part.stop, BATCH_SIZE):
-        rows = np.arange(start, min(start + BATCH_SIZE, part.stop))
+    for start in range(part.start, part.stop, batch_size):
+        rows = np.arange(start, min(start + batch_size, part.stop))
         condition = send(torch.from_numpy(dataset.conditions.values(rows)), model.device)
         texts = prompts[rows[0] : rows[-1] + 1]
         noise = model.noise(

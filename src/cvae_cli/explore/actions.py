@@ -39,7 +39,7 @@ def draw(session: Session, asked: ask.Drawing, say: Say) -> None:
     sampling = Sampling(asked.seed, asked.temperature, asked.guidance)
     prompts = list(Prompts([asked.prompt]))  # also an empty one, for a model without a condition
     conditions = prompt_conditions(model, prompts, callback)
-    digits, size = len(str(asked.n)), chunk_size(model.device)
+    digits, size = len(str(asked.n)), chunk_size(model.device, model.config.image.size)
     for start in range(0, asked.n, size):
         numbers = range(start, min(start + size, asked.n))
         say({"progress": "drawing", "done": start, "total": asked.n})

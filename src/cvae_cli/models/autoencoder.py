@@ -145,7 +145,7 @@ class Autoencoder(nn.Module):
 
     def in_chunks(self, work: Callable[..., Tensor], *rows: Tensor) -> Generator[Tensor, None, None]:
         """Yield what `work` makes of a few rows of some tensors at a time, in order; on a CPU on all cores."""
-        size = chunk_size(self.device)
+        size = chunk_size(self.device, self.config.image.size)
 
         @torch.inference_mode()
         def compute(chunk: Sequence[Tensor]) -> Tensor:

@@ -143,7 +143,7 @@ def draw_latents(
     if not prompts:
         raise UsageError("there is no prompt")
     texts = [prompts[number % len(prompts)] for number in range(n)]
-    size = chunk_size(model.device)
+    size = chunk_size(model.device, model.config.image.size)
     conditions: Condition = model.condition(texts, callback=callback)
     noise = sample_noise(conditions, model.config.condition, model.latent_shape, seed=seed, prompts=texts)
     drawn = []

@@ -13,7 +13,10 @@ from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.runtime import randomness
 
-_CHUNK = 8
+SMALL = 32
+"""Pixels a side of the pictures that are so cheap that more of them are computed at a time."""
+
+_CHUNK, _SMALL_CHUNK = 8, 16
 _GPU_CHUNK = 128  # starting kernels takes a large GPU longer than computing them
 
 MAX_STEPS = 1000
@@ -38,14 +41,16 @@ def check_steps(steps: int) -> None:
         raise UsageError(f"steps must be from 2 to {MAX_STEPS}, not {steps}")
 
 
-def chunk_size(device: torch.device) -> int:
-    """Return how many pictures are sampled at a time on a device.
+def chunk_size(device: torch.device, side: int) -> int:
+    """Return how many pictures of so many pixels a side are sampled at a time on a device.
 
     It is always the same number, and the last chunk is padded: with another batch size the arithmetic rounds
     differently, and the same seed would give another picture. On a CPU each chunk is computed by one core. Larger ones
-    are little faster there, and a lone picture costs as much as a chunk.
+    are a little faster there, but a lone picture costs as much as a chunk, so only small pictures have them.
     """
-    return _GPU_CHUNK if device.type == "cuda" else _CHUNK
+    if device.type == "cuda":
+        return _GPU_CHUNK
+    return _SMALL_CHUNK if side <= SMALL else _CHUNK
 
 
 def pad(rows: Tensor, size: int) -> Tensor:

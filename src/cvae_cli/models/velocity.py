@@ -31,9 +31,16 @@ class Attention(nn.Module):
         nn.init.zeros_(self.write.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        qkv = self.read(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, 32)).transpose(3, 4)
-        seen = F.scaled_dot_product_attention(*qkv.unbind(1))  # (b, heads, h * w, 32)
-        return x + self.write(seen.transpose(2, 3).reshape(x.shape))
+        positions = self.norm(x).flatten(2).mT  # (b, h * w, c)
+        qkv = _per_position(self.read, positions).unflatten(2, (3, self.heads, 32)).transpose(1, 3)
+        seen = F.scaled_dot_product_attention(*qkv.unbind(2))  # (b, heads, h * w, 32)
+        written = _per_position(self.write, seen.transpose(1, 2).flatten(2))
+        return x + written.mT.unflatten(2, x.shape[2:])
+
+
+def _per_position(layer: nn.Conv2d, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n d"]:
+    """Apply a 1x1 convolution as a matrix product, which is faster on a CPU for small batches."""
+    return F.linear(x, layer.weight.flatten(1), layer.bias)
 
 
 class VelocityNetwork(Prior):

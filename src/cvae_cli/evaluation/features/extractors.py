@@ -19,7 +19,7 @@ def fashion(device: torch.device, callback: Callback, model: str | None) -> Extr
     from cvae_cli.evaluation.features.fashion_cnn import VERSION, WEIGHTS, FashionCNN, load_fashion_cnn
 
     protocol = {"features": f"fashion-cnn {VERSION}", "weights_sha256": file_sha256(WEIGHTS), "resize": "none (28x28)"}
-    return Extractor(load_fashion_cnn(device), FashionCNN.num_features, protocol, chunk=64)
+    return Extractor(load_fashion_cnn(device), FashionCNN.num_features, protocol, chunk=32)
 
 
 def pictures(device: torch.device, callback: Callback, model: str | None) -> Extractor:
