@@ -1,5 +1,6 @@
 """Small models and data for tests of the library."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -16,16 +17,19 @@ from cvae_cli.text.catalog import load_encoder
 from cvae_cli.text.condition import condition_config, with_conditions
 from cvae_cli.training.build import build_model
 
+ARTICLE = {"architecture.latent_dim": 16}
+"""Changes to a recipe for the article's network with a quarter of its weights."""
+
 RESIDUAL = {
-    "architecture.network": {"kind": "residual", "width": 16, "blocks": 1},
+    "architecture.network": {"kind": "residual", "width": 8, "blocks": 1},
     "architecture.likelihood": {"kind": "gaussian"},
-    "architecture.prior": {"kind": "flow", "layers": 3, "width": 32},
+    "architecture.prior": {"kind": "flow", "layers": 2, "width": 16},
     "architecture.latent_dim": 10,
 }
 """Changes to a recipe for a small modern model."""
 
 MAP: dict[str, Any] = {
-    "architecture.network": {"kind": "residual", "width": 16, "blocks": 1, "latent": "map"},
+    "architecture.network": {"kind": "residual", "width": 8, "blocks": 1, "latent": "map"},
     "architecture.likelihood": {"kind": "gaussian"},
     "architecture.latent_dim": 3,
 }
@@ -55,10 +59,10 @@ PHOTO = {
 """Changes to a recipe for a small network for photographs."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "article-none": {"architecture.conditioning": "none"},
-    "article-concat": {"architecture.conditioning": "concat"},
-    "article-add": {"architecture.conditioning": "add"},
-    "article-modulate": {"architecture.conditioning": "modulate"},
+    "article-none": {**ARTICLE, "architecture.conditioning": "none"},
+    "article-concat": {**ARTICLE, "architecture.conditioning": "concat"},
+    "article-add": {**ARTICLE, "architecture.conditioning": "add"},
+    "article-modulate": {**ARTICLE, "architecture.conditioning": "modulate"},
     "residual-none": {**RESIDUAL, "architecture.conditioning": "none"},
     "residual-concat": {**RESIDUAL, "architecture.conditioning": "concat"},
     "residual-add": {**RESIDUAL, "architecture.conditioning": "add"},
@@ -131,12 +135,16 @@ def data_for(variant: str, n: int = 8) -> Dataset:
     return captioned(n) if variant.startswith(("photo", "captioned")) else fashion(n=n)
 
 
-def small_model(variant: str = "article-concat") -> CVAE:
-    """Build an untrained model in eval mode. Weights that are zero become random, so that they have an effect."""
+def small_model(variant: str = "article-concat", changes: Mapping[str, Any] | None = None) -> CVAE:
+    """Build an untrained model in eval mode. Weights that are zero become random, so that they have an effect.
+
+    Args:
+        changes: to the recipe of the variant.
+    """
     import torch
 
     data = data_for(variant)
-    recipe = load_recipe("fashion-concat", VARIANTS[variant])
+    recipe = load_recipe("fashion-concat", VARIANTS[variant] | (changes or {}))
     model = build_model(recipe, data.name, data.image_shape, condition_config(data))
     torch.manual_seed(1)
     for parameter in model.parameters():

@@ -57,6 +57,13 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode 10 pictures of 32x32 at a time, as many as of 1024x1024 otherwise."""
+    monkeypatch.setattr(decode, "_CHUNK_BYTES", (1 << 25) // 1024)
+    assert decode.chunk_length(32) == 10
+
+
 class Heard(Listener):
     """A callback that records the events of the last load."""
 
@@ -250,14 +257,15 @@ class Stop:
             raise self.error
 
 
+@pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("damage", ["", "half a line", "half a chunk", "lost pixels", "lost journal"])
 def test_an_interrupted_build_goes_on(pictures: Path, home: Path, damage: str) -> None:
-    folder = captioned(pictures / "test", 25)  # chunks of 10 at this size
+    folder = captioned(pictures / "test", 25)
     with pytest.raises(KeyboardInterrupt):
-        load_dataset(f"folder:{pictures}", "test", size=1024, callback=Stop(20))
+        load_dataset(f"folder:{pictures}", "test", size=32, callback=Stop(20))
     (part,) = kept(home)
     pixels, journal = (home / "prepared" / part / name for name in ("pixels.bin", "journal.jsonl"))
-    row = 3 * 1024 * 1024
+    row = 3 * 32 * 32
     begins = 20
     match damage:
         case "half a line":
@@ -271,17 +279,18 @@ def test_an_interrupted_build_goes_on(pictures: Path, home: Path, damage: str) -
             journal.unlink()
             begins = 0
     heard = Heard()
-    data = heard.load(pictures, size=1024)
+    data = heard.load(pictures, size=32)
     assert heard.progress[0] == (begins, 25)
-    assert data.pixels[:, 500, 500, 0].tolist() == list(range(25))
-    assert hashlib.sha256(data.pixels).hexdigest() == expected(folder, [f"{n:02}.png" for n in range(25)], 1024)
+    assert data.pixels[:, 16, 16, 0].tolist() == list(range(25))
+    assert hashlib.sha256(data.pixels).hexdigest() == expected(folder, [f"{n:02}.png" for n in range(25)], 32)
     assert kept(home) == [part.removesuffix(".part")]
 
 
+@pytest.mark.usefixtures("small_chunks")
 def test_an_error_leaves_nothing_behind(pictures: Path, home: Path) -> None:
     captioned(pictures / "test", 25)
     with pytest.raises(RuntimeError):
-        load_dataset(f"folder:{pictures}", "test", size=1024, callback=Stop(10, RuntimeError))
+        load_dataset(f"folder:{pictures}", "test", size=32, callback=Stop(10, RuntimeError))
     assert kept(home) == []
 
 
@@ -435,34 +444,36 @@ def test_a_flipped_bit_is_noticed_and_mended(pictures: Path) -> None:
     assert heard.notices == []
 
 
+@pytest.mark.usefixtures("small_chunks")
 def test_pixels_are_compared_once_in_a_process(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captioned(pictures / "test", 25)
     heard = Heard()
-    heard.load(pictures, size=1024)  # chunks of 10 pictures
+    heard.load(pictures, size=32)
     forget()
     compared: list[int] = []
     digest = prepared.pixels_digest
     monkeypatch.setattr(prepared, "pixels_digest", lambda content: (compared.append(len(content)), digest(content))[1])
     monkeypatch.setattr(cache, "_CHECKED_AT_ONCE", 0)
-    data = heard.load(pictures, size=1024)
+    data = heard.load(pictures, size=32)
     assert compared == []
     data.read(np.array([0, 9, 24]))
     assert compared == [10, 5]
     data.take(np.array([3, 11])).images  # noqa: B018
     assert compared == [10, 5, 10]
-    heard.load(pictures, size=1024).images  # noqa: B018
+    heard.load(pictures, size=32).images  # noqa: B018
     assert compared == [10, 5, 10]
 
 
+@pytest.mark.usefixtures("small_chunks")
 def test_damage_among_many_pictures_is_said_when_they_are_read(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     captioned(pictures / "test", 25)
     heard = Heard()
-    before = heard.load(pictures, size=1024)
+    before = heard.load(pictures, size=32)
     assert before.cache is not None
-    flip(before.cache / "pixels.bin", 15 * 3 * 1024 * 1024)
+    flip(before.cache / "pixels.bin", 15 * 3 * 32 * 32)
     forget()
     monkeypatch.setattr(cache, "_CHECKED_AT_ONCE", 0)
-    data = heard.load(pictures, size=1024)
+    data = heard.load(pictures, size=32)
     assert heard.notices == []
     batches = Batches(data, batch_size=5, device=torch.device("cpu"))
     monkeypatch.setattr(type(data.conditions), "values", lambda self, rows, uniform: rows)
@@ -471,9 +482,9 @@ def test_damage_among_many_pictures_is_said_when_they_are_read(pictures: Path, m
         next(seen)
     with pytest.raises(CorruptError, match=r"are damaged \(among pictures 11 to 20\)"):
         next(seen)
-    again = heard.load(pictures, size=1024)
+    again = heard.load(pictures, size=32)
     assert "damaged, and are prepared again" in heard.notices[0]
-    assert again.pixels[15, 500, 500, 0] == 15
+    assert again.pixels[15, 16, 16, 0] == 15
 
 
 def test_a_picture_replaced_by_one_of_equal_size_and_time_is_noticed(pictures: Path) -> None:

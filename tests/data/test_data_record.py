@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,12 +35,31 @@ def make_classes(root: Path) -> Path:
     return root
 
 
-def started(cvae: Command, *options: str) -> None:
-    done = cvae("train", "folder:some", *TRAIN, *options, "--out", "run")
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="module")
+def begun(
+    executable: str, clean_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Folders `some` of classes and of captions, each with a `run` that began on it."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("classes", "captions")}
+    make_classes(folders["classes"] / "some")
+    captioned(folders["captions"] / "some" / "train", 12)
+    captioned(folders["captions"] / "some" / "val", 3)
+    command = [executable, "train", "folder:some", *TRAIN, "--out", "run"]
+    for folder in folders.values():
+        done = subprocess.run(command, cwd=folder, env=clean_environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return folders
 
 
-@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "of an earlier version"])
+def copied(begun: Path, folder: Path) -> Path:
+    """Copy a run and what it learned from, and return the latter."""
+    shutil.copytree(begun, folder, dirs_exist_ok=True)
+    recipe = folder / "run" / "recipe.toml"
+    assert str(begun) in recipe.read_text()
+    recipe.write_text(recipe.read_text().replace(str(begun), str(folder)))
+    return folder / "some"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -54,26 +74,26 @@ def started(cvae: Command, *options: str) -> None:
     ids=["renamed", "added", "gone", "case"],
 )
 def test_other_classes_are_an_error_that_says_which(
-    cvae: Command, tmp_path: Path, change: Callable[[Path], object], said: str, recorded: bool
+    cvae: Command, begun: dict[str, Path], tmp_path: Path, change: Callable[[Path], object], said: str
 ) -> None:
-    root = make_classes(tmp_path / "some")
-    started(cvae)
-    if not recorded:
-        (tmp_path / "run" / "data.json").unlink()
+    root = copied(begun["classes"], tmp_path)
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     change(root)
-    done = cvae("train", *RESUME)
-    assert done.returncode == 2
-    assert f"some has other classes than when the run began {said}" in done.stderr
-    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
-    measured = cvae("evaluate", "--model", "run", "--metric", "mse", "--dataset", "folder:some")
-    assert measured.returncode == 2
-    assert f"the model knows other classes than folder:{root} has {said}" in measured.stderr
+    for is_recorded in (True, False):
+        if not is_recorded:
+            (tmp_path / "run" / "data.json").unlink()  # as in runs of an earlier version
+        done = cvae("train", *RESUME)
+        assert done.returncode == 2
+        assert f"some has other classes than when the run began {said}" in done.stderr
+        assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+        assert (tmp_path / "run" / "data.json").exists() == is_recorded
+        measured = cvae("evaluate", "--model", "run", "--metric", "mse", "--dataset", "folder:some")
+        assert measured.returncode == 2
+        assert f"the model knows other classes than folder:{root} has {said}" in measured.stderr
 
 
-def test_captions_in_place_of_classes_are_an_error(cvae: Command, tmp_path: Path) -> None:
-    root = make_classes(tmp_path / "some")
-    started(cvae)
+def test_captions_in_place_of_classes_are_an_error(cvae: Command, begun: dict[str, Path], tmp_path: Path) -> None:
+    root = copied(begun["classes"], tmp_path)
     for part in ("train", "val"):
         names = [path.relative_to(root / part).as_posix() for path in (root / part).rglob("*.png")]
         lines = [json.dumps({"file_name": name, "text": "an animal"}) for name in names]
@@ -98,11 +118,9 @@ def test_captions_in_place_of_classes_are_an_error(cvae: Command, tmp_path: Path
     ids=["nothing", "touched", "added", "replaced", "validation"],
 )
 def test_other_pictures_are_said(
-    cvae: Command, tmp_path: Path, change: Callable[[Path], object], said: str | None
+    cvae: Command, begun: dict[str, Path], tmp_path: Path, change: Callable[[Path], object], said: str | None
 ) -> None:
-    root = make_classes(tmp_path / "some")
-    started(cvae)
-    change(root)
+    change(copied(begun["classes"], tmp_path))
     done = cvae("train", *RESUME)
     assert done.returncode == 0, done.stderr
     assert ("cvae: warning: " in done.stderr) == (said is not None)
@@ -110,10 +128,8 @@ def test_other_pictures_are_said(
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
-def test_other_captions_are_said(cvae: Command, tmp_path: Path) -> None:
-    captioned(tmp_path / "some" / "train", 12)
-    captioned(tmp_path / "some" / "val", 3)
-    started(cvae)
+def test_other_captions_are_said(cvae: Command, begun: dict[str, Path], tmp_path: Path) -> None:
+    copied(begun["captions"], tmp_path)
     (tmp_path / "some" / "train" / "03.txt").write_text("a dark shade")
     done = cvae("train", *RESUME)
     assert done.returncode == 0, done.stderr

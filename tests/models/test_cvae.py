@@ -20,17 +20,18 @@ from cvae_cli.pictures.pixels import to_float
 CLASSES = torch.arange(10)
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(scope="module", params=VARIANTS)
 def variant(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(variant: str) -> CVAE:
+    """A model that no test may change."""
     return small_model(variant)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shown(variant: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Ten pictures and their conditions."""
     data = data_for(variant, n=10)
@@ -38,7 +39,7 @@ def shown(variant: str) -> tuple[torch.Tensor, torch.Tensor]:
     return to_float(torch.from_numpy(data.images)), conditions
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def condition(shown: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     return shown[1]
 
@@ -57,7 +58,8 @@ def test_bound_has_two_finite_parts_for_each_image(model: CVAE, shown: Shown) ->
     assert torch.isfinite(bound.negative_elbo).all()
 
 
-def test_every_parameter_learns(model: CVAE, shown: Shown) -> None:
+def test_every_parameter_learns(variant: str, shown: Shown) -> None:
+    model = small_model(variant)
     model.train().elbo(*shown).negative_elbo.mean().backward()
     if not model.prior.has_density:
         torch.manual_seed(0)
@@ -171,7 +173,12 @@ def test_networks_for_photographs_have_the_articles_layers(size: int, widths: in
 
 
 def test_article_networks_have_the_articles_layers() -> None:
-    concat, add, plain = (small_model(f"article-{kind}").network for kind in ("concat", "add", "none"))
+    latents = load_recipe("fashion-concat").architecture.latent_dim
+    assert latents == 128
+    concat, add, plain = (
+        small_model(f"article-{kind}", {"architecture.latent_dim": latents}).network
+        for kind in ("concat", "add", "none")
+    )
     shapes = [tuple(p.shape) for p in concat.down.parameters() if p.ndim == 4]
     assert shapes == [(32, 1, 3, 3), (64, 32, 3, 3), (128, 64, 3, 3)]
     assert [tuple(p.shape) for p in concat.up.parameters() if p.ndim == 4] == [
@@ -191,7 +198,7 @@ def test_article_networks_have_the_articles_layers() -> None:
 def test_standard_rate_is_the_divergence_from_a_standard_normal(images: torch.Tensor) -> None:
     model = small_model("article-concat")
     posterior = model.posterior(images, CLASSES)
-    standard = torch.distributions.Normal(torch.zeros(128), torch.ones(128))
+    standard = torch.distributions.Normal(torch.zeros(model.latent_shape), torch.ones(model.latent_shape))
     expected = torch.distributions.kl_divergence(posterior.base_dist, standard).sum(1)
     torch.testing.assert_close(model.elbo(images, CLASSES).rate, expected)
 

@@ -33,10 +33,11 @@ from cvae_cli.training.run import Run
 from cvae_cli.weights.download import file_sha256
 
 PRIOR = "architecture.prior"
+RATE = {"training.learning_rate": 1e-3, "training.schedule": "one-cycle"}
 SETTINGS = {
+    **RATE,
     "training.epochs": 2,
-    "training.batch_size": 16,  # three steps per epoch
-    "training.schedule": "one-cycle",
+    "training.batch_size": 8,  # three steps per epoch
     "training.ema_decay": 0.9,
     "training.gradient_clip": 10.0,
     "data.flip": True,
@@ -98,7 +99,7 @@ def _train_first(training: Training) -> None:
 @pytest.fixture(scope="module", params=VARIANTS)
 def training(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Training:
     folder = tmp_path_factory.mktemp(request.param)
-    data = data_for(request.param, 48)
+    data = data_for(request.param, 24)
     training = Training(request.param, data, data.limit(4), folder / "first")
     if training.has_second:
         _train_first(training)
@@ -114,25 +115,15 @@ def finished(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Ru
 
 
 @pytest.fixture(autouse=True)
-def no_sample_grids(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let only the finished run draw its grids of samples, which take as long as an epoch here."""
+def no_grids_and_cards(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only the finished run draw its grids of samples and write its cards, which take as long as an epoch here."""
     grid = finished.samples_file(2).read_bytes()
     monkeypatch.setattr(trainer, "save_sample_grid", lambda model, pictures, path: write_bytes(path, grid))
+    monkeypatch.setattr(trainer, "model_card", lambda *facts: "# A model of a test\n")
 
 
-# ---- reproducible ----------------------------------------------------------------------------------------------
-# A broken run (below) ends with the bits of the finished one, so the seed decides every bit.
-
-
-def test_the_seed_decides_the_weights(training: Training, finished: Run, tmp_path: Path) -> None:
-    run = training.new_run(tmp_path / "run", {"training.seed": 1})
-    training.fit(run)
-    other, same_seed = weights(run), weights(finished)
-    assert other["kept"] != same_seed["kept"]
-    assert other["last"] != same_seed["last"]
-
-
-# ---- resume ----------------------------------------------------------------------------------------------------
+# ---- reproducible, and resumed ---------------------------------------------------------------------------------
+# A broken run ends with the bits of the finished one, so the seed decides every bit; another seed gives other weights.
 
 
 class Stopper(Recorder):
@@ -148,23 +139,6 @@ class Stopper(Recorder):
             if self.plug:
                 raise ConnectionError("pulled the plug")
             signal.raise_signal(signal.SIGINT)
-
-
-def test_a_run_broken_within_its_epochs_ends_with_the_same_bits(
-    training: Training, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clock, "_REPORT_INTERVAL", 0.0)  # after each step
-    run = training.new_run(tmp_path / "run")
-    with pytest.raises(InterruptedRunError, match="after step 2;"):
-        training.fit(run, Stopper(1, 2))
-    torch.rand(17)  # unrelated random numbers of this process
-    with pytest.raises(ConnectionError):
-        training.fit(run, Stopper(2, 2, plug=True), resume=True)
-    with pytest.raises(InterruptedRunError, match="after step 4;"):
-        training.fit(run, Stopper(2, 1), resume=True)
-    assert weights(run) != weights(finished)
-    training.fit(run, resume=True)
-    assert weights(run) == weights(finished)
 
 
 # ---- a usable model --------------------------------------------------------------------------------------------
@@ -242,35 +216,54 @@ def last_bound(run: Run) -> float:
     return float(json.loads(run.metrics_file.read_text().splitlines()[-1])["valid"]["negative_elbo"])
 
 
-def test_nan_in_a_batch_ends_the_training_and_spoils_nothing(
+def assert_told(caught: pytest.ExceptionInfo[DivergedError], run: Run) -> None:
+    assert caught.value.exit_code == 6
+    assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
+
+
+def test_a_run_broken_within_its_epochs_even_by_nan_ends_with_the_same_bits(
     training: Training, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(clock, "_REPORT_INTERVAL", 0.0)  # after each step
     run = training.new_run(tmp_path / "run")
+    with pytest.raises(InterruptedRunError, match="after step 2;"):
+        training.fit(run, Stopper(1, 2))
+    torch.rand(17)  # unrelated random numbers of this process
+
     witness = Witness(run)
     with monkeypatch.context() as patched:
         plant_nan(patched)
         with pytest.raises(DivergedError, match=r"finite.*epoch 2") as caught:
-            training.fit(run, witness)
-    assert caught.value.exit_code == 6
-    assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
+            training.fit(run, witness, resume=True)
+    assert_told(caught, run)
     assert [kept(run)] == witness.kept
     assert_sound(CVAE.from_pretrained(run.folder))
-    training.fit(run, resume=True)  # the picture has no NaN any more
+
+    with pytest.raises(ConnectionError):  # the picture has no NaN any more
+        training.fit(run, Stopper(2, 2, plug=True), resume=True)
+    with pytest.raises(InterruptedRunError, match="after step 4;"):
+        training.fit(run, Stopper(2, 1), resume=True)
+    assert weights(run) != weights(finished)
+    training.fit(run, resume=True)
     assert weights(run) == weights(finished)
 
 
-def test_far_too_large_a_learning_rate_ends_the_training_and_can_be_lowered(
+def test_far_too_large_a_learning_rate_ends_the_training_and_can_be_lowered_and_the_seed_decides_the_weights(
     training: Training, finished: Run, tmp_path: Path
 ) -> None:
-    run = training.new_run(tmp_path / "run", FAR_TOO_FAST)
+    run = training.new_run(tmp_path / "run", FAR_TOO_FAST | {"training.seed": 1})
     with pytest.raises(DivergedError) as caught:
         training.fit(run)
-    assert caught.value.exit_code == 6
-    assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
-    after = training.fit(run, resume=True, changes=CAREFUL).results[-1]
+    assert_told(caught, run)
+    after = training.fit(run, resume=True, changes=RATE).results[-1]
     assert after.epoch == 2
     assert after.validation_negative_elbo < 2 * last_bound(finished)
     assert_sound(CVAE.from_pretrained(run.folder))
+
+    assert run.recipe({"training.seed": 0}) == finished.recipe()
+    other, same_settings = weights(run), weights(finished)
+    assert other["kept"] != same_settings["kept"]
+    assert other["last"] != same_settings["last"]
 
 
 def test_a_good_run_survives_far_too_large_a_learning_rate(training: Training, finished: Run, tmp_path: Path) -> None:
@@ -278,7 +271,7 @@ def test_a_good_run_survives_far_too_large_a_learning_rate(training: Training, f
     before = kept(run)
     with pytest.raises(DivergedError) as caught:
         training.fit(run, resume=True, changes=FAR_TOO_FAST | {"training.epochs": 5})
-    assert f"cvae train --resume {run.folder}" in (caught.value.hint or "")
+    assert_told(caught, run)
     assert kept(run) == before
     assert_sound(CVAE.from_pretrained(run.folder))
     after = training.fit(run, resume=True, changes=CAREFUL | {"training.epochs": 3}).results[-1]
