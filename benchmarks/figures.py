@@ -4,6 +4,7 @@
     python benchmarks/figures.py guidance TABLE.tsv -o guidance.png
     python benchmarks/figures.py samples --model fashion --model runs/other@1.5="another prior" --n 1 -o study.png
     python benchmarks/figures.py samples --model scenes= --prompt snow --prompt "a beach" -o scenes.png
+    python benchmarks/figures.py sizes --model runs/size-64 --model runs/size-128 --prompt snow -o sizes.png
     python benchmarks/figures.py neighbours --model fashion [--data-dir DIR] -o neighbours.png
     python benchmarks/figures.py neighbours --model scenes --data folder:PATH -o neighbours.png
 
@@ -13,6 +14,8 @@ NAME; an empty LABEL writes nothing).
 
 `samples` draws the same samples as `cvae generate -n N` for the same prompts. A model of classes has one column for
 each class, or for each prompt if prompts are given. A model of captions has one row for each prompt.
+
+`sizes` draws the first sample of each prompt by models of several sizes, side by side and equally large.
 
 `neighbours` shows samples beside their nearest training pictures, for each class or for the first captions of the
 evaluation split. It prints the median distance to the nearest training picture for samples and for the real pictures
@@ -185,6 +188,18 @@ def draw_samples(options: argparse.Namespace) -> None:
     save(sheet(rows), options.out)
 
 
+def draw_sizes(options: argparse.Namespace) -> None:
+    """Draw a sample of each prompt by each model, one column a model, as large as those of the largest."""
+    models = [CVAE.from_pretrained(name) for name, _, _ in options.model]
+    largest = max(model.config.image.size for model in models)
+    columns = []
+    for model in models:
+        images = to_uint8(model.sample(model.condition(options.prompt), seed=options.seed, prompts=options.prompt))
+        columns.append(in_grids(images, 1, largest // model.config.image.size))
+    headings = ["", *(f"{model.config.image.size} px" for model in models)]
+    save(sheet([headings, *zip(options.prompt, *columns, strict=True)]), options.out)
+
+
 def draw_neighbours(options: argparse.Namespace) -> None:
     """Draw samples beside their nearest training pictures, and print the distances of samples and of real pictures."""
     name, guidance, _ = options.model
@@ -248,9 +263,10 @@ def numbered(train: Dataset, numbers: Tensor) -> Tensor:
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True, metavar="guidance|samples|neighbours")
-    guidance, samples, neighbours = (commands.add_parser(name) for name in ("guidance", "samples", "neighbours"))
-    for command, draw in ((guidance, plot_guidance), (samples, draw_samples), (neighbours, draw_neighbours)):
+    commands = parser.add_subparsers(required=True, metavar="guidance|samples|sizes|neighbours")
+    drawings = {"guidance": plot_guidance, "samples": draw_samples, "sizes": draw_sizes, "neighbours": draw_neighbours}
+    guidance, samples, sizes, neighbours = (commands.add_parser(name) for name in drawings)
+    for command, draw in zip((guidance, samples, sizes, neighbours), drawings.values(), strict=True):
         command.set_defaults(draw=draw)
         command.add_argument("-o", "--out", type=Path, required=True, help="PNG file")
     guidance.add_argument("table", type=Path, help="output of photo_judge.py")
@@ -258,6 +274,9 @@ def main() -> None:
     samples.add_argument("--guidance", type=float, help="for models without @GUIDANCE; default: the model's own")
     samples.add_argument("--prompt", action="append", help="repeatable")
     samples.add_argument("--n", type=int, default=8, help="samples for each class or prompt")
+    sizes.add_argument("--model", type=asked, action="append", required=True, help="NAME")
+    sizes.add_argument("--prompt", action="append", required=True, help="repeatable")
+    sizes.add_argument("--seed", type=int, default=0)
     neighbours.add_argument("--model", type=asked, required=True, help="NAME[@GUIDANCE]")
     neighbours.add_argument("--data", help="its training data; default: the data set in its config")
     neighbours.add_argument("--data-dir", type=Path)

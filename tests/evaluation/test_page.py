@@ -202,6 +202,7 @@ def test_the_report_of_fashion_and_two_runs_in_a_browser(
         page.goto((tmp_path / "report.html").as_uri())
         _check_layout(page, tmp_path)
         _check_slider(page)
+        _check_long_prompts(page)
         _check_print(page)
         chromium.close()
     assert said == []
@@ -245,6 +246,17 @@ def _check_slider(page: Any) -> None:
         assert page.locator("output").inner_text() == f"{step + 1} of 15"
     first = steps.first.locator("img")
     assert len({first.nth(step).get_attribute("src") for step in range(15)}) > 10
+
+
+def _check_long_prompts(page: Any) -> None:
+    """Captions as ends of the interpolation are wrapped between words and make nothing wider than the screen."""
+    write = "each => { each.firstChild.textContent = 'a person playing water polo in a wide blue sea'; }"
+    for part in ("label", "span"):
+        page.locator(f".slider > {part}").evaluate(write)
+    for width in (400, 1400):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator(".slider").bounding_box()["height"] < 150
 
 
 def _check_print(page: Any) -> None:

@@ -168,8 +168,10 @@ def latent_spaces(
         latents = model.latents(each, n=n, seed=seed, callback=callback)
         callback(Progress(f"{label}: {TITLES[method]}", 0, None))
         points = project(latents.means, method, seed=seed)
-        callback(Progress(f"{label}: linear probe", 0, None))
-        probe = None if latents.labels is None else linear_probe(latents.samples, latents.labels, seed=seed)
+        probe = None
+        if latents.labels is not None:
+            callback(Progress(f"{label}: linear probe", 0, None))
+            probe = linear_probe(latents.samples, latents.labels, seed=seed)
         spaces.append(LatentSpace(label, latents, points, probe))
     if all(space.probe is None for space in spaces):
         callback(Notice("there is no linear probe: it needs two classes of two pictures each"))
