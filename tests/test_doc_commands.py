@@ -233,6 +233,34 @@ def test_drawing_works(name: str, cvae: Command, drawing_folder: Path) -> None:
     assert drawn
 
 
+def test_the_quick_start_leads_through(cvae: Command, drawing_folder: Path, tmp_path: Path) -> None:
+    """Steps 2 to 5 of the first page, one after another, in a folder with a dozen small captioned pictures.
+
+    The trainings take one epoch, the first from a small model; every other word is the page's.
+    """
+    (tmp_path / "my-pictures").mkdir()
+    for number in range(1, 13):
+        picture = Image.effect_noise((16, 16), 80).convert("RGB")
+        picture.save(tmp_path / "my-pictures" / f"{number}.jpg")
+        (tmp_path / "my-pictures" / f"{number}.txt").write_text("a red kite" if number % 2 else "a blue ball")
+    start = str(drawing_folder / "small" / "scenes")
+    short = ["--epochs", "1", "--batch-size", "4", "--set", "data.epoch_size=1"]
+    small = {"folder:my-pictures": ["--model", start], "coco-64": ["--size", "16"]}
+    done = []
+    for arguments in own_commands(ROOT / "docs" / "index.md"):
+        if not any("my-pictures" in word for word in arguments) or arguments[0] in {"explore", "models"}:
+            continue
+        if "--minutes" in arguments:
+            at = arguments.index("--minutes")
+            arguments = arguments[:at] + arguments[at + 2 :] + short + small[arguments[1]]
+        result = cvae(*arguments, cwd=tmp_path)
+        assert result.returncode == 0, (arguments, result.stderr)
+        done.append(arguments[0])
+    assert done == ["train", "train", "generate", "train", "evaluate", "latents", "latents", "reconstruct"]
+    for name in ("mine.png", "report.html", "latents.png", "morph.gif", "pairs.png"):
+        assert (tmp_path / name).stat().st_size > 500, name
+
+
 def test_variables_are_all_documented() -> None:
     """Each environment variable that the code reads or sets is on the page about them."""
     page = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from asgi import HOST, Answer, send
 from conftest import Command
+from helpers import data_for, small_model
 from PIL import Image
 
 from cvae_cli import CVAE
@@ -24,6 +25,7 @@ from cvae_cli.explore.door import Door
 from cvae_cli.explore.serve import address_of, find_door, open_socket
 from cvae_cli.explore.session import Places, Session
 from cvae_cli.explore.shelf import MAX_UPLOAD, Shelf
+from cvae_cli.training.sample_grid import save_sample_grid
 
 LONG = "x" * 100_000
 
@@ -307,3 +309,23 @@ def test_old_pictures_make_room_on_the_shelf(monkeypatch: pytest.MonkeyPatch) ->
         shelf.get(keys[0])
     assert shelf.named(f"{shelf.get(keys[1]).path}: cropped") == "a.png: cropped"
     shelf.close()
+
+
+def test_examples_are_the_captions_that_a_model_has_learned(session: Session, tmp_path: Path) -> None:
+    """Those of its samples, which the file of these says; without such a file, those of scenes."""
+    folder = tmp_path / "mine"
+    model = small_model("captioned-map-score")
+    model.save_pretrained(folder)
+
+    session.places = Places([str(folder)], [])
+
+    def examples() -> list[str]:
+        return session.describe()[0]["prompts"]
+
+    assert "two dogs on a beach" in examples()
+    data = data_for("captioned-map-score", 3)
+    save_sample_grid(model, data, folder / "samples.png")
+    captions = [data.conditions.text(row) for row in range(3)]
+    assert examples() == list(dict.fromkeys(captions))
+    (folder / "samples.png").write_bytes(b"no picture")
+    assert "two dogs on a beach" in examples()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CvaeError, MissingError, UsageError
 from cvae_cli.evaluation.history import METRICS_FILE
 from cvae_cli.events import Callback, ignore
@@ -127,10 +126,10 @@ class Session:
         found = []
         for name in self.places.models:
             try:
-                config = read_config(find_model(name)) if os.path.exists(name) or name in bundled_models() else None
+                folder = find_model(name) if os.path.exists(name) or name in bundled_models() else None
+                found.append({"name": name} | ({} if folder is None else _facts(folder)))
             except CvaeError:
                 continue
-            found.append({"name": name} | ({} if config is None else _facts(config)))
         return found
 
     def _check(self, name: str) -> None:
@@ -138,11 +137,12 @@ class Session:
             raise UsageError(f"the page has no model {name!r}")
 
 
-def _facts(config: ModelConfig) -> dict[str, Any]:
+def _facts(folder: Path) -> dict[str, Any]:
+    config = read_config(folder)
     prior = config.architecture.prior
     return {
         "size": config.image.size,
-        "prompts": prompts_of(config),
+        "prompts": prompts_of(config, folder),
         "kind": "none" if config.architecture.conditioning == "none" else config.condition.kind,
         "guidance": prior.guidance if prior.kind == "score" else None,
         "data": config.dataset,

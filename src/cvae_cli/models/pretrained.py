@@ -21,6 +21,7 @@ from cvae_cli.weights.download import file_sha256
 M = TypeVar("M", bound=Any)  # a module of torch, which a name and a configuration do not need
 
 CONFIG, WEIGHTS, CARD, SAMPLES = "config.json", "model.safetensors", "README.md", "samples.png"
+PROMPTS = "prompts"  # of the samples: what the file's text of this name says they show, as JSON
 FILES = (CONFIG, WEIGHTS, CARD, SAMPLES, SUMS)
 """What a model folder consists of; a model of an earlier version has neither samples nor digests."""
 STAGES: tuple[str, ...] = get_args(Part)

@@ -1,5 +1,6 @@
 """The grid of pictures that a training saves after each epoch."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from cvae_cli.data import conditions
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.models.pretrained import PROMPTS
 from cvae_cli.pictures.files import save_picture
 from cvae_cli.pictures.grid import Labels, enlarge, grid, readable_scale, to_pil
 from cvae_cli.pictures.pixels import to_float
@@ -20,7 +22,8 @@ _SAMPLE_ROWS = 4
 def save_sample_grid(model: CVAE, validation: Dataset, path: Path) -> None:
     """Save a row of validation pictures, a row of their reconstructions, and rows of samples as a PNG, with labels.
 
-    Each column of samples has its own class, or with captions the caption of the picture at its top.
+    Each column of samples has its own class, or with captions the caption of the picture at its top. The file says what
+    the pictures show.
     """
     shown = validation.limit(_COLUMNS)
     images = to_float(torch.from_numpy(shown.images)).to(model.device)
@@ -29,7 +32,9 @@ def save_sample_grid(model: CVAE, validation: Dataset, path: Path) -> None:
     rows = torch.cat([images, model.reconstruct(images, condition), samples])
     scale = readable_scale(model.config.image.size)
     pictures = [enlarge(picture, scale) for picture in to_pil(rows)]
-    save_picture(grid(pictures, columns=len(shown), labels=_labels(model, shown)), path)
+    said = [shown.conditions.text(column) for column in range(len(shown))]
+    text = {PROMPTS: json.dumps(said)} if model.is_conditional else {}
+    save_picture(grid(pictures, columns=len(shown), labels=_labels(model, shown)), path, text)
 
 
 def _labels(model: CVAE, shown: Dataset) -> Labels:

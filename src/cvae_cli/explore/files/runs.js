@@ -69,7 +69,7 @@ function curve(stage, epochs, name, label, parts) {
     .map((epoch) => [epoch.epoch, parts.reduce((sum, part) => sum + epoch.train[part], 0)]);
   const values = [...valid, ...train].map(([, value]) => value).sort((a, b) => a - b);
   const low = values[0];
-  const high = Math.max(values[Math.floor(0.95 * (values.length - 1))], low + 1e-9 + Math.abs(low) * 1e-6);
+  const high = Math.max(values[Math.floor(0.95 * (values.length - 1))], low + 1e-9 + Math.abs(low) * 1e-4); // not so near that numbers need decimals
   const [first, last] = [valid[0][0], Math.max(valid.at(-1)[0], valid[0][0] + 1)];
   const x = (epoch) => LEFT + (epoch - first) / (last - first) * (348 - LEFT);
   const y = (value) => 172 - Math.max(0, Math.min(1.06, (value - low) / (high - low))) * 150;
