@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -18,7 +19,6 @@ from tokenizers import Tokenizer
 from cvae_cli.errors import CvaeError, MissingError, UsageError
 from cvae_cli.models import onnx_file
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.solver import adams_bashforth
 from cvae_cli.text.static import StaticEncoder
 from cvae_cli.text.static_graph import StaticGraph, client_tokenizer
 
@@ -102,13 +102,25 @@ def test_every_kind_of_part_draws_the_pictures_of_torch(variant: str, tmp_path: 
 
 def test_the_bundled_scenes_draws_the_pictures_of_torch(tmp_path: Path) -> None:
     model = CVAE.from_pretrained("scenes")
-    model.prior.solver = adams_bashforth(1, order=1, shift=1.0)  # more steps repeat the same operations, and take long
-    model.export_onnx(tmp_path / "scenes.onnx")
-    prompts = ["two dogs on a beach", "snow"]
+    written = model.export_onnx(tmp_path / "scenes.onnx")
+    assert written.bytes < 27.5e6  # the weights once, not once for each step
+    prompts = ["two dogs on a beach", "snow", "a red bus"]
     condition = model.condition(prompts)
-    noise = model.noise(condition, prompts=prompts)
-    images = draw(tmp_path / "scenes.onnx", noise=noise, tokens=tokens_of(prompts))
-    torch.testing.assert_close(images, model.draw(noise, condition), rtol=0, atol=1e-4)
+    noise, tokens = model.noise(condition, prompts=prompts), tokens_of(prompts)
+    expected = model.draw(noise, condition)
+    for n in (1, 3):
+        images = draw(tmp_path / "scenes.onnx", noise=noise[:n], tokens=tokens[:n])
+        torch.testing.assert_close(images, expected[:n], rtol=0, atol=1e-4)
+
+
+def test_each_step_has_the_operations_of_onnx_alone_and_the_weights_of_the_others(texts_model: Path) -> None:
+    proto = onnx.load(texts_model / "model.onnx")
+    assert [each.domain for each in proto.opset_import] == [""]
+    assert not proto.functions
+    steps = CVAE.from_pretrained(texts_model / "model").config.architecture.prior.steps
+    weight = "layers.prior.blocks.0.first.weight"
+    assert sum(each.name == weight for each in proto.graph.initializer) == 1
+    assert sum(weight in each.input for each in proto.graph.node) == steps > 1
 
 
 def test_the_command(cvae: Command, quick_model: Path, tmp_path: Path) -> None:

@@ -7,21 +7,18 @@ needs an ONNX runtime, the library `tokenizers`, and random numbers.
 
 import copy
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cvae_cli.config.condition import LabelCondition, StaticCondition
 from cvae_cli.config.model import ScorePrior
 from cvae_cli.errors import CvaeError, MissingError, UsageError
+from cvae_cli.models.onnx_graph import OPSET, Sampler, make_graph
 from cvae_cli.paths import check_writable, write_bytes
 from cvae_cli.runtime import randomness
 from cvae_cli.version import __version__
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
 
     from cvae_cli.models.autoencoder import Autoencoder
 
-OPSET = 18
-"""The version of ONNX's operators in the file, which runtimes have read since 2023."""
 TOLERANCE = 1e-4
 """How far a number of a picture may be from torch's: a fortieth of a grey level."""
 
@@ -60,28 +55,6 @@ class OnnxFile:
     outputs: dict[str, str]
     guidance: float | None
     difference: float
-
-
-class Sampler(nn.Module):
-    """What the file computes: from noise, and from what the pictures show, to pictures.
-
-    Args:
-        guidance: the guidance scale.
-        encoder: from the input that says what the pictures show to conditions; None if it has conditions already.
-    """
-
-    def __init__(self, model: "Autoencoder", *, guidance: float | None, encoder: nn.Module | None) -> None:
-        super().__init__()
-        self.network, self.prior, self.likelihood = model.network, model.prior, model.likelihood
-        self.guidance, self.encoder = guidance, encoder
-
-    def forward(self, noise: Tensor, shown: Tensor | None = None) -> Tensor:
-        """Return pictures `(b, c, h, w)`; a model without a condition needs noise alone."""
-        condition = noise.new_zeros(noise.shape[0]) if shown is None else shown
-        if self.encoder is not None:
-            condition = self.encoder(condition)
-        z = self.prior.from_noise(noise, condition, guidance=self.guidance)
-        return self.likelihood.mean(self.network.decode(z, condition).float())
 
 
 def check_place(path: Path) -> None:
@@ -147,43 +120,12 @@ def _sampler(model: "Autoencoder", *, guidance: float | None, text_encoder: bool
 
 
 def _encode(sampler: Sampler, inputs: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """Return the content of the file. The batch, and the number of tokens, may have any size."""
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
-    sizes = [{0: batch, 1: length} if name == "tokens" else {0: batch} for name in inputs]
-    # `torch.onnx.export` alone would fix sizes that it cannot keep open; `torch.export.export` raises an error
-    graph = torch.export.export(sampler, tuple(inputs.values()), dynamic_shapes=tuple(sizes), strict=False)
-    with _quiet():
-        program = torch.onnx.export(
-            graph,
-            dynamo=True,
-            input_names=list(inputs),
-            output_names=["images"],
-            dynamic_shapes=tuple(sizes),  # for their names
-            opset_version=OPSET,
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
+    """Return the content of the file."""
+    proto = make_graph(sampler, inputs)
     for key, value in metadata.items():
         proto.metadata_props.add(key=key, value=value)
     content: bytes = proto.SerializeToString()
     return content
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what torch's exporter says about its own work to itself; its errors are raised all the same."""
-    loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _metadata(model: "Autoencoder", guidance: float | None, inputs: dict[str, Tensor]) -> dict[str, str]:

@@ -59,7 +59,8 @@ class VelocityNetwork(Prior):
         channels, *sides = latent_shape
         self.map_shape = (channels, *(sides or [1, 1]))
         kernel = 3 if sides else 1
-        width, code_width = settings.width, settings.condition_width
+        width, self.code_width = settings.width, settings.condition_width
+        code_width = self.code_width
         self.register_buffer("shift", torch.zeros(channels, 1, 1))
         self.register_buffer("scale", torch.ones(channels, 1, 1))
         self.time = _embedding(2 * _FREQUENCIES, code_width)
@@ -129,7 +130,10 @@ class VelocityNetwork(Prior):
             code = code + self.guide(_embed_guidance(guidance, like=code))
         if self.step is not None:
             code = code + self.step(_column(length, like=code))
-        code = F.silu(self.time(_embed_time(t)) + code)
+        return self.layers(y, F.silu(self.time(_embed_time(t)) + code))
+
+    def layers(self, y: Float[Tensor, "b c h w"], code: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
+        """Predict the velocity at `y`; the code has everything else: the time, the condition, the guidance."""
         x = self.read(y) + self.place
         for number, block in enumerate(self.blocks):
             x = block(x, code)
