@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,8 @@ from conftest import Command
 from pictures_data import shards
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from cvae_cli.data.addresses import with_variables
-from cvae_cli.data.catalog import find_source, has_classes, load_dataset, look, short_name
+from cvae_cli.data.addresses import list_addresses, with_variables
+from cvae_cli.data.catalog import find_source, full_name, has_classes, load_dataset, look, short_name
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.originals import find_originals
 from cvae_cli.data.shard_names import find_shards
@@ -225,20 +227,117 @@ def test_a_pipe_in_place_of_a_shard_is_said_and_not_waited_for(
     assert "p.tar: it is a pipe or a device" in done.stderr
 
 
-def test_a_key_in_an_address_is_not_shown_and_can_stay_out_of_files(
-    cvae: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = cvae("train", "webdataset:http://ann:pw1@localhost:9/{0..1}.tar?token=abc", "--out", "run")
-    assert done.returncode in {2, 3}  # without aiohttp, and with it
-    assert "http://...@localhost:9/0.tar?... cannot be " in done.stderr
-    assert not {"pw1", "abc"} & set(re.findall(r"\w+", done.stderr))
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://ann:pw1@a.org/{0..1}.tar",
+        "https://pw1@a.org/0.tar",
+        "https://$ANN:pw1@a.org/0.tar",
+        "s3://ann:pw1@bucket/*.tar",
+        "https://a.org/0.tar?token=pw1",
+        "https://a.org/0.tar?token=$TOKEN&sig=pw1",
+        "https://a.org/0.tar?pw1",
+        "simplecache::https://ann:pw1@a.org/0.tar",
+    ],
+)
+def test_a_key_that_is_written_out_in_an_address_is_refused(address: str) -> None:
+    for use in (full_name, has_classes, find_originals):
+        with pytest.raises(UsageError, match="has a key in it") as caught:
+            use(f"webdataset:{address}")
+        assert "write the name of an environment variable instead" in str(caught.value.hint)
+        assert "pw1" not in f"{caught.value}{caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "{}"],
+        ["train", "fashion-concat", "--data", "{}", "--dry-run"],
+        ["train", "fashion-concat", "--set", "data.name={}", "--dry-run"],
+        ["evaluate", "--real", "{}", "--generated", "{}", "--metric", "fid-fashion", "--json"],
+        ["latents", "--model", "fashion", "--dataset", "{}", "-o", "map.png"],
+    ],
+)
+def test_commands_write_no_file_with_a_key(cvae: Command, tmp_path: Path, command: list[str]) -> None:
+    done = cvae(*(part.format("webdataset:https://ann:pw1@a.org/0.tar") for part in command))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has a key in it" in done.stderr
+    assert "pw1" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_has_a_key_already_goes_on_when_its_recipe_has_a_variable(cvae: Command, tmp_path: Path) -> None:
     folder = shards(tmp_path / "s", n=1, each=20)
     (folder / "000000.tar").rename(folder / "0.tar?token=abc")
     place = f"webdataset:file://{folder}/0.tar?token="
-    warned, kept = (cvae("train", place + key, "--dry-run", env={"SHARD_KEY": "abc"}) for key in ("abc", "$SHARD_KEY"))
-    assert (warned.returncode, kept.returncode) == (0, 0)
-    assert "write a key in it as '$NAME'" in warned.stderr
-    assert "write a key" not in kept.stderr
+    small = ["--size", "16", "--batch-size", "8", "--prior", "none", "--set", "architecture.network.width=8"]
+    variable = {"SHARD_KEY": "abc"}
+    made = cvae("train", f"{place}$SHARD_KEY", *small, "--epochs", "1", "--out", "run", env=variable)
+    assert made.returncode == 0, made.stderr
+    recipe = tmp_path / "run" / "recipe.toml"
+    assert [file for file in (tmp_path / "run").rglob("*") if file.is_file() and b"=abc" in file.read_bytes()] == []
+    recipe.write_text(recipe.read_text().replace("$SHARD_KEY", "abc"))
+    refused = cvae("train", "--resume", "run")
+    assert refused.returncode == 2
+    assert "has a key in it" in refused.stderr
+    assert "write it so in recipe.toml" in refused.stderr
+    recipe.write_text(recipe.read_text().replace("=abc", "=$SHARD_KEY"))
+    resumed = cvae("train", "--resume", "run", env=variable)
+    assert resumed.returncode == 0, resumed.stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://$ANN:$PW@a.org/0.tar?token=$TOKEN&download=true",
+        "https://a.org/0.tar?${QUERY}",
+        "s3://bucket/0.tar?versionId=3",
+        "abfs://container@account/0.tar",
+        "sftp://ann@a.org/0.tar",
+        "github://org:repository@main/0.tar",
+        "https://a.org/0.tar",
+    ],
+)
+def test_an_address_without_a_key_is_taken(address: str) -> None:
+    assert full_name(f"webdataset:{address}") == f"webdataset:{address}"
+
+
+@pytest.mark.skipif(find_spec("aiohttp") is not None, reason="the package is here")
+def test_the_package_for_an_address_comes_with_the_command_that_installs_it(cvae: Command) -> None:
+    done = cvae("train", "webdataset:https://a.org/0.tar")
+    assert done.returncode == 2
+    assert 'pip install "fsspec[http]"' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "command"),
+    [
+        ("s3://bucket/0.tar", 'pip install "fsspec[s3]"'),
+        ("simplecache::gs://bucket/*.tar", 'pip install "fsspec[gcs]"'),
+        ("https://a.org/0.tar", 'pip install "fsspec[http]"'),
+        ("box://0.tar", "Please install boxfs"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_command(
+    monkeypatch: pytest.MonkeyPatch, address: str, command: str
+) -> None:
+    def fail(place: str) -> None:
+        raise ImportError("Please install boxfs")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", fail)
+    with pytest.raises(UsageError, match="cannot be opened") as caught:
+        list_addresses(address)
+    assert caught.value.hint == command
+    extras = metadata.metadata("fsspec").get_all("Provides-Extra") or []
+    assert set(re.findall(r"\[(\w+)\]", command)) <= set(extras)
+
+
+def test_a_key_in_a_variable_stays_out_of_files(cvae: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shards(tmp_path / "s", n=1, each=20)
+    (folder / "000000.tar").rename(folder / "0.tar?token=abc")
+    place = f"webdataset:file://{folder}/0.tar?token=$SHARD_KEY"
+    kept = cvae("train", place, "--dry-run", env={"SHARD_KEY": "abc"})
+    assert kept.returncode == 0, kept.stderr
     assert "abc" not in kept.stderr + kept.stdout
     assert "token=$SHARD_KEY" in kept.stdout
     monkeypatch.setenv("SHARD_KEY", "abc")

@@ -6,9 +6,20 @@ This module imports neither torch nor pydantic, so that the processes that read 
 import os
 import re
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from cvae_cli.errors import MissingError, UsageError, without_keys
+
+_EXTRAS = {
+    "abfs": "abfs", "abfss": "abfs", "az": "abfs", "gcs": "gcs", "gs": "gcs", "hdfs": "hdfs", "http": "http",
+    "https": "http", "oci": "oci", "s3": "s3", "s3a": "s3", "sftp": "sftp", "smb": "smb", "ssh": "sftp",
+}  # fmt: skip
+"""The extra of fsspec that has the package for a kind of address."""
+_LOGIN = re.compile(r"(\w+)://([^\s/@]+)@")
+_QUERY = re.compile(r"\w://[^\s?]*\?(\S+)")
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
+_NO_KEYS = frozenset({"alt", "dl", "download", "format", "raw", "ref", "rev", "revision", "version", "versionid"})
+"""Names of a query whose values open nothing."""
 
 
 def is_address(place: str) -> bool:
@@ -19,6 +30,34 @@ def is_address(place: str) -> bool:
 def path_of(place: str) -> str:
     """Return the path in an address, without a server's name and a query."""
     return urlsplit(place).path if "://" in place else place
+
+
+def check_no_key(address: str) -> None:
+    """Raise a UsageError if a key is written out in an address: files that are shared would show it."""
+    if not _has_key(address):
+        return
+    raise UsageError(
+        f"{address} has a key in it, which files of the run would show to everybody who gets them",
+        hint="write the name of an environment variable instead, in single quotes, as '...?token=$TOKEN' or\n"
+        "'...//$NAME:$PASSWORD@...'; in a run that has a key already, write it so in recipe.toml",
+    )
+
+
+def _has_key(address: str) -> bool:
+    """Whether an address has a password, or a query that may open something, and not in variables."""
+    for scheme, login in _LOGIN.findall(address):
+        name, colon, password = login.partition(":")
+        if scheme == "github":  # github://org:repository@branch
+            continue
+        if not colon and not scheme.startswith("http"):  # a container, or a user who gives a password elsewhere
+            continue
+        if not _VARIABLE.fullmatch(password if colon else name):
+            return True
+    return not all(
+        name.lower() in _NO_KEYS or _VARIABLE.fullmatch(value or name)
+        for query in _QUERY.findall(address)
+        for name, value in parse_qsl(query, keep_blank_values=True)
+    )
 
 
 def open_place(place: str) -> BinaryIO:
@@ -61,7 +100,16 @@ def list_addresses(address: str) -> list[str]:
         if "*" not in address:
             return [address]
         return [system.unstrip_protocol(found) for found in sorted(system.glob(path))]
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
+        raise UsageError(f"{address} cannot be opened", hint=_how_to_install(address, error)) from error
+    except ValueError as error:
         raise UsageError(f"{address} cannot be opened", hint=" ".join(str(error).split())) from error
     except Exception as error:  # the libraries of servers have errors of their own
         raise MissingError(f"{address} cannot be listed", hint=" ".join(str(error).split()) or None) from error
+
+
+def _how_to_install(address: str, error: ImportError) -> str:
+    """Return the command that installs the package for a kind of address; what fsspec says where there is no extra."""
+    kinds = re.findall(r"(\w+)(?=://|::)", address)
+    extras = sorted({_EXTRAS[kind] for kind in kinds if kind in _EXTRAS})
+    return f'pip install "fsspec[{",".join(extras)}]"' if extras else " ".join(str(error).split())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from cvae_cli.data.addresses import is_address, open_place
+from cvae_cli.data.addresses import check_no_key, is_address, open_place
 from cvae_cli.data.conditions import Captions, Labels, make_captions
 from cvae_cli.data.listing import Listing, note_left_out
 from cvae_cli.data.losses import Losses
@@ -35,8 +35,13 @@ class Sharded(ListingSource):
 
     @property
     def full_name(self) -> str:
-        """`webdataset:PATTERN` with an absolute path, or with an address."""
+        """`webdataset:PATTERN` with an absolute path, or with an address.
+
+        Raises:
+            UsageError: a key is written out in the address.
+        """
         pattern = self.name.removeprefix(_PREFIX)
+        check_no_key(pattern)
         if not pattern or is_address(pattern) or pattern.startswith("pipe:"):
             return self.name
         return _PREFIX + os.path.abspath(os.path.expanduser(pattern))

@@ -10,7 +10,7 @@ from cvae_cli.config.catalog import shipped_recipes
 from cvae_cli.config.recipe import Recipe
 from cvae_cli.config.recipe_files import load_recipe, recipe_for_prior, recipe_for_tuning
 from cvae_cli.data import catalog as data_catalog
-from cvae_cli.errors import UsageError, without_keys
+from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import find_model, read_config, training_data
 from cvae_cli.runtime import launch
 from cvae_cli.runtime.meeting import was_done
@@ -18,7 +18,7 @@ from cvae_cli.text import catalog as text_catalog
 from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
 from cvae_cli.training.start import FROM_A_MODEL, choose_recipe, settings_of_start, untaught_inputs
-from cvae_cli.training.tensorboard import LOGS, check_log, is_installed
+from cvae_cli.training.tensorboard import INSTALL, LOGS, check_log, is_installed
 
 CHANGEABLE_ON_RESUME = ("training.epochs", "training.learning_rate", "training.gradient_clip", "data.dir")
 """The settings that may change when a run is resumed."""
@@ -79,7 +79,8 @@ def _with_log(plan: TrainingPlan, log: str | None) -> TrainingPlan:
         return plan
     folder = Run(plan.folder).log_folder
     if not is_installed():
-        return replace(plan, notices=(*plan.notices, f"{folder} ends here: tensorboard is not installed"))
+        ends = f"{folder} ends here: tensorboard is not installed ({INSTALL})"
+        return replace(plan, notices=(*plan.notices, ends))
     look = f"log: {folder}; look at it with  tensorboard --logdir {shlex.quote(str(plan.folder))}"
     return replace(plan, log=log, notices=(*plan.notices, look))
 
@@ -118,15 +119,8 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     decided = settings_of_start(own, changes)
     changes = {**decided, **changes, **decided}  # in this order: changes to parts of it come later
     chosen = with_absolute_paths(load_recipe(recipe, scaled(own, options) | changes, prior=prior))
-    notices = (*notices, *_key_notices(chosen.data.name), *scaling_notices(own, chosen, options))
+    notices = (*notices, *scaling_notices(own, chosen, options))
     return _new_plan(chosen, options, notices=notices)
-
-
-def _key_notices(data: str) -> tuple[str, ...]:
-    """Warn before a key in an address gets into the files of the run."""
-    if "$" in data or without_keys(data) == data:
-        return ()
-    return ("recipe.toml will have the whole address of the data; write a key in it as '$NAME', a variable",)
 
 
 def _check_names(recipe: Recipe) -> None:

@@ -19,6 +19,7 @@ from cvae_cli.training.run import Run
 
 LOGS = ("tensorboard",)
 """The names for `--log`."""
+INSTALL = 'pip install "cvae-cli[tensorboard]"'
 
 
 def check_log(name: str) -> None:
@@ -31,7 +32,7 @@ def check_log(name: str) -> None:
     if name not in LOGS:
         raise UsageError(f'no log "{name}".{did_you_mean(name, LOGS)}', hint=f"logs: {', '.join(LOGS)}")
     if not is_installed():
-        raise MissingError("tensorboard is not installed", hint='pip install "cvae-cli[tensorboard]"')
+        raise MissingError("tensorboard is not installed", hint=INSTALL)
 
 
 def is_installed() -> bool:
