@@ -13,6 +13,8 @@ from cvae_cli.events import Callback
 from cvae_cli.weights.download import file_sha256
 from cvae_cli.weights.registry import get_weights, require_weights
 
+_PART = "features."  # the convolutions in a file of AlexNet, without its classifier
+
 
 def fashion(device: torch.device, callback: Callback, model: str | None) -> Extractor:
     """The Fashion-MNIST classifier that ships with the package; needs no download."""
@@ -89,23 +91,21 @@ def clip(device: torch.device, callback: Callback, model: str | None) -> Extract
 
 
 def lpips(device: torch.device, callback: Callback, model: str | None) -> Extractor:
-    """The network of LPIPS: AlexNet trained on ImageNet, and torchmetrics' copy of the published linear layers.
+    """The network of LPIPS: AlexNet trained on ImageNet, and what each of its channels counts, which ships with us.
 
-    It maps two sets of pictures, float `(n, 3, h, w)` in [-1, 1], to the distance of each pair, `(n, 1, 1, 1)`.
+    It maps two sets of pictures, float `(n, 3, h, w)` in [0, 1], to the distance of each pair, `(n,)`.
 
     Raises:
         MissingError: the weights of AlexNet are not on this machine and cannot be downloaded.
     """
-    from torchmetrics.functional.image.lpips import _NoTrainLpips
+    from cvae_cli.evaluation.features.alexnet_distance import AlexNetDistance
 
     entry = get_weights("alexnet")
     path = require_weights(entry, callback)
-    with torch.random.fork_rng(devices=[]):  # leaves the caller's random state as it is
-        network = _NoTrainLpips(net="alex", pnet_rand=True)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-        layers = {name: f"features.{name.split('.', 1)[1]}" for name in network.net.state_dict()}
-        network.net.load_state_dict({name: tensors[layer] for name, layer in layers.items()})
+        own = {name.removeprefix(_PART): tensor for name, tensor in tensors.items() if name.startswith(_PART)}
+        network = AlexNetDistance(own)
     except Exception as error:
         raise _not_in_file(path, "network AlexNet", "alexnet", error) from error
     protocol = {"features": "lpips 0.1, alexnet", "weights_sha256": entry.sha256, "resize": "none"}

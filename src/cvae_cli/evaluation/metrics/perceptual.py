@@ -28,4 +28,4 @@ class LPIPS(ReconstructionMetric):
         pictures = (
             each.to(self.context.device).expand(-1, 3, -1, -1) for each in (batch.images, batch.reconstructions)
         )
-        return self._network(*pictures, normalize=True).flatten()
+        return self._network(*pictures)
