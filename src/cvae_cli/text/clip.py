@@ -4,6 +4,7 @@ CLIP is Radford et al. 2021, https://arxiv.org/abs/2103.00020.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -68,7 +69,8 @@ class ClipEncoder(TextEncoder):
         """Split a text into sentences, and sentences that are too long into parts. Each counts as one in the mean."""
         limit = self._tokenizer.context_length - 2  # a token for the start, one for the end
         parts = split_sentences(text)
-        pieces = [piece for sentence in parts for piece in split_to_fit(sentence, limit, self._count)]
+        count = cache(self._count)  # long texts repeat themselves, and counting takes long
+        pieces = [piece for sentence in parts for piece in split_to_fit(sentence, limit, count)]
         if len(pieces) > len(parts):
             callback(
                 Notice(
@@ -77,7 +79,7 @@ class ClipEncoder(TextEncoder):
                     is_warning=True,
                 )
             )
-        pieces = [piece for piece in pieces if self._count(piece)]
+        pieces = [piece for piece in pieces if count(piece)]
         if not pieces:
             raise UsageError("the prompt is empty")
         return pieces
