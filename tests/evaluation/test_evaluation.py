@@ -71,7 +71,7 @@ def test_two_models_of_the_same_name_have_different_labels() -> None:
 
 @pytest.mark.parametrize(
     ("models", "options", "measured"),
-    [(1, {"repeats": 3}, 3 + 1), (2, {"samples": 150}, 2 + 1), (1, {"samples": 150, "repeats": 2}, 2 + 2)],
+    [(1, {"repeats": 3}, 3 + 1), (2, {"samples": 40}, 2 + 1), (1, {"samples": 40, "repeats": 2}, 2 + 2)],
     ids=["repeats", "models", "other-pictures"],
 )
 def test_features_of_the_same_real_pictures_are_computed_once(

@@ -236,7 +236,7 @@ def test_one_call_learns_what_guidance_makes_of_two() -> None:
     student.load_state_dict(model.state_dict(), strict=False)
     objective = GuidanceObjective(student)
     optimizer = torch.optim.Adam(objective.parameters(), lr=1e-2)
-    batches = objective.make_batches(data_for("map-score", 64), batch_size=64, device=CPU)
+    batches = objective.make_batches(data_for("map-score", 32), batch_size=32, device=CPU)
     objective.calibrate(batches)
     torch.manual_seed(0)
     for epoch in range(150):
@@ -244,7 +244,7 @@ def test_one_call_learns_what_guidance_makes_of_two() -> None:
         optimizer.zero_grad()
         objective.losses(moments, condition).mean().backward()
         optimizer.step()
-    z = torch.randn(64, *model.latent_shape, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(32, *model.latent_shape, generator=torch.Generator().manual_seed(0))
     alone = guided(model, z, 0.5, 1.0)
     for guidance in (3.0, 5.0):
         wanted = guided(model, z, 0.5, guidance)
@@ -289,23 +289,23 @@ def test_a_large_step_learns_to_lead_where_small_ones_do() -> None:
         parameter.data += 0.5 * torch.randn_like(parameter)
     objective = StepsObjective(student)
     optimizer = torch.optim.Adam(objective.parameters(), lr=1e-3)
-    batches = objective.make_batches(data_for("map-attentive", 16), batch_size=16, device=CPU)
+    batches = objective.make_batches(data_for("map-attentive", 8), batch_size=8, device=CPU)
     objective.calibrate(batches)
     ((moments, condition),) = batches.epoch(0)
-    noise = torch.randn(16, *student.latent_shape, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(8, *student.latent_shape, generator=torch.Generator().manual_seed(0))
 
     def ends(of: FlowMatching, steps: int, *, is_mean: bool = True) -> torch.Tensor:
         with torch.no_grad():
             plan = adams_bashforth(steps, order=1, shift=1.0)
             return of._path(noise, plan, condition, 3.0, is_mean=is_mean)[-1]
 
-    wanted, before = ends(objective.teacher, 50, is_mean=False), ends(prior, 1)
+    wanted, before = ends(objective.teacher, 25, is_mean=False), ends(prior, 1)
     for _ in range(50):
         optimizer.zero_grad()
         objective.losses(moments, condition).mean().backward()
         optimizer.step()
     assert (ends(prior, 1) - wanted).square().mean() < 0.6 * (before - wanted).square().mean()
-    moment = torch.full((16,), 0.5)
+    moment = torch.full((8,), 0.5)
     with torch.no_grad():  # the bound needs the velocity at each moment, still
         now, then = (each._velocity(noise, moment, each._code(condition)) for each in (prior, objective.teacher))
     assert (now - then).square().mean() < 0.4 * then.square().mean()

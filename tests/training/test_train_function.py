@@ -193,7 +193,7 @@ def test_a_folder_is_learned_without_a_main_guard(
 def test_ctrl_c_in_a_script_saves_everything_and_resume_gives_the_same_bits(
     interpreter: str, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    arguments = {**FEW, "data_dir": str(FASHION), "precision": "fp32", "batch_size": 8, "epochs": 3}
+    arguments = {**FEW, "data_dir": str(FASHION), "precision": "fp32", "batch_size": 8, "epochs": 3, "limit": 150}
     script = f"from cvae_cli.training.train import train; train('fashion-concat', out='run', **{arguments})"
     with run_script(script, clean_environment, tmp_path, interpreter) as process:
         while not (tmp_path / "run" / "metrics.jsonl").exists():
