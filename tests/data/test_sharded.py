@@ -2,19 +2,19 @@
 
 import json
 import os
-import re
 import shutil
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from conftest import Command
 from pictures_data import shards
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from cvae_cli.data.addresses import list_addresses, with_variables
+from cvae_cli.data.addresses import _PACKAGES, list_addresses, with_variables
 from cvae_cli.data.catalog import find_source, full_name, has_classes, load_dataset, look, short_name
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.originals import find_originals
@@ -314,22 +314,26 @@ def test_the_package_for_an_address_comes_with_the_command_that_installs_it(cvae
     [
         ("s3://bucket/0.tar", 'pip install "fsspec[s3]"'),
         ("simplecache::gs://bucket/*.tar", 'pip install "fsspec[gcs]"'),
-        ("https://a.org/0.tar", 'pip install "fsspec[http]"'),
-        ("box://0.tar", "Please install boxfs"),
+        ("webdav://a.org/0.tar", 'pip install "webdav4"'),
+        ("pyscript://0.tar", "Please install it"),
     ],
 )
 def test_a_missing_package_is_named_with_its_command(
     monkeypatch: pytest.MonkeyPatch, address: str, command: str
 ) -> None:
     def fail(place: str) -> None:
-        raise ImportError("Please install boxfs")
+        raise ImportError("Please install it")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", fail)
     with pytest.raises(UsageError, match="cannot be opened") as caught:
         list_addresses(address)
     assert caught.value.hint == command
+
+
+def test_each_command_for_an_address_installs_what_fsspec_has() -> None:
     extras = metadata.metadata("fsspec").get_all("Provides-Extra") or []
-    assert set(re.findall(r"\[(\w+)\]", command)) <= set(extras)
+    assert {package[7:-1] for package in _PACKAGES if package.startswith("fsspec[")} <= set(extras)
+    assert set(" ".join(_PACKAGES.values()).split()) <= set(fsspec.available_protocols())
 
 
 def test_a_key_in_a_variable_stays_out_of_files(cvae: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

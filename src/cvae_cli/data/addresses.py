@@ -10,11 +10,29 @@ from urllib.parse import parse_qsl, urlsplit
 
 from cvae_cli.errors import MissingError, UsageError, without_keys
 
-_EXTRAS = {
-    "abfs": "abfs", "abfss": "abfs", "az": "abfs", "gcs": "gcs", "gs": "gcs", "hdfs": "hdfs", "http": "http",
-    "https": "http", "oci": "oci", "s3": "s3", "s3a": "s3", "sftp": "sftp", "smb": "smb", "ssh": "sftp",
-}  # fmt: skip
-"""The extra of fsspec that has the package for a kind of address."""
+_PACKAGES = {
+    "fsspec[http]": "http https",
+    "fsspec[s3]": "s3 s3a",
+    "fsspec[gcs]": "gcs gs",
+    "fsspec[abfs]": "abfs az",
+    "fsspec[sftp]": "sftp ssh",
+    "fsspec[smb]": "smb",
+    "fsspec[hdfs]": "hdfs arrow_hdfs",
+    "fsspec[oci]": "oci ocilake",
+    "fsspec[git]": "git",
+    "fsspec[github]": "github",
+    "fsspec[dropbox]": "dropbox",
+    "boxfs": "box",
+    "dvc": "dvc",
+    "gdrive_fs": "gdrive",
+    "lakefs-spec": "lakefs",
+    "ossfs": "oss",
+    "requests": "dbfs gist jlab jupyter webhdfs",
+    "tosfs": "tos tosfs",
+    "wandbfs": "wandb",
+    "webdav4": "webdav",
+}
+"""What opens the kinds of addresses that fsspec knows, besides those that it opens by itself."""
 _LOGIN = re.compile(r"(\w+)://([^\s/@]+)@")
 _QUERY = re.compile(r"\w://[^\s?]*\?(\S+)")
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
@@ -109,7 +127,7 @@ def list_addresses(address: str) -> list[str]:
 
 
 def _how_to_install(address: str, error: ImportError) -> str:
-    """Return the command that installs the package for a kind of address; what fsspec says where there is no extra."""
-    kinds = re.findall(r"(\w+)(?=://|::)", address)
-    extras = sorted({_EXTRAS[kind] for kind in kinds if kind in _EXTRAS})
-    return f'pip install "fsspec[{",".join(extras)}]"' if extras else " ".join(str(error).split())
+    """Return the command that installs what an address needs, or what fsspec says where that is not known."""
+    kinds = set(re.findall(r"(\w+)(?=://|::)", address))
+    wanted = [f'"{package}"' for package, opened in _PACKAGES.items() if kinds & set(opened.split())]
+    return f"pip install {' '.join(wanted)}" if wanted else " ".join(str(error).split())
