@@ -187,3 +187,12 @@ def test_a_bundled_model_is_as_it_was_packed_and_has_a_card(name: str) -> None:
     assert card.data.license in {"mit", "cc-by-4.0", "other"}
     assert "mse" in {each.metric_type for each in card.data.eval_results}
     assert f'CVAE.from_pretrained("{name}")' in card.text
+
+
+def test_a_mistyped_folder_is_told_from_a_name_on_the_hub(cvae: Command, quick_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "article").symlink_to(quick_model)
+    for command in (["generate", "dress", "--model"], ["evaluate", "--model"], ["models", "verify"]):
+        done = cvae(*command, "runs/articel", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith('cvae: no folder "runs/articel". Did you mean "runs/article"?'), command

@@ -93,3 +93,20 @@ def test_only_what_disturbs_a_terminal_is_spelled_out(text: str, shown: str) -> 
     assert json.loads(document) == {"text": text}
     assert spelled_out(document.replace("\n", "")) == document.replace("\n", "")
     assert json.loads(terminal.json_text([text], ascii_only=True)) == [text]
+
+
+def test_a_row_below_each_other_tells_names_from_what_goes_on() -> None:
+    """In a narrow terminal: the rest of a cell is deeper than a name, and an empty cell has none."""
+    rows = [["mine", "folder:pictures/of a long name", ""], ["other", "short", "5"]]
+    assert tables.draw(["model", "what it learned from", "epochs"], rows, 24) == "\n".join(
+        [
+            "mine",
+            "  what it learned from:",
+            "      folder:pictures/of",
+            "      a long name",
+            "other",
+            "  what it learned from:",
+            "      short",
+            "  epochs: 5",
+        ]
+    )

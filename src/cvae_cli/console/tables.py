@@ -53,5 +53,6 @@ def _stacked(header: Sequence[str], rows: _Rows, width: int) -> list[str]:
     for first, *others in rows:
         lines += textwrap.wrap(first, width, break_long_words=False, break_on_hyphens=False) or [""]
         for name, cell in zip(header[1:], others, strict=True):
-            lines += wrap_part(f"{name}: {cell}", "  ", width)
+            if cell:  # what does not fit on a line goes on deeper, so that it is no name of another cell
+                lines += wrap_part(f"{name}: {cell}", " " * 6, width, start="  ")
     return lines

@@ -38,7 +38,7 @@ def bundled_models() -> list[str]:
 
 def check_known(model: str | Path) -> None:
     """Raise what `find_model` raises, unless the Hub would have to be asked for the model."""
-    if os.path.exists(model) or not _HUB_NAME.fullmatch(str(model)):
+    if os.path.exists(model) or not _HUB_NAME.fullmatch(str(model)) or _similar_folder(Path(model)):
         find_model(model)
 
 
@@ -62,6 +62,8 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
     if os.path.isdir(path):
         return _check_complete(next((folder for folder in model_folders(path) if (folder / CONFIG).exists()), path))
     if match := _HUB_NAME.fullmatch(str(model)):
+        if suggestion := _similar_folder(path):
+            raise UsageError(f'no folder "{model}".{suggestion}')
         try:
             return _check_complete(
                 hub.download_files(match["repo"], match["revision"], FILES, callback=callback, anew=anew)
@@ -74,6 +76,15 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
     )
 
 
+def _similar_folder(path: Path) -> str:
+    """Return ` Did you mean "runs/first"?` if the folder of a path is here, and holds another of a similar name."""
+    if len(path.parts) < 2 or not os.path.isdir(path.parent):
+        return ""
+    with os.scandir(path.parent) as entries:
+        suggestion = did_you_mean(path.name, [each.name for each in entries if each.is_dir()])
+    return suggestion.replace('"', f'"{path.parent.as_posix()}/', 1)
+
+
 def find_known(model: str | Path) -> Path:
     """Return the folder of a model that is on this machine; the Hub is not asked.
 
@@ -81,7 +92,7 @@ def find_known(model: str | Path) -> Path:
         UsageError, MissingError, CorruptError: see `CVAE.from_pretrained`; for `org/name`, it is not in the cache.
     """
     match = _HUB_NAME.fullmatch(str(model))
-    if match is None or os.path.exists(model):
+    if match is None or os.path.exists(model) or _similar_folder(Path(model)):
         return find_model(model)
     cached = hub.cached_file(match["repo"], CONFIG, match["revision"] or "main")
     if cached is None:

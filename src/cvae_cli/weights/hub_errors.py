@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from cvae_cli.errors import CvaeError, MissingError, UsageError
 from cvae_cli.paths import write_error
 from cvae_cli.weights.download import ONCE_HINT, forbidden_by, is_offline
-from cvae_cli.weights.patience import NETWORK_HINT, PATIENCE_HINT
+from cvae_cli.weights.patience import NETWORK_HINT, PATIENCE_HINT, without_number
 
 CACHE_HINT = "HF_HOME puts the cache elsewhere"
 
@@ -67,7 +67,7 @@ def translate_errors(repo: str, revision: str | None, *, purpose: str = "fetch")
                 f"cannot {purpose} {repo}: it is not in the cache, and {forbidden_by()} forbids fetching it",
                 hint=ONCE_HINT,
             ) from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = without_number((str(error).strip() or type(error).__name__).splitlines()[0])
         if isinstance(error, TimeoutError):
             reason = f"{reason} from {server()}"
         has_answered = isinstance(error, HfHubHTTPError | EntryNotFoundError)

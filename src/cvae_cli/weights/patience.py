@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Generator
@@ -20,6 +21,11 @@ NETWORK_HINT = "is there a network?"
 PATIENCE_HINT = "is there a network? If there is, CVAE_TIMEOUT=SECONDS waits longer"
 
 T = TypeVar("T")
+
+
+def without_number(reason: str) -> str:
+    """Return what a system says went wrong, without the number that it puts before."""
+    return re.sub(r"^\[Errno -?\d+\] ", "", reason)
 
 
 def time_out() -> float:

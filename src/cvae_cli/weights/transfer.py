@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from cvae_cli.errors import MissingError
 from cvae_cli.events import Callback, Notice, Progress
-from cvae_cli.weights.patience import NETWORK_HINT, PATIENCE_HINT, patiently, time_out
+from cvae_cli.weights.patience import NETWORK_HINT, PATIENCE_HINT, patiently, time_out, without_number
 
 _CHUNK = 1 << 18  # bytes
 _ATTEMPTS = 4  # connections in a row that bring less than a chunk
@@ -144,7 +144,7 @@ class Transfer:
             error.close()
             raise
         except urllib.error.URLError as error:
-            reason = str(error.reason or "no connection").lower()
+            reason = without_number(str(error.reason or "no connection")).lower()
             raise _Trouble(reason, is_final=not self._is_reached, hint=NETWORK_HINT) from error
         except (HTTPException, OSError, ValueError) as error:
             raise _Trouble("the connection broke off") from error
