@@ -120,7 +120,7 @@ class Heads(nn.Module):
     @torch.inference_mode()
     def retrieval(self, pictures: Tensor, captions: Tensor) -> float:
         self.eval()
-        return retrieval(*self(pictures, captions), GROUP)
+        return retrieval(*self(pictures, captions))
 
 
 def train_heads(pictures: Tensor, captions: Captions) -> Heads:
