@@ -14,6 +14,7 @@ from cvae_cli.data.shard_classes import class_index, class_indices
 from cvae_cli.errors import UsageError, quoted
 from cvae_cli.events import Callback, Notice
 from cvae_cli.text.encoder import TextEncoder
+from cvae_cli.text.vectors import vectors_or_zeros
 
 _MAX_UNKNOWN = 0.01  # of all captions, once there are
 _FEW = 1000  # captions, by which that can be told
@@ -84,21 +85,13 @@ class _Encoded:
     def _encode(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Encode captions, in half precision as in the cache; one without any word that is known becomes 0."""
         self.seen += len(texts)
-        try:
-            vectors = list(self.encoder.encode(texts).numpy()) if texts else []
-        except UsageError:  # a caption is unknown: find out which
-            vectors = [self._vector_or_zero(text) for text in texts]
+        unknown: list[str] = []
+        vectors = vectors_or_zeros(texts, self.encoder, unknown) if texts else ()
+        if unknown and not self.unknown:
+            told = f"a caption says nothing to the text encoder: {quoted(unknown[0])}"
+            self.callback(Notice(told, is_warning=True))
+        self.unknown += len(unknown)
         return [vector.astype(np.float16).astype(np.float32) for vector in vectors]
-
-    def _vector_or_zero(self, text: str) -> NDArray[np.float32]:
-        try:
-            return self.encoder.encode([text]).numpy()[0]
-        except UsageError:
-            self.unknown += 1
-            if self.unknown == 1:
-                told = f"a caption says nothing to the text encoder: {quoted(text)}"
-                self.callback(Notice(told, is_warning=True))
-            return np.zeros(self.encoder.settings.width, np.float32)
 
     def _check(self) -> None:
         """Raise a UsageError if more than 1% of the captions say nothing."""

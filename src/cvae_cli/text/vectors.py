@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,10 +93,7 @@ def _encode_blocks(
     callback(Progress("encoding captions", first, total))
     for start in range(first, total, _BLOCK):
         block = captions.sentences[start : start + _BLOCK]
-        try:
-            vectors = encoder.encode(block).numpy()
-        except UsageError:  # a caption is unknown: find out which
-            vectors = np.stack([_vector_or_zero(caption, encoder, unknown) for caption in block])
+        vectors = vectors_or_zeros(block, encoder, unknown)
         if len(unknown) > _MAX_UNKNOWN * total:
             raise UsageError(
                 f'too many captions say nothing to the text encoder "{encoder.settings.kind}", as {quoted(unknown[0])}',
@@ -106,13 +103,20 @@ def _encode_blocks(
         callback(Progress("encoding captions", start + len(block), total))
 
 
-def _vector_or_zero(caption: str, encoder: TextEncoder, unknown: list[str]) -> NDArray[np.float32]:
-    """Encode a caption; if it is unknown, append it to `unknown` and return zeros."""
+def vectors_or_zeros(captions: Sequence[str], encoder: TextEncoder, unknown: list[str]) -> NDArray[np.float32]:
+    """Encode captions; those that are unknown are appended to `unknown` and get zeros.
+
+    An encoder refuses all captions because of one that it does not know, so each half is tried on its own.
+    """
     try:
-        return encoder.encode([caption]).numpy()[0]
+        return encoder.encode(captions).numpy()
     except UsageError:
-        unknown.append(caption)
-        return np.zeros(encoder.settings.width, np.float32)
+        if len(captions) == 1:
+            unknown.append(captions[0])
+            return np.zeros((1, encoder.settings.width), np.float32)
+    middle = len(captions) // 2
+    halves = captions[:middle], captions[middle:]
+    return np.concatenate([vectors_or_zeros(half, encoder, unknown) for half in halves])
 
 
 def _notify(unknown: list[str], callback: Callback) -> None:
