@@ -1,10 +1,10 @@
 """Starts Python programs as forks of a process that has already imported torch and the package, which takes seconds.
 
 `serve SOCKET INTERPRETER COMMAND [TEST...]` is that process. `run SOCKET KIND ARGUMENT...` stands in for a program: it
-hands its standard streams, environment, folder and limits to the server, whose fork becomes the program, and it passes
-on signals and the exit status. It imports almost nothing, so a command costs a tenth of a second. Each fork is a
-process of its own; only the imports are shared. What a command imports, and how long it takes to start, is tested
-elsewhere, with the installed script.
+hands its standard streams, environment, folder, limits and network namespace to the server, whose fork becomes the
+program, and it passes on signals and the exit status. It imports almost nothing, so a command costs a tenth of a
+second. Each fork is a process of its own; only the imports are shared. What a command imports, and how long it takes to
+start, is tested elsewhere, with the installed script.
 
 KIND is `cvae`, the installed command, or `python`, an interpreter that knows -c, -m and a script.
 
@@ -14,7 +14,7 @@ its forks, so that the tests are imported once and not once for each worker.
 
 import array
 import contextlib
-import json
+import marshal
 import os
 import resource
 import select
@@ -45,21 +45,31 @@ def connect(
     os.umask(umask)
     order = {
         "kind": kind,
-        "arguments": [os.fsencode(argument).decode("latin-1") for argument in arguments],
-        "env": {name.decode("latin-1"): value.decode("latin-1") for name, value in env.items()},
+        "arguments": [os.fsencode(argument) for argument in arguments],
+        "env": env,
         "cwd": cwd,
         "umask": umask,
         "limits": [resource.getrlimit(limit) for limit in _LIMITS],
+        "process": os.getpid(),
+        "network": _network(),
         "ignored": [int(number) for number in _SIGNALS if signal.getsignal(number) == signal.SIG_IGN],
         "open": list(streams),
     }
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.connect(address)
-    content = json.dumps(order).encode()
+    content = marshal.dumps(order)  # to import json takes longer
     passed = array.array("i", streams.values())
     server.sendmsg([struct.pack("<Q", len(content))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, passed)])
     server.sendall(content)
     return server
+
+
+def _network() -> str | None:
+    """Return the name of the network namespace of this process, where Linux has such."""
+    try:
+        return os.readlink("/proc/self/ns/net")
+    except OSError:
+        return None
 
 
 def receive(server: socket.socket) -> int:
@@ -136,6 +146,9 @@ def serve(address: str, interpreter: str, command: str, *tests: str) -> None:
 
     The socket appears at its address when the server is ready.
     """
+    import gc
+
+    gc.disable()  # imports leave little garbage, and to search for it again and again takes seconds
     import PIL.Image
     import torchmetrics.functional.image  # noqa: F401
     import torchvision  # noqa: F401
@@ -165,6 +178,7 @@ def _import_package() -> None:
     """Import what commands import."""
     import functools
     import importlib
+    import inspect
     import pkgutil
 
     import typer.main
@@ -172,8 +186,10 @@ def _import_package() -> None:
     settings = clean(os.environ)
     os.environ.clear()
     os.environ.update(settings)
-    import huggingface_hub.hf_api
     import huggingface_hub.repocard  # noqa: F401
+    import torch.distributed.launcher.api
+    import torch.utils.flop_counter  # noqa: F401
+    from huggingface_hub import HfApi, scan_cache_dir, snapshot_download  # noqa: F401
 
     import cvae_cli
     from cvae_cli.app import app
@@ -182,14 +198,25 @@ def _import_package() -> None:
         if module.name != "cvae_cli.__main__":
             importlib.import_module(module.name)
     typer.main.get_command = functools.cache(typer.main.get_command)
-    typer.main.get_command(app)  # the options of all commands are collected once
+    _prepare_options(typer.main.get_command(app))  # the options of all commands are collected once
+    inspect.stack = functools.partial(inspect.stack, 0)  # torchrun asks often; lines of code are sought in all modules
     _use_large_pages()
+
+
+def _prepare_options(command) -> None:
+    """Let a command and those below it build what checks the values of their options."""
+    for option in command.params:
+        if hasattr(option, "get_runtime_param"):  # not in every version of typer
+            option.get_runtime_param()
+    for each in getattr(command, "commands", {}).values():
+        _prepare_options(each)
 
 
 def _listen(address: str) -> None:
     import gc
     import weakref
 
+    gc.enable()
     gc.collect()
     gc.freeze()  # the forks do not search the shared objects for garbage, which would copy their pages
     for finalizer in list(weakref.finalize._registry.values()):  # type: ignore[attr-defined]
@@ -244,7 +271,7 @@ def _use_large_pages() -> None:
 def _start(connection: socket.socket) -> int:
     """Start the program of one order and send its process id."""
     size, streams, _, _ = socket.recv_fds(connection, 8, 3)
-    order = json.loads(connection.recv(struct.unpack("<Q", size)[0], socket.MSG_WAITALL))
+    order = marshal.loads(connection.recv(struct.unpack("<Q", size)[0], socket.MSG_WAITALL))
     child = os.fork()
     if child == 0:
         os._exit(_become(order, streams))
@@ -268,6 +295,8 @@ def _become(order: dict, streams: list[int]) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in order["ignored"]:
         signal.signal(number, signal.SIG_IGN)
+    if order["network"] != _network():
+        _enter_network(order["process"])
     os.chdir(order["cwd"])
     os.umask(order["umask"])
     for number in (0, 1, 2):
@@ -279,16 +308,14 @@ def _become(order: dict, streams: list[int]) -> int:
         resource.setrlimit(limit, values)
     settings = _hub_settings()
     os.environ.clear()
-    for name, value in order["env"].items():
-        os.environb[name.encode("latin-1")] = value.encode("latin-1")
+    os.environb.update(order["env"])
     if _hub_settings() != settings:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
-            del sys.modules[name]  # it reads its settings when it is imported
+        _read_hub_settings()
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         errors = "backslashreplace" if name == "stderr" else "surrogateescape" if name == "stdin" else "strict"
         stream = os.fdopen(number, mode, encoding="utf-8", errors=errors, closefd=False) if _is_open(number) else None
         setattr(sys, name, stream)
-    arguments = [os.fsdecode(argument.encode("latin-1")) for argument in order["arguments"]]
+    arguments = [os.fsdecode(argument) for argument in order["arguments"]]
     try:
         _call(order["kind"], arguments)
         code = 0
@@ -311,8 +338,30 @@ def _become(order: dict, streams: list[int]) -> int:
     return code
 
 
+def _enter_network(process: int) -> None:
+    """Enter the network namespace of another process."""
+    import ctypes
+
+    with open(f"/proc/{process}/ns/net") as namespace:
+        assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0, "cannot enter a network namespace"
+
+
 def _hub_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(("HF_", "HUGGING", "XDG_"))}
+
+
+def _read_hub_settings() -> None:
+    """Let huggingface_hub read its settings again, as it does when it is imported, which takes long."""
+    import importlib
+
+    import huggingface_hub
+
+    constants = importlib.reload(huggingface_hub.constants)
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "huggingface_hub" and module is not constants:
+            copies = vars(module).keys() & vars(constants).keys()
+            vars(module).update({copy: vars(constants)[copy] for copy in copies if copy.isupper()})
+    huggingface_hub.hf_api.api.endpoint = constants.ENDPOINT
 
 
 def _call(kind: str, arguments: list[str]) -> None:
