@@ -28,7 +28,7 @@ name = "stages"
 data = { name = "fashion-mnist", flip = true }
 [architecture]
 conditioning = "concat"
-network = { kind = "residual", width = 16, blocks = 1, latent = "map" }
+network = { kind = "residual", width = 8, blocks = 1, latent = "map" }
 likelihood = { kind = "gaussian" }
 latent_dim = 3
 [training]
@@ -40,7 +40,7 @@ perceptual = 0.5
 tune = "decoder"
 training = { epochs = 1, batch_size = 32, features = "own_maps:maps", perceptual = 0.5 }
 [[then]]
-prior = { kind = "score", width = 16 }
+prior = { kind = "score", width = 16, blocks = 1, condition_width = 8, steps = 3 }
 training = { epochs = 2, batch_size = 32 }
 [[then]]
 tune = "guidance"
@@ -177,15 +177,15 @@ def test_two_processes_draw_what_one_draws(
 
 @pytest.fixture(scope="module")
 def many(quick_model: Path) -> list[str]:
-    """The arguments, without the folder, that draw 2,400 pictures."""
-    return ["generate", "dress", "bag", "--model", str(quick_model), "-n", "1200", "--format", "png", "-o"]
+    """The arguments, without the folder, that draw 1,800 pictures."""
+    return ["generate", "dress", "bag", "--model", str(quick_model), "-n", "900", "--format", "png", "-o"]
 
 
 @pytest.fixture(scope="module")
 def drawn_at_once(
     executable: str, clean_environment: dict[str, str], many: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, bytes]:
-    """The 2,400 pictures of one process that is not stopped."""
+    """The 1,800 pictures of one process that is not stopped."""
     folder = tmp_path_factory.mktemp("at-once") / "one"
     subprocess.run([executable, *many, str(folder)], env=clean_environment, capture_output=True, check=True)
     return drawn(folder)
@@ -207,7 +207,7 @@ def test_drawing_goes_on_where_it_was_stopped(
         [executable, *many, str(folder), *TWO], env=clean_environment, stderr=subprocess.PIPE, text=True
     )
     with process:
-        while len(list(folder.glob("*.png"))) < 1300:  # in the second round
+        while len(list(folder.glob("*.png"))) < 1100:  # in the second round
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.05)
         finished = (folder / "manifest.jsonl").read_text()
@@ -219,7 +219,7 @@ def test_drawing_goes_on_where_it_was_stopped(
             _, stderr = process.communicate(timeout=300)
             assert process.returncode == 130
             assert "Traceback" not in stderr
-            assert re.search(r"stopped after [\d,]+ of 2,400 pictures; the same command continues", stderr)
+            assert re.search(r"stopped after [\d,]+ of 1,800 pictures; the same command continues", stderr)
             assert cvae(*many, folder).returncode == 0  # one process
     assert (folder / "manifest.jsonl").read_text().startswith(finished)
     assert drawn(folder) == drawn_at_once

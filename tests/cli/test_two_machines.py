@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,7 +14,7 @@ import pytest
 from conftest import Command
 from test_processes import DENSE, TRAIN, curve
 
-EPOCHS = 16
+EPOCHS = 8
 
 
 def ip(*arguments: str) -> str:
@@ -63,14 +62,14 @@ def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[str]") -> N
 
 
 def test_a_machine_that_dies_comes_back_and_the_training_goes_on(
-    machines: tuple[str, str], clean_environment: dict[str, str], cvae: Command, tmp_path: Path
+    machines: tuple[str, str], interpreter: str, clean_environment: dict[str, str], cvae: Command, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
 
     def start(number: int) -> "subprocess.Popen[str]":
-        """Start one machine's part, in processes of its own: those of the fork server are in no namespace."""
+        """Start one machine's part, in its network namespace."""
         settings = f"keep_alive_interval=1,keep_alive_max_attempt=10,is_host={int(number == 1)}"
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+        torchrun = [interpreter, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
         torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "10.99.0.1:29400", "--rdzv-id", "ours"]
         torchrun += ["--rdzv-conf", settings, "--local-addr", f"10.99.0.{number}", "--max-restarts", "3"]
         train = ["-m", "cvae_cli", "train", *TRAIN, *DENSE, "--epochs", str(EPOCHS), "--device", "cpu"]
