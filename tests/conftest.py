@@ -22,6 +22,7 @@ if (
 
 import contextlib
 import gc
+import py_compile
 import shlex
 import shutil
 import subprocess
@@ -72,10 +73,11 @@ def fork_server(tests: Sequence[str] = ()) -> Iterator[Path]:
     code = Path(__file__).with_name("forkserver.py")
     with tempfile.TemporaryDirectory(prefix="cvae-") as name:  # a short path, as that of a socket must be
         folder = Path(name)
+        compiled = py_compile.compile(str(code), str(folder / "forkserver.pyc"))  # once for all that stand in
         address = folder / "socket"
         programs = {"cvae": (address, "cvae"), "python": (address, "python"), "worker": (f"{address}.tests", "python")}
         for name, order in programs.items():
-            words = [sys.executable, "-I", "-S", str(code), "run", *map(str, order)]
+            words = [sys.executable, "-I", "-S", str(compiled), "run", *map(str, order)]
             (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
             (folder / name).chmod(0o755)
         command = [sys.executable, str(code), "serve", str(address), str(folder / "python"), installed_command()]

@@ -13,16 +13,7 @@ RESIDUAL = ["--set", "architecture.network={kind='residual', width=8, blocks=1}"
             "--set", "architecture.prior={kind='flow', layers=3, width=32}", "--prior", "none"]  # fmt: skip
 MAP = ["--set", "architecture.network={kind='residual', width=8, blocks=1, latent='map'}",
        "--set", "architecture.likelihood={kind='gaussian'}", "--latent-dim", "3"]  # fmt: skip
-SCORE = [
-    "--prior",
-    "score",
-    "--set",
-    "architecture.prior.width=16",
-    "--set",
-    "architecture.prior.blocks=1",
-    "--set",
-    "architecture.prior.steps=3",
-]
+SCORE = ["--prior", "score", "--set", "architecture.prior={kind='score', width=16, blocks=1, steps=3}"]
 TOO_FAST = ["--lr", "100"]
 
 
@@ -99,16 +90,7 @@ def test_a_training_that_begins_with_a_learning_rate_of_100_can_go_on_with_less(
 
 def test_a_prior_that_diverges_leaves_the_model_before_it(cvae: Command, tmp_path: Path) -> None:
     """One command runs both trainings. `model/` is that of the first training, and `generate` uses it."""
-    second = [
-        "--prior",
-        "score",
-        "--set",
-        "then.prior.width=16",
-        "--set",
-        "then.prior.blocks=1",
-        "--set",
-        "then.prior.steps=3",
-    ]
+    second = ["--prior", "score", "--set", "then.prior={kind='score', width=16, blocks=1, steps=3}"]
     second += ["--set", "then.training.batch_size=16", "--set", "then.training.epochs=3"]
     done = cvae("train", "fashion-concat", *SMALL, *MAP, *second, "--set", "then.training.learning_rate=100.0",
                 "--out", "run")  # fmt: skip
