@@ -217,7 +217,7 @@ def _check_layout(page: Any, folder: Path) -> None:
             page.emulate_media(color_scheme=scheme)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             picture = folder / f"report-{width}-{scheme}.png"
-            page.screenshot(path=picture, full_page=True)
+            page.screenshot(path=picture)
             with Image.open(picture) as shot:
                 corner = shot.convert("L").getpixel((1, 1))
                 assert corner > 200 if scheme == "light" else corner < 50

@@ -37,7 +37,7 @@ def objective(**settings: Any) -> tuple[HybridObjective, torch.Tensor, torch.Ten
     torch.manual_seed(0)
     model = small_model("map-modulate").train()
     chosen = TrainingSettings(epochs=1, **settings)
-    pixels = data_for("map-modulate", 32)
+    pixels = data_for("map-modulate", 16)
     images = torch.from_numpy(pixels.images).permute(0, 3, 1, 2) / 255
     return HybridObjective(model, chosen), images, torch.from_numpy(pixels.conditions.values(pixels.rows))
 

@@ -29,7 +29,7 @@ def finished(folder: Path, variant: str) -> CVAE:
     run = Run(folder / variant)
     recipe = load_recipe("fashion-concat", SHORT | VARIANTS[variant] | {"training.epochs": 1})
     run.create(recipe, force=False)
-    fit(run, recipe, data_for(variant, 64), data_for(variant, 16), device=CPU, resume=False, callback=Recorder())
+    fit(run, recipe, data_for(variant, 32), data_for(variant, 8), device=CPU, resume=False, callback=Recorder())
     return CVAE.from_pretrained(run.folder)
 
 
@@ -54,7 +54,7 @@ def test_only_the_prior_is_learned_and_a_broken_run_goes_on(
     tmp_path: Path, variant: str, prior: dict[str, Any]
 ) -> None:
     before = finished(tmp_path, variant)
-    data = data_for(variant, 64), data_for(variant, 16)
+    data = data_for(variant, 32), data_for(variant, 8)
     run, recipe = second(tmp_path, before, variant, prior)
     fit(run, recipe, *data, device=CPU, resume=False, callback=Recorder())
     whole = weights(run)
