@@ -41,7 +41,7 @@ def test_with_the_exact_posterior_every_bound_is_the_truth(monkeypatch: pytest.M
     data = fashion("test", 10)
 
     def encode(images: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.zeros(len(images), 128), torch.zeros(len(images), 128)
+        return torch.zeros(len(images), *model.latent_shape), torch.zeros(len(images), *model.latent_shape)
 
     def decode(z: Tensor, condition: Tensor) -> Tensor:
         return torch.full((len(z), 1, 28, 28), 0.5)

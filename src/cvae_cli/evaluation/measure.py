@@ -53,7 +53,7 @@ def evaluate_model(
     context = (context or Context(feature_device(model.device))).for_next_model(dataset.name)
     instances = [catalog.find_metric(name)(context) for name in metrics]
     batches = Batches(dataset, batch_size=BATCH_SIZE, device=model.device)
-    scores: dict[str, float | None] = {}
+    scores: dict[str, float | int | None] = {}
     try:
         for stream, generate in STREAMS.items():
             if updated := [metric for metric in instances if metric.stream == stream]:
@@ -118,7 +118,7 @@ def check(metrics: Sequence[str], model: CVAE, dataset: Dataset) -> None:
 
 
 def _model_scores(
-    model: CVAE, instances: Sequence[Metric], scores: dict[str, float | None], pictures: int
+    model: CVAE, instances: Sequence[Metric], scores: dict[str, float | int | None], pictures: int
 ) -> ModelScores:
     """Return the scores that are finished, in the order of the metrics."""
     finished = [metric for metric in instances if metric.name in scores]
