@@ -29,7 +29,7 @@ def test_a_grid_has_a_row_for_each_prompt(quick_model: Path) -> None:
     assert (grid.sheet.size, grid.size) == ((40 * 30 - 2, 2 * 30 - 2), 28)
     assert (grid.prompts, grid.n) == (["dress", "two bags"], 40)
     assert grid.metadata.items() >= {"model": "fashion", "seed": 3, "temperature": 1.0}.items()
-    assert listener.progress == [(done, 80) for done in range(0, 81, 8)]
+    assert listener.progress == [(done, 80) for done in range(0, 81, 16)]
     (picture,) = CVAE.from_pretrained(quick_model).generate("two bags", seed=3)
     assert grid.sheet.crop((0, 30, 28, 58)).tobytes() == picture.tobytes()
 
