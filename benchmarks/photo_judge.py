@@ -191,6 +191,7 @@ def rebuild(model: CVAE, seed: int, images: Tensor, condition: Tensor, rows: ran
 
 def sharpen(
     flow: PictureFlow,
+    temperature: float,
     draw: Callable[..., Tensor],
     seed: int,
     images: Tensor,
@@ -199,7 +200,7 @@ def sharpen(
 ) -> Tensor:
     """Draw pictures, and lead each through the flow around it, with noise of its own."""
     means = draw(seed, images, condition, rows)
-    seeds = noise(seed + 1, rows, tuple(means.shape[1:]))  # other noise than that of the latents
+    seeds = temperature * noise(seed + 1, rows, tuple(means.shape[1:]))  # other noise than that of the latents
     pairs = zip(means.split(16), seeds.split(16), strict=True)
     return torch.cat(list(map_on_cores(lambda pair: flow.sample(*pair), pairs, CPU)))
 
@@ -223,6 +224,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, help="evaluate on this many random pictures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--flow", type=Path, help="sharpen what the models draw; see picture_flow.py")
+    parser.add_argument("--flow-temperature", type=float, action="append", help="scale of its noise; repeatable")
     parser.add_argument("--heads", type=Path, required=True, help="file of the scorer; trained if it is missing")
     options = parser.parse_args()
     began = time.monotonic()
@@ -284,7 +286,11 @@ def main() -> None:
             flow = PictureFlow().eval()
             load_weights(flow, options.flow)
             flow.to(memory_format=torch.channels_last)
-            drawn |= {f"{what}, flow": partial(sharpen, flow, draw) for what, draw in drawn.items()}
+            drawn |= {
+                f"{what}, flow at {temperature:g}": partial(sharpen, flow, temperature, draw)
+                for what, draw in drawn.items()
+                for temperature in options.flow_temperature or [1.0]
+            }
         for what, draw in drawn.items():
             features = features_of(model, conditioned, network, partial(draw, options.seed))
             row(name, what, frechet_distance(features.float(), real.float()), heads.retrieval(features, asked))
