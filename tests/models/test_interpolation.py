@@ -149,5 +149,5 @@ def test_a_long_way_reports_its_progress():
     model.traverse(1, "dress", steps=20, callback=listener)
     assert listener.progress == [(16, 20), (20, 20)]
     rows = Listener()
-    traversal(model, 1, ["dress", "bag"], steps=16, callback=rows)
+    traversal(model, 1, ["dress", "bag"], steps=32, callback=rows)
     assert rows.progress == [(0, 2), (0.5, 2), (1, 2), (1, 2), (1.5, 2), (2, 2)]
