@@ -26,7 +26,7 @@ from train_bundled import Average, Schedule, take_step
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.models.cvae import CVAE
-from cvae_cli.models.residual import Block, GroupNorm
+from cvae_cli.models.residual import GroupNorm, Stage
 from cvae_cli.models.tensors import named_tensors, write_tensors
 from cvae_cli.models.velocity import _embed_time
 from cvae_cli.pictures.pixels import to_uint8
@@ -52,8 +52,8 @@ class PictureFlow(nn.Module):
         self.register_buffer("deviation", torch.tensor(0.06))
         self.time = nn.Sequential(nn.Linear(128, CODE), nn.SiLU(), nn.Linear(CODE, CODE))
         self.read = nn.Conv2d(4 * 6, widths[0], 3, padding=1)
-        stages = [[nn.ModuleList(Block(width, CODE) for _ in range(blocks)) for width in widths] for _ in range(2)]
-        self.encoder, self.decoder = map(nn.ModuleList, stages)
+        self.encoder = nn.ModuleList(Stage(width, CODE, blocks) for width in widths)
+        self.decoder = nn.ModuleList(Stage(width, CODE, blocks) for width in widths)
         self.downs = nn.ModuleList(nn.Conv2d(4 * large, small, 1) for large, small in pairwise(widths))
         self.ups = nn.ModuleList(nn.Conv2d(small, 4 * large, 1) for large, small in pairwise(widths))
         self.write = nn.Sequential(
@@ -73,16 +73,14 @@ class PictureFlow(nn.Module):
         y = self.read(F.pixel_unshuffle(both, 2))
         skipped = []
         for level, stage in enumerate(self.encoder):
-            for block in stage:
-                y = block(y, code)
+            y = stage(y, code)
             if level < len(self.downs):
                 skipped.append(y)
                 y = self.downs[level](F.pixel_unshuffle(y, 2))
         for level in reversed(range(len(self.decoder))):
             if level < len(self.ups):
                 y = F.pixel_shuffle(self.ups[level](y), 2) + skipped[level]
-            for block in self.decoder[level]:
-                y = block(y, code)
+            y = self.decoder[level](y, code)
         y = F.pixel_shuffle(self.write(y), 2)
         return self.last(F.silu(self.join(torch.cat([y, both], 1))))
 
