@@ -3,8 +3,10 @@
 import asyncio
 import io
 import json
+import os
 import resource
 import socket
+import struct
 import time
 import zlib
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from asgi import HOST, Answer, send
 from conftest import Command
 from helpers import data_for, small_model
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cvae_cli import CVAE
 from cvae_cli.errors import UsageError
@@ -328,4 +331,17 @@ def test_examples_are_the_captions_that_a_model_has_learned(session: Session, tm
     captions = [data.conditions.text(row) for row in range(3)]
     assert examples() == list(dict.fromkeys(captions))
     (folder / "samples.png").write_bytes(b"no picture")
+    assert "two dogs on a beach" in examples()
+    nested = PngInfo()
+    nested.add_text("prompts", "[" * 100_000)
+    Image.new("L", (8, 8)).save(folder / "samples.png", pnginfo=nested)
+    assert "two dogs on a beach" in examples()
+    huge = (
+        (folder / "samples.png").read_bytes().replace(struct.pack(">II", 8, 8), struct.pack(">II", 60_000, 60_000), 1)
+    )
+    header = huge[12:29]
+    (folder / "samples.png").write_bytes(huge[:29] + struct.pack(">I", zlib.crc32(header)) + huge[33:])
+    assert "two dogs on a beach" in examples()
+    (folder / "samples.png").unlink()
+    os.mkfifo(folder / "samples.png")
     assert "two dogs on a beach" in examples()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from cvae_cli.config.model import ModelConfig
+from cvae_cli.errors import CvaeError
 from cvae_cli.models.pretrained import PROMPTS, SAMPLES
 
 _SHOWN, _LONGEST = 5, 60  # captions, and letters of one, that fit beside the pictures
@@ -31,12 +32,11 @@ def prompts_of(config: ModelConfig, folder: Path | None = None) -> list[str]:
 
 def _captions(samples: Path) -> list[str]:
     """Return some of the captions that a picture of samples says; none if there is no such picture, or it says none."""
-    from PIL import Image
+    from cvae_cli.pictures.opening import read_text
 
     try:
-        with Image.open(samples) as picture:
-            said = json.loads(picture.info.get(PROMPTS, "[]"))
-    except (OSError, ValueError):
+        said = json.loads(read_text(samples, PROMPTS) or "[]")
+    except (CvaeError, ValueError, RecursionError):  # the picture of a stranger's model may hold anything
         return []
     texts = [text for text in said if isinstance(text, str) and text] if isinstance(said, list) else []
     return [text for text in dict.fromkeys(texts) if len(text) <= _LONGEST][:_SHOWN]

@@ -15,6 +15,7 @@ from PIL.ExifTags import Base
 
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError
 from cvae_cli.paths import check_regular
+from cvae_cli.pictures.heif import is_heif, open_heif
 
 _MAX_MEMORY = 1 << 30  # bytes that one picture may take while it is opened: 200 megapixels in colour
 _MAX_OF_SMALL_FILE = 1 << 29  # the same for a file of hardly any bytes, which may claim any number of pixels,
@@ -36,9 +37,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns a picture upright, by the orientation that its Exif data states."""
-
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-"""What a HEIC file says that it is."""
 
 _one_at_a_time = threading.Lock()
 
@@ -86,6 +84,19 @@ def open_content(content: bytes, name: str, *, size: int, channels: int) -> Imag
     """
     with _clear_errors(name):
         return _read(io.BytesIO(content), name, len(content), channels=channels, size=size, draft=True)[0]
+
+
+def read_text(path: Path, name: str) -> str | None:
+    """Return a text that the file of a picture holds beside the pixels; None if it holds none of this name.
+
+    Raises:
+        CvaeError: the file is no picture that can be read; see `open_picture`.
+    """
+    with _clear_errors(path):
+        check_regular(path)
+        with warnings.catch_warnings(action="ignore"), _open(path, str(path)) as opened:
+            text = opened.info.get(name)
+    return text if isinstance(text, str) else None
 
 
 @contextmanager
@@ -153,31 +164,11 @@ def _open(file: Path | io.BytesIO, name: str) -> Image.Image:
         try:
             return Image.open(file)
         except UnidentifiedImageError:
-            if not _is_heif(file):
+            if not is_heif(file):
                 raise
-            return _open_heif(file, name)
+            return open_heif(file, name)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-
-
-def _is_heif(file: Path | io.BytesIO) -> bool:
-    """Return whether a file's content is that of a HEIC picture; telephones also name them .jpg."""
-    start = file.getvalue()[:12] if isinstance(file, io.BytesIO) else _start(file)
-    return start[4:8] == b"ftyp" and start[8:] in _HEIF_BRANDS
-
-
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(12)
-
-
-def _open_heif(file: Path | io.BytesIO, name: str) -> Image.Image:
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError as error:
-        raise UsageError(f"{name} is a HEIC picture", hint='pip install "cvae-cli[heif]" reads them') from error
-    register_heif_opener()
-    return Image.open(file)
 
 
 def _needed_memory(opened: Image.Image, pixels: int) -> int:
