@@ -27,7 +27,7 @@ from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import noise
 
 BATCH_SIZE = 128
-_SMALL_SAMPLES = 512  # at a time: the cores wait for each other at the end of each batch
+_SMALL_SAMPLES = 512  # at a time on a CPU, whose cores wait for each other at the end of each batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,8 @@ def samples(model: CVAE, batches: Batches, context: Context) -> Iterator[SampleB
     part = get_world().rows(len(dataset))
     prompts = [dataset.conditions.text(row) for row in range(part.stop)]
     numbers = numbers_of(prompts)
-    batch_size = _SMALL_SAMPLES if model.config.image.size <= SMALL else BATCH_SIZE
+    is_cheap = model.device.type == "cpu" and model.config.image.size <= SMALL
+    batch_size = _SMALL_SAMPLES if is_cheap else BATCH_SIZE
     done = 0
 
     def report() -> None:

@@ -59,8 +59,8 @@ class VelocityNetwork(Prior):
         channels, *sides = latent_shape
         self.map_shape = (channels, *(sides or [1, 1]))
         kernel = 3 if sides else 1
-        width, self.code_width = settings.width, settings.condition_width
-        code_width = self.code_width
+        width = settings.width
+        self.code_width = code_width = settings.condition_width
         self.register_buffer("shift", torch.zeros(channels, 1, 1))
         self.register_buffer("scale", torch.ones(channels, 1, 1))
         self.time = _embedding(2 * _FREQUENCIES, code_width)
