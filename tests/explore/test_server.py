@@ -343,5 +343,6 @@ def test_examples_are_the_captions_that_a_model_has_learned(session: Session, tm
     (folder / "samples.png").write_bytes(huge[:29] + struct.pack(">I", zlib.crc32(header)) + huge[33:])
     assert "two dogs on a beach" in examples()
     (folder / "samples.png").unlink()
-    os.mkfifo(folder / "samples.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "samples.png")
     assert "two dogs on a beach" in examples()
