@@ -1,6 +1,7 @@
 """Learning rate schedules, the moving average of weights, and the lines of a training."""
 
 import io
+import math
 import re
 
 import pytest
@@ -19,7 +20,10 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_almost_nothing() -> None:
     assert max(rates) == rates[9] == 0.01
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert 0 < rates[-1] < 1e-4
+    assert rates[0] == pytest.approx(0.01 / 10)
+    assert rates[55] == pytest.approx(0.01 * (0.001 + 0.999 / 2))  # half of the way down, to a thousandth of the peak
+    assert rates[-1] == pytest.approx(0.01 * (0.001 + 0.999 * math.sin(math.pi / 180) ** 2))
+    assert [learning_rate(settings, step, 3) for step in range(3)] == pytest.approx([0.01, 0.01, 0.01 * 0.5005])
 
 
 def test_constant_schedule_is_constant() -> None:
@@ -44,6 +48,16 @@ def test_average_follows_and_swaps() -> None:
     with ema.applied():
         assert layer.weight.item() == 0.5
     assert layer.weight.item() == 1.0
+    assert not ema.average["weight"].requires_grad  # or it would remember all steps
+
+
+def test_the_first_weights_are_soon_forgotten() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(layer.weight)
+    ema = EMA(layer, 0.99)
+    torch.nn.init.ones_(layer.weight)
+    ema.update(step=2)
+    assert ema.average["weight"].item() == pytest.approx(1 - (1 + 2) / (10 + 2))
 
 
 def test_no_average_is_the_weights_themselves() -> None:
