@@ -129,7 +129,19 @@ def test_pictures_are_prepared_once(pictures: Path, home: Path) -> None:
     assert len(kept(home)) == 2
 
 
-def test_caches_of_earlier_versions_are_found(home: Path) -> None:
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"format": 1},
+        {
+            "format": 2, "name": "folder:/no/pictures of mine", "split": "train",
+            "vouched": hashlib.sha256().hexdigest(),  # of files that are not here
+            "chunks": [[2, "804fa33ecd0875e11e4074ecabbc58e5"], [3, "10c987dc285c756b050f429c4f52b688"]],
+        },
+    ],
+    ids=["0.1", "with digests"],
+)  # fmt: skip
+def test_caches_of_earlier_versions_are_found(home: Path, form: dict[str, Any]) -> None:
     files = ("a.jpg", "b/c.png", "d.webp")
     found = Listing(
         name="folder:/no/pictures of mine",
@@ -142,7 +154,7 @@ def test_caches_of_earlier_versions_are_found(home: Path) -> None:
     folder = home / "prepared" / "folder-no-pictures-of-mine-train-8-7fb7c1c38995ced8"
     folder.mkdir(parents=True)
     (folder / "pixels.bin").write_bytes(bytes(range(192)) * 3)
-    index = {"format": 1, "size": 8, "broken": {"b/c.png": "b/c.png is not a picture"}, "files": files}
+    index = form | {"size": 8, "broken": {"b/c.png": "b/c.png is not a picture"}, "files": files}
     (folder / "index.json").write_text(json.dumps(index))
     listener = Listener()
     data = cache.prepare(found, 8, callback=listener)
@@ -561,7 +573,8 @@ def test_cvae_cache_verify_says_what_is_damaged(cvae: Command, pictures: Path, h
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": None}, {"format": 1}, {"size": True}, {"size": 10**30}, {"files": None}, {"files": [1]},
+        {"format": None}, {"format": 1}, {"size": True}, {"size": "8"}, {"size": 8.0}, {"size": 10**30},
+        {"files": None}, {"files": [1]}, {"files": [1, 2, 3]}, {"files": [[], [], []]}, {"files": "abc"},
         {"broken": []}, {"broken": {"test/9.png": "gone"}}, {"broken": {"test/00.png": 1}}, {"vouched": []},
         {"vouched": None}, {"name": {}}, {"chunks": None}, {"chunks": [[3]]}, {"chunks": [["3", "x"]]}, {"chunks": []},
         {"chunks": [[2, "x"]]}, {"chunks": [[3, "x"]]}, {"chunks": [[10**30, "x"]]},
@@ -580,3 +593,38 @@ def test_indexes_with_odd_values_are_damaged(pictures: Path, change: dict[str, A
     assert [each.state for each in cache_check.check_cache()] == ["damaged"]
     assert (heard.load(pictures).images == before).all()
     assert "damaged, and are prepared again" in heard.notices[0]
+
+
+def test_a_file_beside_the_pixels_is_compared_with_its_digest_once(tmp_path: Path) -> None:
+    path, draft = tmp_path / "captions-0.f16", tmp_path / "captions-0.f16.part"
+    draft.write_bytes(bytes(100))
+    prepared.write_digest(draft, path)
+    draft.replace(path)
+    assert prepared.is_as_written(path)
+    flip(path, 50)  # unnoticed by a process that has compared it
+    assert prepared.is_as_written(path)
+    forget()
+    assert not prepared.is_as_written(path)
+    assert not prepared.is_as_written(path)
+    path.write_bytes(bytes(100))
+    os.utime(path, ns=(1, 1))
+    assert prepared.is_as_written(path)  # it has been made anew
+    path.with_name(path.name + ".digest").unlink()
+    forget()
+    assert prepared.is_as_written(path)  # an earlier version wrote no digest
+
+
+def test_damaged_vectors_make_a_folder_damaged_and_empty_ones_do_not(pictures: Path) -> None:
+    captioned(pictures / "test", 3)
+    place = Heard().load(pictures).cache
+    assert place is not None
+    (place / "captions-empty.f16").touch()
+    (place / "captions-0.f16").write_bytes(bytes(100))
+    prepared.write_digest(place / "captions-0.f16", place / "captions-0.f16")
+    (found,) = cache_check.check_cache()
+    length = sum(path.stat().st_size for path in place.iterdir())
+    assert (found.state, found.folder, found.pictures, found.length) == ("sound", place, 3, length)
+    assert found.row() == ["sound", f"folder:{pictures}", "test", "8x8", "3", "0.0 MB"]
+    flip(place / "captions-0.f16", 50)
+    forget()
+    assert [each.state for each in cache_check.check_cache()] == ["damaged"]

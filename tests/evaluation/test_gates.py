@@ -7,7 +7,7 @@ import pytest
 from conftest import FASHION, Command
 
 from cvae_cli.errors import GateError, UsageError
-from cvae_cli.evaluation.gates import check_gates, doubts, parse_gates
+from cvae_cli.evaluation.gates import check_gates, doubts, parse_gates, results
 from cvae_cli.evaluation.result import Evaluation, ModelScores
 
 
@@ -71,6 +71,12 @@ def test_a_score_without_a_value_never_passes() -> None:
     assert caught.value.exit_code == 7
     assert caught.value.message == 'fid of a has no value (--fail-if "fid>60")'
     assert caught.value.hint == 'fid of b has no value (--fail-if "fid>60")'
+
+
+def test_the_document_names_all_that_fail_and_nothing_without_conditions() -> None:
+    measured = Evaluation([scored("a", fid=61.0), scored("b", fid=59.0), scored("c", fid=None)], ["fid"], {})
+    assert results(measured, parse_gates(["fid>60"])) == {"gates": [{"condition": "fid>60", "failed": ["a", "c"]}]}
+    assert results(measured, []) == {}
 
 
 def test_conditions_are_read_once_each() -> None:

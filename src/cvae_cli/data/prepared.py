@@ -200,4 +200,4 @@ def write_index(
 def mark_damaged(folder: Path) -> None:
     """Remove the index of a folder, so that its pictures are prepared anew when they are next used."""
     with contextlib.suppress(OSError):
-        (folder / INDEX).unlink(missing_ok=True)
+        (folder / INDEX).unlink()
