@@ -103,9 +103,9 @@ def _default(parameter: Any) -> str:
 
 def _examples(epilog: str) -> str:
     """The examples at the end of a help page as commands, and its remarks as paragraphs."""
-    lines = epilog.replace("\b", "").strip().splitlines()
-    commands = [line.strip() for line in lines if line.startswith("  ")]
-    remarks = [line.strip() for line in lines[1:] if line and not line.startswith("  ")]
+    examples, *remarks = epilog.replace("\b", "").strip().split("\n\n")
+    commands = [line.strip() for line in examples.splitlines()[1:]]
+    remarks = [" ".join(remark.split()) for remark in remarks]
     return "\n\n".join(["```console\n" + "\n".join(f"$ {line}" for line in commands) + "\n```", *remarks])
 
 

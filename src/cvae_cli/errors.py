@@ -138,6 +138,15 @@ def did_you_mean(given: str | Sequence[str], known: Sequence[str]) -> str:
     return f' Did you mean "{nearest}"?' if similarity >= _MIN_SIMILARITY else ""
 
 
+def byte_size(length: float) -> str:
+    """Return a number of bytes as people read it: `96 MB`, `4.1 MB`, `812 B`; only what is empty is `0 B`."""
+    units = ["B", "kB", "MB", "GB"]
+    while length >= 999.5 and len(units) > 1:
+        length /= 1000
+        del units[0]
+    return f"{length:,.{0 if length >= 9.95 or units[0] == 'B' else 1}f} {units[0]}"
+
+
 def quoted(text: str) -> str:
     """Return `text` in quotes, shortened to 60 characters, with control characters escaped."""
     return f'"{spelled_out(text if len(text) <= 60 else text[:57] + "...")}"'

@@ -13,6 +13,8 @@ Such a function has an argument `callback` and calls it with each event. `str(ev
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cvae_cli.errors import byte_size
+
 
 @dataclass(frozen=True)
 class Event:
@@ -64,7 +66,7 @@ class Progress(Event):
     def detail(self) -> str:
         """The text next to a progress bar."""
         if self.unit == "B":
-            return f"{self.done / 1e6:,.0f} MB"
+            return byte_size(self.done)
         if self.total is not None:
             return f"{self.done:,.0f}/{self.total:,.0f}"
         return f"{self.done:,.0f}" if self.done else ""

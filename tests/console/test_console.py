@@ -112,8 +112,8 @@ def test_a_pipe_gets_plain_lines(
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        ({}, ["counting 25% 1/4", "unpacking 2 MB", "careful"]),
-        ({"json": True}, ["counting 25% 1/4", "unpacking 2 MB", "careful"]),
+        ({}, ["counting 25% 1/4", "unpacking 2.0 MB", "careful"]),
+        ({"json": True}, ["counting 25% 1/4", "unpacking 2.0 MB", "careful"]),
         ({"quiet": True}, []),
     ],
     ids=["plain", "json", "quiet"],
@@ -268,7 +268,20 @@ def test_help_and_tables_fit_a_terminal(
     words = set(shown.split())
     assert "\\n" not in shown
     assert {"fashion-concat", "trains,", "photographs", "--temperature", "download-weights"} <= words
+    assert "trainings: -ELBO, rate and distortion, of training and validation." in " ".join(shown.split())
     assert ("epochs:" in words) == (columns == 40)  # a narrow terminal has the recipes below each other
+
+
+def test_help_uses_a_wide_terminal_and_its_sentences_are_whole(
+    interpreter: str, terminal_environment: dict[str, str], tmp_path: Path
+) -> None:
+    code = "from cvae_cli.app import app\nfor name in ('plot', 'models'): app([name, '--help'], standalone_mode=False)"
+    environment = terminal_environment | {"COLUMNS": "200"}
+    _, shown = on_terminal([interpreter, "-c", code], environment, tmp_path, whole=True)
+    lines = shown.splitlines()
+    assert 90 < max(map(len, lines)) <= 100
+    assert "  a prior, has a row of its own. A high start is cut off where it would flatten the rest." in lines
+    assert "  export  Write a model to an ONNX file, from which programs without torch draw pictures." in lines
 
 
 @pytest.mark.parametrize("columns", [40, 80])

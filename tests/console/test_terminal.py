@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from cvae_cli.console import tables, terminal
-from cvae_cli.errors import quoted, spelled_out
+from cvae_cli.errors import byte_size, quoted, spelled_out
 
 PROSE = "a sentence of words that are longer than a narrow line, with fashion-mnist and --data-dir in it"
 COMMAND = 'cvae generate "two dogs on a beach" --model runs/fashion-concat -n 16 --seed 7 -o dogs.png'
@@ -50,6 +50,25 @@ def test_what_is_endless_keeps_its_beginning_and_its_end() -> None:
     assert terminal.shorten("x" * 300, 300) == "x" * 300
 
 
+@pytest.mark.parametrize(
+    ("length", "shown"),
+    [
+        (0, "0 B"),
+        (1, "1 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (49_000, "49 kB"),
+        (999_600, "1.0 MB"),
+        (4_123_456, "4.1 MB"),
+        (95_628_359, "96 MB"),
+        (1_179_900_000, "1.2 GB"),
+        (5_000_000_000_000, "5,000 GB"),
+    ],
+)
+def test_a_size_has_two_digits_or_more_and_is_0_only_for_what_is_empty(length: int, shown: str) -> None:
+    assert byte_size(length) == shown
+
+
 HEADER = ["recipe", "data", "epochs", "description"]
 ROWS = [["fashion-concat", "fashion-mnist", "12 + 44", PROSE], ["emoji", "folder:", "20", "short"]]
 
@@ -63,6 +82,26 @@ def test_a_table_breaks_no_word_at_any_width(width: int) -> None:
     assert all(len(line.rstrip()) <= width for line in lines)
     words = {word for row in ROWS for cell in row for word in cell.split()}
     assert words <= set(" ".join(lines).split())
+
+
+def test_a_table_has_no_blank_line_around_it() -> None:
+    screen = Console(width=80, no_color=True)
+    with screen.capture() as capture:
+        screen.print(tables.draw(["name", "size"], [["clip", "605 MB"], ["vgg16", "3 kB"]], 80), soft_wrap=True)
+    assert capture.get().splitlines() == ["name      size", "─" * 14, "clip    605 MB", "vgg16     3 kB"]
+
+
+def test_facts_stand_beside_their_names_and_a_long_word_below() -> None:
+    rows = [["model", "runs/mine"], ["weights' sha256", "0123456789" * 3], ["elbo", "554.4  (20 pictures held out)"]]
+    assert tables.draw(["", ""], rows, 40) == "\n".join(
+        [
+            "model            runs/mine",
+            "weights' sha256",
+            "    012345678901234567890123456789",
+            "elbo             554.4  (20 pictures",
+            "                 held out)",
+        ]
+    )
 
 
 def test_rows_go_below_each_other_where_columns_do_not_fit() -> None:

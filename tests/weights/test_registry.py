@@ -256,7 +256,7 @@ def test_the_command_fetches_verifies_and_says_where(
     place = tmp_path / "cvae" / "weights" / "inception.pth"
     done = script(SMALL_INCEPTION, url, original)
     assert (done.returncode, done.stdout) == (0, f"inception\t{place}\n")
-    assert done.stderr == f"inception: 0 MB from {url}\n"
+    assert done.stderr == f"inception: 200 kB from {url}\n"
     assert place.read_bytes() == BODY
     done = script(SMALL_INCEPTION, url, original, "--json")
     sha256 = hashlib.sha256(BODY).hexdigest()

@@ -7,7 +7,7 @@ import typer
 from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.commands.command import Command, Group
-from cvae_cli.errors import CorruptError
+from cvae_cli.errors import CorruptError, byte_size
 from cvae_cli.paths import cache_dir
 
 PATH_EPILOG = """\b
@@ -28,6 +28,7 @@ CLEAR_EPILOG = """\b
 Examples:
   cvae cache clear prepared
   cvae cache clear --yes
+
 KIND is datasets, prepared (pictures), vectors (of captions) or weights; without it, all of them are removed.
 Models of the Hub are in the Hub's own cache: cvae models remove.
 """
@@ -58,7 +59,7 @@ def list_(json: options.Json = False, quiet: options.Quiet = False, debug: optio
     found = cache_contents()
     rows = [each.row() for each in found]
     if found or json:
-        total = f"{sum(each.length for each in found) / 1e6:,.1f} MB in {cache_dir()}"
+        total = f"{byte_size(sum(each.length for each in found))} in {cache_dir()}"
         columns = ["kind", "what", "on disk", "age"]
         console.table([each.to_dict() for each in found], columns=columns, rows=rows, footer=total)
     else:
@@ -107,11 +108,11 @@ def clear(
     )  # they lie beside each other
     total = sum(each.length for each in found)
     what = f"{len(found)} {'entries' if len(found) != 1 else 'entry'} of the cache"
-    agreed = bool(found) and (yes or console.confirm(f"remove {what} ({total / 1e6:,.1f} MB) in {cache_dir()}"))
+    agreed = bool(found) and (yes or console.confirm(f"remove {what} ({byte_size(total)}) in {cache_dir()}"))
     removed = [each for each in found if agreed and remove(each)]
     for each in found if agreed else ():
         if each not in removed:
             console.warn(f"{each.name} is in use by another process, and stays")
     data: dict[str, Any] = {"removed": [each.to_dict() for each in removed]}
-    freed = sum(each.length for each in removed) / 1e6
-    console.result(data, f"removed {freed:,.1f} MB" if removed else "nothing was removed")
+    freed = byte_size(sum(each.length for each in removed))
+    console.result(data, f"removed {freed}" if removed else "nothing was removed")

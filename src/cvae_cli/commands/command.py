@@ -13,6 +13,8 @@ from cvae_cli.commands import completion
 from cvae_cli.errors import UsageError
 
 _MIN_COLUMNS_OF_HELP = 72  # for options and their texts side by side
+_MAX_COLUMNS_OF_HELP = 100  # longer lines are hard to read
+_WHOLE = 1000  # characters, more than any sentence has
 _UNBROKEN_HYPHEN = "\u2011"  # names have hyphens, at which lines must not end
 
 
@@ -22,9 +24,10 @@ class _FittingHelp:
     def get_help(self, ctx: Any) -> str:
         """Return the help."""
         formatter = ctx.make_formatter()
-        is_narrow = sys.stdout.isatty() and console.width() < _MIN_COLUMNS_OF_HELP
-        if is_narrow:
-            formatter.width = console.width() - 2
+        is_terminal = sys.stdout.isatty()
+        is_narrow = is_terminal and console.width() < _MIN_COLUMNS_OF_HELP
+        if is_terminal:
+            formatter.width = min(console.width(), _MAX_COLUMNS_OF_HELP) - 2
         write = formatter.write_dl
 
         def write_dl(rows: Iterable[tuple[str, str]]) -> None:
@@ -34,6 +37,10 @@ class _FittingHelp:
         formatter.write_dl = write_dl
         self.format_help(ctx, formatter)  # type: ignore[attr-defined]
         return console.fit(formatter.getvalue().rstrip("\n").replace(_UNBROKEN_HYPHEN, "-"))
+
+    def get_short_help_str(self, limit: int = _WHOLE) -> str:
+        """Return what the command does, for the list of all commands: a whole sentence, however long its line is."""
+        return super().get_short_help_str(_WHOLE)  # type: ignore[misc, no-any-return]
 
 
 def _for_people(text: str) -> str:

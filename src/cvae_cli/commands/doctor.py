@@ -9,6 +9,7 @@ Examples:
   cvae doctor
   cvae doctor > doctor.txt
   cvae doctor --json
+
 Nothing is downloaded or changed. Tokens are left out, and your home folder is written as ~.
 """
 

@@ -6,7 +6,7 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import UsageError, byte_size
 
 EPILOG = """\b
 Examples:
@@ -45,7 +45,7 @@ def download_weights(
     downloaded: list[dict[str, Any]] = []
     for entry in entries:
         if entry.cached_path() is None:
-            console.note(f"{entry.name}: {entry.size / 1e6:,.0f} MB from {entry.source}")
+            console.note(f"{entry.name}: {byte_size(entry.size)} from {entry.source}")
         with console.events(entry.name) as callback:
             path = entry.download(callback)
         downloaded.append({"name": entry.name, "path": str(path), "sha256": entry.sha256, "bytes": entry.size})
@@ -60,7 +60,7 @@ def _list() -> None:
     data = []
     for entry in REGISTRY.values():
         path = entry.cached_path()
-        rows.append([entry.name, f"{entry.size / 1e6:,.0f} MB", "yes" if path else "no", entry.licence, entry.use])
+        rows.append([entry.name, byte_size(entry.size), "yes" if path else "no", entry.licence, entry.use])
         data.append(
             {
                 "name": entry.name,

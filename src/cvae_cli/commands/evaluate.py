@@ -28,6 +28,7 @@ Examples:
   cvae evaluate --model fashion --fail-if "fid-fashion>10" --fail-if "accuracy<0.9"
   cvae evaluate --real photos/ --generated samples/ --metric fid
   cvae evaluate --real coco --generated shards/ --metric fid --reference coco.safetensors
+
 In a pipe, each line has a metric, a tab and its value; with several models, also a tab and the model.
 """
 
@@ -63,8 +64,7 @@ def evaluate(
     console.configure(json=json, quiet=quiet, debug=debug)
     if json and csv:
         raise UsageError("give either --json or --csv: stdout has one of them")
-    # Wrong names are said before torch is imported.
-    catalog.check_names(metrics or [], groups=True)
+    catalog.check_names(metrics or [], groups=True)  # wrong names are said before torch is imported
     conditions = gates.parse_gates(fail_if or [])
     if dataset is not None:
         check_known(dataset)

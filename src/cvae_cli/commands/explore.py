@@ -14,6 +14,7 @@ Examples:
   cvae explore fashion --data-dir fashion-mnist  # with pictures of the data set on the map
   cvae explore runs/fashion-vae fashion          # two models, to be compared
   cvae explore runs/now                          # follow a training that is going on
+
 Only this machine can open the page, and it needs no network. Ctrl-C ends it.
 """
 

@@ -8,12 +8,14 @@ import typer
 
 from cvae_cli import console
 from cvae_cli.commands import options
+from cvae_cli.errors import byte_size
 
 EPILOG = """\b
 Examples:
   cvae models export scenes -o scenes.onnx
   cvae models export runs/pictures -o pictures.onnx --guidance 2
   cvae models export scenes -o scenes.onnx --no-text-encoder --json
+
 docs/library.md has a client of 20 lines that draws from the file without torch.
 """
 
@@ -52,6 +54,6 @@ def export(
     puts = ", ".join(f"{name}: {kind}" for name, kind in written.inputs.items())
     gets = ", ".join(f"{name}: {kind}" for name, kind in written.outputs.items())
     console.note(f"{puts} -> {gets}")
-    size = f"{written.bytes / 1e6:,.1f} MB, opset {written.opset}"
+    size = f"{byte_size(written.bytes)}, opset {written.opset}"
     console.note(f"{size}; pictures differ from torch's by {written.difference:.1g}")
     console.result({**asdict(written), "path": str(out)}, str(out))

@@ -23,6 +23,7 @@ Examples:
   cvae generate --from prompts.txt -n 4 --separate -o pictures/
   cvae generate --from prompts.jsonl -n 100 --format webdataset -o shards/
   cvae generate "a man on a bike" -o - | display
+
 The same prompt, seed and model give the same picture, whatever -n.
 """
 

@@ -15,6 +15,7 @@ Examples:
   cvae latents --model fashion --interpolate dress sneaker -o morph.gif
   cvae latents --model fashion --interpolate bag/1.jpg bag/2.jpg -o strip.png
   cvae latents --model fashion --traverse 1 --prompt dress --prompt bag --labels
+
 In a pipe, each line has a model, a tab and the accuracy of its linear probe.
 """
 

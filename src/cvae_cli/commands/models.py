@@ -56,8 +56,10 @@ def list_(
     from cvae_cli.models.shelf import shelved_models
 
     found = shelved_models(folders or ["runs"])
-    columns = ["model", "where", "data", "pictures", "kind", "scores", "on disk", "sha256"]
-    console.table([each.to_dict() for each in found], columns=columns, rows=[each.row() for each in found])
+    columns = ["model", "where", "data", "pictures", "kind", "scores", "on disk"]  # with digests, 80 are not enough
+    rows = [each.row() for each in found]
+    data = [each.to_dict() for each in found]
+    console.table(data, columns=columns, rows=[row[:-1] for row in rows], plain=rows)
 
 
 @app.command(cls=Command, epilog=SHOW_EPILOG)

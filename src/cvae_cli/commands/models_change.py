@@ -7,6 +7,7 @@ import typer
 from cvae_cli import console
 from cvae_cli.commands import options
 from cvae_cli.commands.models import Name
+from cvae_cli.errors import byte_size
 
 REMOVE_EPILOG = """\b
 Examples:
@@ -17,6 +18,7 @@ PUSH_EPILOG = """\b
 Examples:
   cvae models push runs/fashion me/fashion-cvae
   cvae models push runs/fashion me/fashion-cvae --private --revision v2
+
 The token is HF_TOKEN, or that of the Hub's login (hf auth login).
 """
 
@@ -27,7 +29,7 @@ def remove(name: Name, yes: options.Yes = False, json: options.Json = False, deb
     from cvae_cli.training.removal import plan_removal
 
     plan = plan_removal(name)
-    removed = yes or console.confirm(f"remove {plan.what} ({plan.length / 1e6:,.1f} MB)")
+    removed = yes or console.confirm(f"remove {plan.what} ({byte_size(plan.length)})")
     if removed:
         plan.execute()
     console.result(

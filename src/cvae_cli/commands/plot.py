@@ -19,6 +19,7 @@ Examples:
   cvae plot runs/fashion-concat runs/fashion-add -o curves.png
   cvae plot runs/* --over minutes -o curves.svg
   cvae plot runs/fashion --json | jq '.runs[0].prior[-1].valid'
+
 Solid lines are of the validation pictures, dashed ones of training. A second stage, which fits a prior, has a row of
 its own. A high start is cut off where it would flatten the rest.
 """

@@ -26,6 +26,7 @@ Examples:
   cvae train fashion-concat --seeds 3
   cvae train mine.toml
   cvae train --resume runs/fashion-concat
+
 A folder has a sub-folder for each class, or captions in metadata.jsonl, metadata.csv or a .txt beside each picture.
 Ctrl-C stops after the current step and loses nothing.
 """

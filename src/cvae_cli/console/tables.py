@@ -14,14 +14,19 @@ _Rows = Sequence[Sequence[str]]
 
 
 def draw(header: Sequence[str], rows: _Rows, width: int) -> "Table | str":
-    """Return something for Rich to print: a table, or a list of the rows if the table would be too wide."""
+    """Return something for Rich to print: a table, or a list of the rows if the table would be too wide.
+
+    Rows of two cells whose columns have no names are facts: a name each, and what it is.
+    """
     from rich import box
     from rich.table import Table
 
+    if not any(header):
+        return "\n".join(_facts(rows, width))
     widths = _column_widths(header, rows, width)
     if widths is None:
         return "\n".join(_stacked(header, rows, width))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, (name, wide) in enumerate(zip(header, widths, strict=True)):
         are_numbers = all(row[index][:1].isdecimal() or row[index][:1] in "-" for row in rows)
         table.add_column(name, justify="right" if are_numbers else "left", overflow="fold", width=wide)
@@ -45,6 +50,18 @@ def _column_widths(header: Sequence[str], rows: _Rows, width: int) -> list[int] 
         words[index] += more
         spare -= more
     return words
+
+
+def _facts(rows: _Rows, width: int) -> list[str]:
+    """Return lines of facts: what does not fit beside the name of a fact goes on below, and a long word stays whole."""
+    beside = max(len(name) for name, _ in rows) + 2
+    lines = []
+    for name, value in rows:
+        if all(len(word) <= width - beside for word in value.split()):
+            lines += wrap_part(value, " " * beside, width, start=f"{name:<{beside}}")
+        else:
+            lines += [name, *wrap_part(value, " " * 4, width)]
+    return lines
 
 
 def _stacked(header: Sequence[str], rows: _Rows, width: int) -> list[str]:

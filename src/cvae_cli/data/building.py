@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cvae_cli.errors import UsageError
+from cvae_cli.errors import UsageError, byte_size
 from cvae_cli.events import Callback, Notice
 from cvae_cli.paths import write_error
 
@@ -54,7 +54,7 @@ def require_space(folder: Path, needed: int, task: str) -> None:
     needed += needed // 50 + _RESERVE
     if needed > free:
         raise UsageError(
-            f"{task} needs {_format_bytes(needed)} in {folder}, where {_format_bytes(free)} are free", hint=_MOVE_HINT
+            f"{task} needs {byte_size(needed)} in {folder}, where {byte_size(free)} are free", hint=_MOVE_HINT
         )
 
 
@@ -71,7 +71,3 @@ def append(path: Path, content: bytes, *, at: int) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error  # errors of `write` do not name the file
-
-
-def _format_bytes(n: int) -> str:
-    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.0f} MB"

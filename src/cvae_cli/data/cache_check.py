@@ -9,7 +9,7 @@ import numpy as np
 
 from cvae_cli.data.cache import prepared_home
 from cvae_cli.data.prepared import Prepared, UnusableError, is_as_written, read_prepared
-from cvae_cli.errors import CorruptError
+from cvae_cli.errors import CorruptError, byte_size
 from cvae_cli.events import Callback, Progress, ignore
 from cvae_cli.weights.registry import REGISTRY, AddressWeights
 
@@ -39,7 +39,7 @@ class CheckedFolder:
         size = f"{self.size}x{self.size}" if self.size else ""
         pictures = "" if self.pictures is None else f"{self.pictures:,}"
         name = self.name or self.folder.name
-        return [self.state, name, self.split, size, pictures, f"{self.length / 1e6:,.1f} MB"]
+        return [self.state, name, self.split, size, pictures, byte_size(self.length)]
 
 
 def check_cache(callback: Callback = ignore) -> list[CheckedFolder]:

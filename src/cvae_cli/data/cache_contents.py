@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from cvae_cli.data.cache import prepared_home
 from cvae_cli.data.prepared import UnusableError, read_prepared
-from cvae_cli.errors import UsageError, did_you_mean, quoted
+from cvae_cli.errors import UsageError, byte_size, did_you_mean, quoted
 from cvae_cli.paths import datasets_dir, weights_dir, write_error
 
 KINDS = {
@@ -51,7 +51,7 @@ class CachedThing:
 
     def row(self) -> list[str]:
         """The row in a table."""
-        return [self.kind, self.name, f"{self.length / 1e6:,.1f} MB", age(time.time() - self.changed)]
+        return [self.kind, self.name, byte_size(self.length), age(time.time() - self.changed)]
 
 
 def check_kind(kind: str | None) -> None:

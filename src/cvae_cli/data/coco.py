@@ -12,7 +12,7 @@ from cvae_cli.data.conditions import make_captions
 from cvae_cli.data.listing import Listing, check_file_name, clean_caption, note_left_out, note_missing
 from cvae_cli.data.published import unpack_zip, way_out
 from cvae_cli.data.source import ListingSource
-from cvae_cli.errors import CorruptError, MissingError
+from cvae_cli.errors import CorruptError, MissingError, byte_size
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.paths import datasets_dir
 from cvae_cli.weights.download import Digest, download_file, is_offline
@@ -101,7 +101,7 @@ def _download(folders: Sequence[str], home: Path, callback: Callback) -> None:
             home, remaining + sum(_ARCHIVES[name].unpacked for name in folders), "fetching and unpacking COCO"
         )
     if remaining and not is_offline():
-        callback(Notice(f"fetching {remaining / 1e6:,.0f} MB of COCO once, into {home}"))
+        callback(Notice(f"fetching {byte_size(remaining)} of COCO once, into {home}"))
     for name, path in paths.items():
         with exclusive(home / name, f"fetching COCO's {name}", callback):
             if (home / name).is_dir():  # another process has created it in the meantime

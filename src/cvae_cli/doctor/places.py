@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from cvae_cli.errors import CvaeError
+from cvae_cli.errors import CvaeError, byte_size
 from cvae_cli.paths import bundled_dir, cache_dir, check_writable
 
 
@@ -24,9 +24,9 @@ def cache() -> tuple[dict[str, Any], list[str]]:
     for each in cache_contents():
         lengths[each.kind] += each.length
     facts: dict[str, Any] = {"folder": cache_dir()}
-    facts |= {kind: _megabytes(lengths[kind]) for kind in KINDS}
+    facts |= {kind: byte_size(lengths[kind]) for kind in KINDS}
     facts["Hub's cache"] = HF_HUB_CACHE
-    facts["models in it"] = _megabytes(_length(Path(HF_HUB_CACHE)))
+    facts["models in it"] = byte_size(_length(Path(HF_HUB_CACHE)))
     return facts, problems
 
 
@@ -37,7 +37,7 @@ def weights() -> tuple[dict[str, Any], list[str]]:
     facts = {}
     for name, entry in REGISTRY.items():
         there = entry.cached_path() is not None
-        fetch = f"not here ({_megabytes(entry.size)}):  cvae download-weights {name}"
+        fetch = f"not here ({byte_size(entry.size)}):  cvae download-weights {name}"
         facts[name] = "here" if there else fetch
     return facts, []
 
@@ -64,7 +64,3 @@ def _length(folder: Path) -> int:
         for place, _, names in os.walk(repository / "blobs")
         for name in names
     )
-
-
-def _megabytes(length: int) -> str:
-    return f"{length / 1e6:,.1f} MB"

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from cvae_cli.errors import byte_size
 from cvae_cli.paths import cache_dir
 
 _NAMES = "CVAE_ HF_ HUGGING_FACE_ TORCH PYTORCH_ CUDA_ NCCL_ OMP_ MKL_ KMP_ OPENBLAS_ XDG_ LC_ PYTHON MPL"
@@ -14,8 +15,7 @@ _SINGLE = {"LANG", "TERM", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "SHELL", "TMPDI
 _SINGLE |= {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "SLURM_JOB_ID"}
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASS", "AUTH", "CREDENTIAL")
-_GB = 1e9
-_LITTLE_DISK = 2.0  # GB, too little for a data set or weights
+_LITTLE_DISK = 2e9  # bytes, too little for a data set or weights
 
 
 def machine() -> tuple[dict[str, Any], list[str]]:
@@ -29,10 +29,10 @@ def machine() -> tuple[dict[str, Any], list[str]]:
     }
     for name, folder in {"disk of the cache": cache_dir(), "disk here": Path.cwd()}.items():
         nearest = next(each for each in [folder, *folder.absolute().parents] if each.exists())
-        free = shutil.disk_usage(nearest).free / _GB
-        facts[name] = f"{free:,.1f} GB free"
+        free = shutil.disk_usage(nearest).free
+        facts[name] = f"{byte_size(free)} free"
         if free < _LITTLE_DISK:
-            problems.append(f"{folder} has {free:,.1f} GB left:  cvae cache clear, or CVAE_HOME on another disk")
+            problems.append(f"{folder} has {byte_size(free)} left:  cvae cache clear, or CVAE_HOME on another disk")
     return facts, problems
 
 
@@ -53,7 +53,7 @@ def device() -> tuple[dict[str, Any], list[str]]:
         facts["cuDNN"] = torch.backends.cudnn.version()
         for number in range(torch.cuda.device_count()):
             card = torch.cuda.get_device_properties(number)
-            facts[f"GPU {number}"] = f"{card.name}, {card.total_memory / _GB:,.0f} GB, {card.major}.{card.minor}"
+            facts[f"GPU {number}"] = f"{card.name}, {byte_size(card.total_memory)}, {card.major}.{card.minor}"
     problems = []
     if torch.version.cuda and not torch.cuda.is_available() and shutil.which("nvidia-smi"):
         problems.append("there is an NVIDIA driver, but torch finds no GPU: does this build of torch fit the driver?")
@@ -110,10 +110,10 @@ def _processor() -> str:
 def _memory() -> str:
     """The memory of the machine; where the system says so, what is free of it, and what this process may have."""
     try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GB
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return "unknown"
-    said = [f"{total:,.1f} GB"]
+    said = [byte_size(total)]
     for path, words in {"/proc/meminfo": "free", "/sys/fs/cgroup/memory.max": "allowed"}.items():
         try:
             lines = Path(path).read_text().splitlines()
@@ -121,5 +121,5 @@ def _memory() -> str:
             continue
         found = [line.split()[1] for line in lines if line.startswith("MemAvailable")] or lines[:1]
         if found[0].isdecimal():
-            said.append(f"{int(found[0]) * (1024 if words == 'free' else 1) / _GB:,.1f} GB {words}")
+            said.append(f"{byte_size(int(found[0]) * (1024 if words == 'free' else 1))} {words}")
     return ", ".join(said)

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from cvae_cli.errors import CvaeError, MissingError
+from cvae_cli.errors import CvaeError, MissingError, byte_size
 from cvae_cli.evaluation.page import STYLE
 from cvae_cli.explore import actions
 from cvae_cli.explore import asked as ask
@@ -127,7 +127,7 @@ async def _body(request: Request, most: int, what: str) -> bytes:
         HTTPException: it is too long, or its sender has left.
     """
     content = bytearray()
-    too_long = HTTPException(413, f"{what} may have at most {most / 1e6:.0f} MB", {"Connection": "close"})
+    too_long = HTTPException(413, f"{what} may have at most {byte_size(most)}", {"Connection": "close"})
     if int(request.headers.get("content-length", "0")) > most:
         raise too_long
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cvae_cli.config.model import ModelConfig
-from cvae_cli.errors import CorruptError
+from cvae_cli.errors import CorruptError, byte_size
 from cvae_cli.models.card.document import read_card
 from cvae_cli.models.checksums import SUMS
 from cvae_cli.models.pretrained import CARD, CONFIG, bundled_models, model_folders, read_config, read_digests
@@ -50,27 +50,29 @@ class ShelvedModel:
     def row(self) -> list[str]:
         """The row of this model in a table."""
         config = self.config
-        facts = [config.dataset, f"{config.image.size}x{config.image.size}", _kind(config)] if config else ["?", "", ""]
+        facts = ["?", "", "damaged"]
+        if config:
+            facts = [config.dataset, f"{config.image.size}x{config.image.size}", _kind(config)]
         scores = " ".join(f"{each['metric']} {each['value']:.4g}" for each in self.scores[:_SCORES])
-        size = f"{self.length / 1e6:,.1f} MB"
-        return [self.name, self.place, *facts, scores, size, "damaged" if self.problem else (self.sha256 or "")[:12]]
+        return [self.name, self.place, *facts, scores, byte_size(self.length), (self.sha256 or "")[:12]]
 
     def lines(self) -> list[list[str]]:
         """Everything about this model, in lines of two cells."""
         lines = [["model", self.name], ["where", self.place], ["folder", str(self.folder)]]
         if config := self.config:
             parts = config.architecture
+            colours = "grey" if config.image.channels == 1 else f"{config.image.channels} channels"
             condition = config.condition.description if parts.conditioning != "none" else "none"
             lines += [
                 ["name", config.name],
                 ["kind", _kind(config)],
                 ["data", config.dataset],
-                ["pictures", f"{config.image.size}x{config.image.size}, {config.image.channels} channels"],
+                ["pictures", f"{config.image.size}x{config.image.size}, {colours}"],
                 ["condition", condition],
                 ["network", f"{parts.network.kind}, {parts.latent_dim} latent dimensions"],
                 ["likelihood, prior", f"{parts.likelihood.kind}, {parts.prior.kind}"],
             ]
-        lines += [["weights' sha256", self.sha256 or "not recorded"], ["on disk", f"{self.length / 1e6:,.1f} MB"]]
+        lines += [["weights' sha256", self.sha256 or "not recorded"], ["on disk", byte_size(self.length)]]
         return lines + [
             [each["metric"], f"{each['value']:.4g}  ({each['dataset']}, {each['split']}; {each['protocol']})"]
             for each in self.scores

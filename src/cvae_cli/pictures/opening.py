@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError
+from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, byte_size
 from cvae_cli.paths import check_regular
 from cvae_cli.pictures.heif import is_heif, open_heif
 
@@ -133,7 +133,7 @@ def _read(
                 opened.draft(None, (2 * size, 2 * size))
             if (needed := _needed_memory(opened, width * height)) > _allowed_memory(length):
                 raise UsageError(
-                    f"{name} has {width:,} x {height:,} pixels and would take {needed / 1e9:.1f} GB of memory, "
+                    f"{name} has {width:,} x {height:,} pixels and would take {byte_size(needed)} of memory, "
                     "more than one picture may",
                     hint="make it smaller first",
                 )

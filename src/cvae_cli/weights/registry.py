@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from cvae_cli.errors import CorruptError, MissingError, UsageError, did_you_mean
+from cvae_cli.errors import CorruptError, MissingError, UsageError, byte_size, did_you_mean
 from cvae_cli.events import Callback, ignore
 from cvae_cli.paths import weights_dir
 from cvae_cli.weights import hub
@@ -189,6 +189,6 @@ def require_weights(entry: Weights, callback: Callback = ignore) -> Path:
         return entry.download(callback)
     except MissingError as error:
         raise MissingError(
-            f'the weights "{entry.name}" are not here ({entry.size / 1e6:,.0f} MB, from {entry.source})',
+            f'the weights "{entry.name}" are not here ({byte_size(entry.size)}, from {entry.source})',
             hint=f"fetch them once:  cvae download-weights {entry.name}",
         ) from error
