@@ -18,10 +18,14 @@ from cvae_cli.config.recipe_files import load_recipe, read_recipe, recipe_for_tu
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.windows import Windows, describe
 from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.bound import evaluate_bound
+from cvae_cli.events import Event, Notice, ignore
 from cvae_cli.models.flow_matching import FlowMatching
 from cvae_cli.models.pretrained import find_model, stage_folders
 from cvae_cli.models.solver import adams_bashforth
 from cvae_cli.models.tensors import named_tensors
+from cvae_cli.training.closest import closest
+from cvae_cli.training.data import load_training_data
 from cvae_cli.training.fit import fit
 from cvae_cli.training.objectives.distillation import GuidanceObjective, StepsObjective
 from cvae_cli.training.objectives.latent_batches import LatentBatches
@@ -171,7 +175,7 @@ def test_tuning_the_network_keeps_the_prior(tmp_path: Path, variant: str) -> Non
     assert "prior" not in parts
 
 
-def test_a_captioned_folder_starts_from_scenes_unless_asked_otherwise(cvae: Command, tmp_path: Path) -> None:
+def test_a_captioned_folder_starts_from_the_closest_model_unless_asked_otherwise(cvae: Command, tmp_path: Path) -> None:
     texts(tmp_path / "pics", 20)
     short = [*("--set", "data.epoch_size=1"), *("--set", "training.steps=1"), *("--set", "then.0.training.steps=1")]
     short += ["--set", "then.1.training.steps=1", "--epochs", "1", "--batch-size", "2", "--limit", "4"]
@@ -180,7 +184,8 @@ def test_a_captioned_folder_starts_from_scenes_unless_asked_otherwise(cvae: Comm
         "train", "folder:pics", *short, "--set", "then.0.training.epochs=1", "--set", "then.1.training.epochs=1"
     )
     assert done.returncode == 0, done.stderr
-    assert "starts from the model scenes" in done.stderr
+    assert "starts from one of scenes, emoji; from nothing:" in done.stderr
+    assert "starts from scenes, which describes them best (-ELBO: scenes " in done.stderr
     model = CVAE.from_pretrained(tmp_path / "runs" / "pics")
     scenes = CVAE.from_pretrained("scenes")
     assert model.config.hybrid
@@ -191,7 +196,8 @@ def test_a_captioned_folder_starts_from_scenes_unless_asked_otherwise(cvae: Comm
     assert 0 < change < 0.01
 
     for options, recipe, start in [
-        ([], "finetune", "scenes"),
+        ([], "finetune", "scenes"),  # or emoji: the pictures decide when the training starts
+        (["--model", "scenes"], "finetune", "scenes"),
         (["--model", "emoji"], "finetune", "emoji"),
         (["--set", "start=emoji"], "finetune", "emoji"),
         (["--set", "start=none"], "pictures", None),
@@ -208,6 +214,30 @@ def test_a_captioned_folder_starts_from_scenes_unless_asked_otherwise(cvae: Comm
     missing = cvae("train", "folder:pics", "--model", "scened")
     assert missing.returncode == 2
     assert 'Did you mean "scenes"' in missing.stderr
+
+
+def test_the_closest_start_has_the_lowest_bound_on_the_pictures(tmp_path: Path) -> None:
+    """The samples of a bundled model are its own kind of picture."""
+    for name in ("scenes", "emoji"):
+        folder = tmp_path / name
+        folder.mkdir()
+        model = CVAE.from_pretrained(name)
+        for caption in ("a dog on grass", "a red house", "the sea", "a tree"):
+            (picture,) = model.generate(caption)
+            picture.save(folder / f"{caption}.png")
+            (folder / f"{caption}.txt").write_text(caption)
+        plan = plan_training(f"folder:{folder}", out=tmp_path / "run")
+        recipes = [plan.recipe, *plan.alternatives]
+        assert [Path(recipe.start or "").name for recipe in recipes] == ["scenes", "emoji"]
+        _, validation = load_training_data(plan.recipe, CPU, callback=ignore)
+        notices: list[Event] = []
+        chosen = closest(recipes, validation, CPU, notices.append)
+        assert chosen is recipes[("scenes", "emoji").index(name)]
+        assert chosen.architecture == model.config.architecture
+        bound = evaluate_bound(model, Batches(validation, batch_size=8, device=CPU)).negative_elbo.mean()
+        (notice,) = (each.text for each in notices if isinstance(each, Notice))
+        assert notice.startswith(f"starts from {name}, which describes them best (-ELBO: scenes ")
+        assert f"{name} {float(bound):,.0f}" in notice
 
 
 def test_a_folder_of_classes_is_learned_from_nothing(tmp_path: Path) -> None:

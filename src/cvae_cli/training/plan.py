@@ -17,7 +17,13 @@ from cvae_cli.runtime.meeting import was_done
 from cvae_cli.text import catalog as text_catalog
 from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, scaling_notices
 from cvae_cli.training.run import Run, with_absolute_paths
-from cvae_cli.training.start import FROM_A_MODEL, choose_recipe, settings_of_start, untaught_inputs
+from cvae_cli.training.start import (
+    FROM_A_MODEL,
+    choose_recipe,
+    possible_starts,
+    settings_of_start,
+    untaught_inputs,
+)
 from cvae_cli.training.tensorboard import INSTALL, LOGS, check_log, is_installed
 
 CHANGEABLE_ON_RESUME = ("training.epochs", "training.learning_rate", "training.gradient_clip", "data.dir")
@@ -39,6 +45,7 @@ class TrainingPlan:
         force: whether another run in the folder is removed.
         minutes: the time to train for; the epochs are planned when the training starts.
         log: where the training is logged besides its own files: `tensorboard`, or None.
+        alternatives: the recipe with other models to start from, one of which may describe the pictures better.
         notices: what the user should know about the settings.
     """
 
@@ -48,6 +55,7 @@ class TrainingPlan:
     force: bool = False
     minutes: float | None = None
     log: str | None = None
+    alternatives: tuple[Recipe, ...] = ()
     notices: tuple[str, ...] = ()
 
     def describe(self) -> list[str]:
@@ -116,11 +124,13 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
         recipe, notices = choose_recipe(recipe, changes, prior=options.get("prior"))
     prior = options.get("prior")
     own = load_recipe(recipe, prior=prior)
-    decided = settings_of_start(own, changes)
-    changes = {**decided, **changes, **decided}  # in this order: changes to parts of it come later
-    chosen = with_absolute_paths(load_recipe(recipe, scaled(own, options) | changes, prior=prior))
-    notices = (*notices, *scaling_notices(own, chosen, options))
-    return _new_plan(chosen, options, notices=notices)
+    chosen = []
+    for start in possible_starts(changes.get("start", own.start)):
+        decided = settings_of_start(start, changes)
+        whole = scaled(own, options) | {**decided, **changes, **decided}  # changes to parts of it come later
+        chosen.append(with_absolute_paths(load_recipe(recipe, whole, prior=prior)))
+    notices = (*notices, *scaling_notices(own, chosen[0], options))
+    return replace(_new_plan(chosen[0], options, notices=notices), alternatives=tuple(chosen[1:]))
 
 
 def _check_names(recipe: Recipe) -> None:

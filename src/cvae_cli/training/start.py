@@ -8,10 +8,13 @@ from cvae_cli.config.recipe import Part, Recipe
 from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.catalog import has_classes, short_name
 from cvae_cli.errors import UsageError
-from cvae_cli.models.pretrained import find_model, read_config
+from cvae_cli.models.pretrained import bundled_models, find_model, read_config
+from cvae_cli.paths import DEFAULT_MODEL
 
 FROM_NOTHING, FROM_A_MODEL = "pictures", "finetune"
 """The recipes for a folder of the user's pictures."""
+CLOSEST = "closest"
+"""The start of a recipe that takes the bundled model of captions which describes the pictures best."""
 
 
 def choose_recipe(folder: str, changes: dict[str, Any], *, prior: str | None) -> tuple[str, tuple[str, ...]]:
@@ -31,10 +34,24 @@ def choose_recipe(folder: str, changes: dict[str, Any], *, prior: str | None) ->
     start = changes.get("start") or load_recipe(FROM_A_MODEL).start
     if start == "none":
         changes.pop("start")
-    elif "start" in changes or (not _differs(changes, str(start), prior) and not has_classes(folder)):
-        text = f"starts from the model {start}; from nothing:  cvae train {FROM_NOTHING} --data {folder}"
-        return FROM_A_MODEL, (text,)
+        return FROM_NOTHING, ()
+    starts = possible_starts(start)
+    if "start" in changes or (not _differs(changes, str(starts[0]), prior) and not has_classes(folder)):
+        named = f"the model {start}" if start != CLOSEST else f"one of {', '.join(map(str, starts))}"
+        return FROM_A_MODEL, (f"starts from {named}; from nothing:  cvae train {FROM_NOTHING} --data {folder}",)
     return FROM_NOTHING, ()
+
+
+def possible_starts(start: str | None) -> tuple[str | None, ...]:
+    """Return the models that a training may start from: the one that is named, or those that "closest" stands for.
+
+    Those are built for the same pictures and captions as the default model, which comes first.
+    """
+    if start != CLOSEST:
+        return (start,)
+    configs = {name: read_config(find_model(name)) for name in bundled_models()}
+    kinds = {name: (config.image, config.condition.option) for name, config in configs.items()}
+    return (DEFAULT_MODEL, *(name for name in kinds if name != DEFAULT_MODEL and kinds[name] == kinds[DEFAULT_MODEL]))
 
 
 def _differs(changes: dict[str, Any], start: str, prior: str | None) -> bool:
@@ -49,14 +66,13 @@ def _differs(changes: dict[str, Any], start: str, prior: str | None) -> bool:
     )
 
 
-def settings_of_start(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
+def settings_of_start(start: str | None, changes: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a recipe that the model to start from decides, by dotted key; none without a start.
 
     Raises:
         UsageError: there is no such model, or something else is asked for.
         CorruptError: its configuration is damaged.
     """
-    start = changes.get("start", recipe.start)
     if start is None:
         return {}
     folder = find_model(start).resolve()
@@ -65,7 +81,7 @@ def settings_of_start(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]
     for key, value in decided.items():
         if changes.get(key, value) != value:
             raise UsageError(
-                f'"{key}" is {value} in {short_name(str(start))}, the model to start from, not {changes[key]}',
+                f'"{key}" is {value} in {short_name(start)}, the model to start from, not {changes[key]}',
                 hint="learn from nothing:  cvae train pictures --data folder:PATH",
             )
     architecture = config.architecture.model_dump(mode="json")

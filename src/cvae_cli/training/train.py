@@ -20,6 +20,7 @@ from cvae_cli.runtime.meeting import remember
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 from cvae_cli.training.checkpoint import TrainerState
+from cvae_cli.training.closest import closest
 from cvae_cli.training.data import load_training_data, passes_per_epoch, steps_per_epoch
 from cvae_cli.training.data_record import check_data, record_data
 from cvae_cli.training.events import TrainingStart
@@ -173,17 +174,19 @@ def execute_plan(
 
 
 def _execute(plan: TrainingPlan, device: str | torch.device, callback: Callback) -> TrainingResult:
-    run, resume, local = Run(plan.folder), plan.resume, pick_device(local_device(str(device)))
+    run, local = Run(plan.folder), pick_device(local_device(str(device)))
     callback(Progress("reading the data", 0, None))
     train, validation = load_training_data(plan.recipe, local, callback=callback)
-    if resume:
+    if plan.resume:
         check_data(run, train, validation, callback)
     with process_group(local) as world, run.lock() if world.is_first else contextlib.nullcontext():
-        # One process decides for all; a resumed run keeps its precision.
-        recipe = _with_precision(plan.recipe, train, local, callback) if world.is_first else plan.recipe
-        recipe, resume, minutes = world.broadcast((recipe, resume, plan.minutes))
-        if minutes is not None:
-            recipe = plan_for(minutes, recipe, train, validation, local, callback)
+        plan = world.broadcast(plan)  # one process decides for all
+        recipe, resume = plan.recipe, plan.resume
+        if plan.alternatives:
+            recipe = closest((recipe, *plan.alternatives), validation, local, callback)
+        recipe = world.broadcast(_with_precision(recipe, train, local, callback) if world.is_first else recipe)
+        if plan.minutes is not None:
+            recipe = plan_for(plan.minutes, recipe, train, validation, local, callback)
         if not resume:
             _create_run(run, recipe, world, force=plan.force)
         if world.is_first:
