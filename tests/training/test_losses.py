@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from helpers import data_for, same, small_model
+from helpers import SCORE, Listener, captioned, data_for, same, small_model
 from torch.distributions import Independent, Normal
 from torch.nn import functional as F
 
@@ -254,7 +255,9 @@ def test_a_prior_learns_from_samples_of_the_moments() -> None:
     _, condition = batch("map-flow")
     moments = torch.rand(4, 2, *model.latent_shape)
     torch.manual_seed(0)
-    losses = PriorObjective(model).losses(moments, condition)
+    objective = PriorObjective(model)
+    losses = objective.losses(moments, condition)
+    assert torch.equal(objective.total(losses, beta=7.0), losses[:, 0])
     torch.manual_seed(0)
     z = moments[:, 0] + moments[:, 1] * torch.randn(4, *model.latent_shape)
     torch.testing.assert_close(losses, -model.prior.log_prob(z, condition)[:, None])
@@ -287,3 +290,35 @@ def test_a_prior_is_told_of_windows_and_calibrated_with_64_batches(monkeypatch: 
 
     objective.calibrate(Served())  # type: ignore[arg-type]
     assert [len(each) for each in seen] == [2 * 64]
+
+
+WINDOWED = {"architecture.prior": SCORE["architecture.prior"] | {"window_input": True}}
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes", "told"),
+    [
+        ("captioned-residual-modulate", {}, 0),
+        ("captioned-map-score", {}, 0),
+        ("captioned-map-score", WINDOWED, 3),
+        ("captioned-residual-modulate", WINDOWED, 3),  # latents are vectors
+    ],
+)
+def test_only_a_prior_with_that_input_learns_from_windows(variant: str, changes: dict[str, Any], told: int) -> None:
+    model = small_model(variant, changes)
+    data = replace(captioned(4), larger=captioned(4, size=32))
+    listener = Listener()
+    settings: dict[str, Any] = {"batch_size": 4, "device": torch.device("cpu"), "seed": 1, "callback": listener}
+    objective = PriorObjective(model)
+    batches = objective.make_batches(data, **settings)
+    assert listener.progress[-1] == (4, 4)
+    ((moments, condition),) = batches.epoch(0)
+    assert moments.shape[2] == model.latent_shape[0] + told
+    assert objective.losses(moments, condition).isfinite().all()
+    _, window = objective._sample_latents(moments)
+    if told:
+        assert window is not None
+        assert torch.equal(window, moments[:, 0, -3:].reshape(4, 3, -1).amax(2))  # the same at each position
+        assert window.any()
+    else:
+        assert window is None

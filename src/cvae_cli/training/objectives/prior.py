@@ -55,7 +55,8 @@ class PriorObjective(Objective):
         """Sample a latent for each mean and standard deviation, and take what is said of its window from behind it."""
         numbers = self.model.latent_shape[0]
         mean, deviation = moments[:, :, :numbers].unbind(1)
-        window = moments[:, 0, numbers:].flatten(2)[..., 0] if moments.shape[2] > numbers else None
+        told = moments[:, 0, numbers:]  # the same at each position of a map
+        window = told.reshape(len(told), 3, -1)[..., 0] if moments.shape[2] > numbers else None
         return mean + deviation * self.random.normal(*mean.shape, device=mean.device), window
 
     def calibrate(self, batches: Batches) -> None:
