@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import Command
+from helpers import Listener, small_model
 from pictures_data import shards
+from torch.distributions import Independent, Normal
 
 from cvae_cli.config.condition import LabelCondition
 from cvae_cli.data.batches import Batch
@@ -29,6 +31,9 @@ from cvae_cli.text.catalog import load_encoder
 from cvae_cli.text.condition import condition_config, with_conditions
 from cvae_cli.training import clock
 from cvae_cli.training.events import EpochProgress
+from cvae_cli.training.objectives.bound import BoundObjective
+from cvae_cli.training.objectives.latent_batches import StreamedLatents
+from cvae_cli.training.objectives.prior import PriorObjective
 from cvae_cli.training.train import train
 
 CPU = torch.device("cpu")
@@ -104,6 +109,30 @@ def test_classes_and_a_limit(tmp_path: Path) -> None:
     for (_, condition), numbers in zip(read, greys(iter(read)), strict=True):
         assert condition.tolist() == [number % 3 for number in numbers]
     assert max(max(each) for each in greys(iter(read))) < 90  # of the first shards
+
+
+def test_objectives_are_served_from_the_stream_and_a_prior_from_its_posteriors(tmp_path: Path) -> None:
+    data, _, _ = streamed(shards(tmp_path / "s", n=2, each=20), readers=1)
+    settings: dict[str, Any] = {"batch_size": 8, "device": CPU, "seed": 5}
+    for objective, kind in (
+        (BoundObjective(small_model("captioned-residual-modulate")), StreamBatches),
+        (PriorObjective(small_model("captioned-map-score")), StreamedLatents),
+    ):
+        listener = Listener()
+        served = objective.make_batches(data, callback=listener, **settings)
+        assert type(served) is kind
+        assert served.callback is listener  # which hears what is lost
+        assert (served.batch_size, served.seed) == (8, 5)
+
+    class Doubling:
+        def posterior(self, images: torch.Tensor, condition: torch.Tensor) -> Independent:
+            assert not torch.is_grad_enabled()
+            return Independent(Normal(2 * images, torch.full_like(images, 0.5)), 3)
+
+    ((images, condition),) = islice(batches(data).epoch(0), 1, 2)
+    ((moments, same_condition),) = islice(StreamedLatents(Doubling(), data, **settings).epoch(0, 1), 1)  # type: ignore[arg-type]
+    assert torch.equal(moments, torch.stack([2 * images, torch.full_like(images, 0.5)], dim=1))
+    assert torch.equal(same_condition, condition)
 
 
 def test_what_is_lost_is_named_counted_and_forgiven_up_to_one_percent(tmp_path: Path) -> None:
