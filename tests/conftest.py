@@ -219,3 +219,35 @@ def quick_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_folder(run_folder: Path, tmp_path: Path) -> Path:
     """A copy of a small trained model, which the test may change."""
     return Path(shutil.copytree(run_folder / "model", tmp_path / "model-copy"))
+
+
+@pytest.fixture
+def browse() -> Callable[[str], contextlib.AbstractContextManager[Any]]:
+    """A function that opens an address in a real browser, and gives Playwright's page to a `with` block.
+
+    At its end the page must have reported no error, and must have asked for nothing of another address.
+    """
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("there is no browser: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    @contextlib.contextmanager
+    def opened(address: str) -> Iterator[Any]:
+        said: list[str] = []
+        asked: list[str] = []
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
+            page = context.new_page()
+            page.set_default_timeout(120_000)  # a busy machine is slow
+            page.on("console", lambda message: said.append(message.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.on("request", lambda request: asked.append(request.url))
+            page.goto(address)
+            yield page
+            chromium.close()
+        assert said == []
+        assert [url for url in asked if not url.startswith((address, "data:"))] == []
+
+    return opened

@@ -2,7 +2,8 @@
 
 import errno
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -77,6 +78,11 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _shell_option(do: Callable[[str | None], None], text: str) -> Any:
+    """An option that does something for a shell instead of running a command."""
+    return typer.Option(callback=do, is_eager=True, help=f"{text}  [default: this shell]", metavar="SHELL")
+
+
 @app.callback(invoke_without_command=True, epilog="Exit codes:\n\n\b\n" + "\n".join(
     f"{code:>5}  {code.describe()}" for code in ExitCode
 ))  # fmt: skip
@@ -87,22 +93,10 @@ def cvae(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     install_completion: Annotated[
-        str | None,
-        typer.Option(
-            callback=completion.install,
-            is_eager=True,
-            help="Make Tab complete cvae in bash, zsh or fish.  [default: this shell]",
-            metavar="SHELL",
-        ),
+        str | None, _shell_option(completion.install, "Make Tab complete cvae in bash, zsh or fish.")
     ] = None,
     show_completion: Annotated[
-        str | None,
-        typer.Option(
-            callback=completion.show,
-            is_eager=True,
-            help="Print what --install-completion writes.  [default: this shell]",
-            metavar="SHELL",
-        ),
+        str | None, _shell_option(completion.show, "Print what --install-completion writes.")
     ] = None,
 ) -> None:
     """Train, sample and measure conditional variational autoencoders."""
