@@ -11,7 +11,7 @@ Such a function has an argument `callback` and calls it with each event. `str(ev
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cvae_cli.errors import byte_size
 
@@ -80,3 +80,12 @@ Callback = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """Do nothing: the callback of a caller that does not want events."""
+
+
+def labelled(callback: Callback, label: str) -> Callback:
+    """Return a callback that puts a label before the task of each progress event: which of several models it is of."""
+
+    def call(event: Event) -> None:
+        callback(replace(event, task=f"{label}: {event.task}") if isinstance(event, Progress) else event)
+
+    return call

@@ -146,7 +146,7 @@ def test_real_pictures_are_nearer_to_each_other_than_an_untrained_models() -> No
 
 def test_model_of_other_pictures_is_refused() -> None:
     data = fashion("test", 4)
-    with pytest.raises(UsageError, match="draws 28x28 pictures"):
+    with pytest.raises(UsageError, match="draws 28x28 grey pictures"):
         evaluate_model(small_model(), replace(data, pixels=data.pixels[:, :14, :14]), ["mse"])
 
 

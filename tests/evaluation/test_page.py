@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cvae_cli.evaluation.page import check_page, content, write_page
 from cvae_cli.evaluation.page.commands import make_commands
 from cvae_cli.evaluation.page.latents import data_options
 from cvae_cli.evaluation.page.models import model_part
+from cvae_cli.events import Event, Progress
 
 EVIL = '"><img src=x onerror=alert(1)>'
 CLASSES = ("<script>alert(1)<", 'a & b\'s "c"')
@@ -149,6 +151,20 @@ def test_a_page_from_python_with_a_model_in_memory(tmp_path: Path, quick_model: 
     assert {"samples", "interpolation"} <= {each.get("id") for each in page.all("h2")}
 
 
+def test_a_page_names_a_model_as_its_user_does(tmp_path: Path, quick_model: Path) -> None:
+    shutil.copytree(quick_model, tmp_path / "mine")  # by its configuration it is called "fashion"
+    evaluation = evaluate(tmp_path / "mine", metrics="mse", data_dir=FASHION, samples=3)
+    events: list[Event] = []
+    write_page(evaluation, tmp_path / "page.html", data_dir=FASHION, callback=events.append)
+    tasks = {event.task for event in events if isinstance(event, Progress)}
+    assert {"mine: reconstructions", "mine: samples"} <= tasks
+    assert not any("fashion:" in task or "of fashion" in task for task in tasks)
+    page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    described = [str(each.get("alt")) for each in page.all("img")]
+    assert any(text.startswith("8 samples of mine: ") for text in described)
+    assert not any("of fashion" in text for text in described)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("report.pdf", "an HTML page"), ("-", "an HTML page"), ("folder.html", "it is a folder"), ("a/b.html", "a file")],
@@ -171,13 +187,8 @@ def test_a_report_is_of_models(cvae: Command) -> None:
 
 
 def test_the_report_of_fashion_and_two_runs_in_a_browser(
-    executable: str, clean_environment: dict[str, str], run_folder: Path, tmp_path: Path
+    browse: Callable[..., Any], executable: str, clean_environment: dict[str, str], run_folder: Path, tmp_path: Path
 ) -> None:
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("there is no browser: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
     for name in ("first", "second"):
         shutil.copytree(run_folder, tmp_path / name)
     models = [word for name in ("fashion", "first", "second") for word in ("--model", name)]
@@ -190,23 +201,11 @@ def test_the_report_of_fashion_and_two_runs_in_a_browser(
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    said: list[str] = []
-    asked: list[str] = []
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_page()
-        page.set_default_timeout(120_000)  # a busy machine is slow
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((tmp_path / "report.html").as_uri())
+    with browse((tmp_path / "report.html").as_uri()) as page:
         _check_layout(page, tmp_path)
         _check_slider(page)
         _check_long_prompts(page)
         _check_print(page)
-        chromium.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [(tmp_path / "report.html").as_uri()]
 
 
 def _check_layout(page: Any, folder: Path) -> None:

@@ -145,5 +145,5 @@ def _default_prompts(model: Any) -> list[str]:
         raise UsageError("say what to draw", hint='with  --prompt "two dogs on a beach"')
     names: list[str] = condition.names
     if len(names) > _MAX_CLASSES:
-        raise UsageError(f"{model.config.name} has {len(names)} classes", hint="choose some:  --prompt CLASS")
+        raise UsageError(f"{model.called} has {len(names)} classes", hint="choose some:  --prompt CLASS")
     return names

@@ -24,6 +24,10 @@ class ImageShape(Settings):
     size: Annotated[int, Field(ge=1, le=4_096)]
     channels: Literal[1, 3]
 
+    def __str__(self) -> str:
+        """How the pictures are called: `28x28 grey`, `64x64 colour`."""
+        return f"{self.size}x{self.size} {'grey' if self.channels == 1 else 'colour'}"
+
 
 class Part(Settings):
     """The settings of a part of a model: a network, a likelihood or a prior.

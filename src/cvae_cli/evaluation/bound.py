@@ -105,7 +105,7 @@ def check_density(model: CVAE) -> None:
     """Raise a UsageError if the prior has only a bound on its density, as a score prior has."""
     if not model.prior.has_density:
         raise UsageError(
-            f"iwae needs a density of the prior: that of {model.config.name} has no density, only a bound on it",
+            f"iwae needs a density of the prior: that of {model.called} has no density, only a bound on it",
             hint="leave iwae out",
         )
 

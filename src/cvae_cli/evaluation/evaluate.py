@@ -18,7 +18,7 @@ from cvae_cli.evaluation.repeats import combine_runs
 from cvae_cli.evaluation.report import caveats
 from cvae_cli.evaluation.result import Evaluation, ModelScores, StoppedEvaluationError
 from cvae_cli.evaluation.selection import load_networks, select
-from cvae_cli.events import Callback, Event, Notice, Progress, ignore
+from cvae_cli.events import Callback, Notice, ignore, labelled
 from cvae_cli.models.cvae import CVAE, Source, load_model
 from cvae_cli.models.pretrained import find_model, training_data, weights_sha256
 from cvae_cli.models.seeds import seed_runs
@@ -90,7 +90,7 @@ def evaluate(
     groups: list[list[Source]] = [list(seed_runs(each)) or [each] for each in given]
     sources = [source for group in groups for source in group]
     loaded, chosen_device = _load_models(sources, device, callback)
-    dataset = dataset or training_data(loaded[0].config, option="--dataset")
+    dataset = dataset or training_data(loaded[0].config, option="--dataset", called=loaded[0].called)
     for model in loaded:
         model.prior.check_guidance(guidance)
     split = _check_data(loaded, dataset, split)
@@ -118,8 +118,8 @@ def evaluate(
     with process_group(chosen_device):
         try:
             for model, label in zip(loaded, labels, strict=True):
-                labelled = replace(context, callback=_labelled(callback, label))
-                scores.append(measure_seeds(model, whole, samples, names, labelled, real))
+                of_model = replace(context, callback=labelled(callback, label))
+                scores.append(measure_seeds(model, whole, samples, names, of_model, real))
         except KeyboardInterrupt as stop:
             scores += [stop.scores] if isinstance(stop, StoppedModel) else []
             if not scores:
@@ -152,7 +152,7 @@ def _load_models(sources: Sequence[Source], device: str, callback: Callback) -> 
 def _check_data(models: Sequence[CVAE], dataset: str, split: str | None) -> str:
     """Raise a UsageError if a model is not for pictures of the data set, or if there is no such split; return it."""
     for model in models:
-        check_image_shape(model.config, dataset)
+        check_image_shape(model.config.image, dataset, called=model.called)
     split = split or evaluation_split(dataset)
     check_name(dataset, split)
     return split
@@ -163,15 +163,6 @@ def _warnings(metrics: Sequence[str], models: Sequence[CVAE], data: Dataset, con
     wanted = [catalog.find_metric(name) for name in metrics]
     texts = (text for model in models for metric in wanted for text in metric.warnings(model, data, context))
     return list(dict.fromkeys(texts))
-
-
-def _labelled(callback: Callback, label: str) -> Callback:
-    """A callback that names the model in the task of each progress event."""
-
-    def call(event: Event) -> None:
-        callback(replace(event, task=f"{label}: {event.task}") if isinstance(event, Progress) else event)
-
-    return call
 
 
 def _labels(sources: Sequence[Source]) -> list[str]:

@@ -107,10 +107,7 @@ def check(metrics: Sequence[str], model: CVAE, dataset: Dataset) -> None:
     """Raise a UsageError if a model cannot be measured on a data set, or not by these metrics."""
     if model.config.image != dataset.image_shape:
         ours, theirs = model.config.image, dataset.image_shape
-        raise UsageError(
-            f"{model.config.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
-            f"{dataset.name} has {theirs.size}x{theirs.size} of {theirs.channels}"
-        )
+        raise UsageError(f"{model.called} draws {ours} pictures; {dataset.name} has {theirs} ones")
     for metric in map(catalog.find_metric, metrics):
         metric.check(model, dataset.name)
         if len(dataset) < metric.min_pictures:

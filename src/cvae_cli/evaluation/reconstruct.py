@@ -130,7 +130,7 @@ def reconstruct_dataset(
     """
     check_sampling(seed=seed, n=n)
     model = load_model(model, device=device, callback=callback)
-    check_image_shape(model.config, dataset)
+    check_image_shape(model.config.image, dataset, called=model.called)
     split = split or evaluation_split(dataset)
     prepare_encoder(model.config.condition, device=model.device, callback=callback)
     data = load_dataset(dataset, split, size=model.config.image.size, data_dir=data_dir, callback=callback)

@@ -102,7 +102,7 @@ def make_chart(model: CVAE, *, data_dir: Path | None, callback: Callback) -> Cha
 
 
 def _data_at_hand(model: CVAE, data_dir: Path | None, callback: Callback) -> "Dataset":
-    name = training_data(model.config, option="--data-dir")
+    name = training_data(model.config, option="--data-dir", called=model.called)
     if data_dir is None and not find_source(name).is_here():
         raise CvaeError(f"{name} is not on this machine; --data-dir names a folder with it")
     return find_data(model, name, split=None, data_dir=data_dir, callback=callback)

@@ -30,11 +30,15 @@ class Autoencoder(nn.Module):
     Images are float `(b, c, h, w)` in [0, 1]. Latents are float `(b, d)` or `(b, d, h, w)`. Conditions are class
     indices, int64 `(b,)`, mixtures of classes, float `(b, classes)`, or vectors of texts, float `(b, w)`;
     `condition` makes them from prompts.
+
+    Attributes:
+        called: how messages name the model: as the user did who loaded it, or by its configuration.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.called = config.name
         self.network = build_network(config)
         self.likelihood = build_likelihood(config.architecture.likelihood, channels=config.image.channels)
         self.prior = build_prior(
@@ -200,7 +204,7 @@ class Autoencoder(nn.Module):
         from cvae_cli.text.condition import encode_prompts
 
         if not self.is_conditional:
-            callback(Notice(f"{self.config.name} has no condition: it ignores what a prompt says", is_warning=True))
+            callback(Notice(f"{self.called} has no condition: it ignores what a prompt says", is_warning=True))
         return encode_prompts(self.config.condition, prompts, ignored=not self.is_conditional, callback=callback).to(
             self.device
         )

@@ -37,6 +37,7 @@ class CVAE(LatentSpace):
             CorruptError: a file is damaged, of the wrong kind, or belongs to another model.
         """
         loaded = pretrained.load_model(model, cls, callback=callback).eval()
+        loaded.called = str(model)
         return loaded.to(memory_format=torch.channels_last).to(device)  # the faster format for convolutions
 
     def save_pretrained(

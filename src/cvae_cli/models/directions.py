@@ -128,7 +128,7 @@ def moved_picture(
     assert latent is not None
     way = torch.from_numpy(directions.move(amounts)).to(latent)
     if way.numel() != latent.numel():
-        raise UsageError(f"the directions are not of {model.config.name}: its latents have {latent.numel()} numbers")
+        raise UsageError(f"the directions are not of {model.called}: its latents have {latent.numel()} numbers")
     return model.decode(latent + way.view_as(latent), picture.condition)
 
 

@@ -85,7 +85,7 @@ def start_of(
     count, *sides = model.latent_shape
     if not 0 <= dim < count:
         what = "channels of a map" if sides else "numbers"
-        raise UsageError(f"no number {dim} in the latent of {model.config.name}: it has {count} {what}, from 0")
+        raise UsageError(f"no number {dim} in the latent of {model.called}: it has {count} {what}, from 0")
     if prompt is None and model.is_conditional:
         raise UsageError("say what to draw", hint='with  --prompt "two dogs on a beach"')
     condition = model.condition([""]) if prompt is None else model.condition([prompt], callback=callback)

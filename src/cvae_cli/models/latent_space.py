@@ -46,7 +46,7 @@ class LatentSpace(Autoencoder):
 
         check_sampling(seed=seed, n=n)
         if dataset is None:
-            dataset = pretrained.training_data(self.config, option="dataset")
+            dataset = pretrained.training_data(self.config, option="dataset", called=self.called)
         if isinstance(dataset, str):
             dataset = find_data(self, dataset, split=split, data_dir=data_dir, callback=callback)
         return encode_dataset(self, dataset, n=n, seed=seed, callback=callback)

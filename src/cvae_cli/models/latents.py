@@ -60,7 +60,7 @@ def find_data(
         UsageError: no such data set or split, or its pictures have another size than the model's.
         MissingError, CorruptError: a file is missing or damaged.
     """
-    check_image_shape(model.config, dataset)
+    check_image_shape(model.config.image, dataset, called=model.called)
     split = split or evaluation_split(dataset)
     check_name(dataset, split)
     prepare_encoder(model.config.condition, device=model.device, callback=callback)  # before a download of gigabytes
@@ -76,7 +76,7 @@ def encode_dataset(model: Autoencoder, data: Dataset, *, n: int, seed: int, call
         CorruptError: a latent is no finite number, as after a training that has diverged.
     """
     if model.config.image != data.image_shape:
-        raise UsageError(f"{model.config.name} is not for pictures of the size of {data.name}")
+        raise UsageError(f"{model.called} is not for pictures of the size of {data.name}")
     rows = data.choose(n, seed)
     chosen = data.take(rows)
     encoded = with_model_conditions(chosen, model.config.condition, callback=callback)
@@ -93,7 +93,7 @@ def encode_dataset(model: Autoencoder, data: Dataset, *, n: int, seed: int, call
         samples.append((posterior.mean + posterior.stddev * epsilon).flatten(1).cpu())
         callback(Progress("encoding pictures", done + len(images), len(rows)))
     if not torch.cat(samples).isfinite().all():
-        raise CorruptError(f"latents of {model.config.name} are no finite numbers: its training has diverged")
+        raise CorruptError(f"latents of {model.called} are no finite numbers: its training has diverged")
     labels = chosen.conditions if isinstance(chosen.conditions, Labels) else None
     return DatasetLatents(
         model=model.config.name,

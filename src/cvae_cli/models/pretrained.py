@@ -202,8 +202,12 @@ def _with_paths_of_run(config: ModelConfig, folder: Path) -> ModelConfig:
     return full if full.published() == config else config
 
 
-def training_data(config: ModelConfig, *, option: str) -> str:
+def training_data(config: ModelConfig, *, option: str, called: str | None = None) -> str:
     """Return the name of the data set that a model was trained on.
+
+    Args:
+        option: what can name another one.
+        called: the name of the model, if that is not the one in its configuration.
 
     Raises:
         UsageError: it is a folder, and only its name is known. What lies under that name here may be anything, so
@@ -213,7 +217,7 @@ def training_data(config: ModelConfig, *, option: str) -> str:
     if colon and not Path(place).is_absolute() and "://" not in place:
         what = "a folder" if kind == "folder" else "a set of shards"
         raise UsageError(
-            f"{config.name} was trained on {what}, {quoted(place)}: say where it is",
+            f"{called or config.name} was trained on {what}, {quoted(place)}: say where it is",
             hint=f"{option} {kind}:PATH, or {option} with another data set",
         )
     return config.dataset

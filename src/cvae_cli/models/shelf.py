@@ -61,13 +61,12 @@ class ShelvedModel:
         lines = [["model", self.name], ["where", self.place], ["folder", str(self.folder)]]
         if config := self.config:
             parts = config.architecture
-            colours = "grey" if config.image.channels == 1 else f"{config.image.channels} channels"
             condition = config.condition.description if parts.conditioning != "none" else "none"
             lines += [
                 ["name", config.name],
                 ["kind", _kind(config)],
                 ["data", config.dataset],
-                ["pictures", f"{config.image.size}x{config.image.size}, {colours}"],
+                ["pictures", str(config.image)],
                 ["condition", condition],
                 ["network", f"{parts.network.kind}, {parts.latent_dim} latent dimensions"],
                 ["likelihood, prior", f"{parts.likelihood.kind}, {parts.prior.kind}"],

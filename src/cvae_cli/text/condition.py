@@ -49,15 +49,15 @@ def prepare_encoder(
         get_encoder(settings, device=device, callback=callback)
 
 
-def check_image_shape(model: config.ModelConfig, dataset: str) -> None:
-    """Raise a UsageError if the pictures of a data set cannot have the size and channels of a model."""
-    ours = model.image
+def check_image_shape(ours: config.ImageShape, dataset: str, *, called: str) -> None:
+    """Raise a UsageError if the pictures of a data set cannot have the size and colours of a model.
+
+    Args:
+        called: the name of the model.
+    """
     theirs = shape_of(dataset, ours.size if has_sizes(dataset) else None)
     if ours != theirs:
-        raise UsageError(
-            f"{model.name} draws {ours.size}x{ours.size} pictures of {ours.channels} channels; "
-            f"{short_name(dataset)} has {theirs.size}x{theirs.size} of {theirs.channels}"
-        )
+        raise UsageError(f"{called} draws {ours} pictures; {short_name(dataset)} has {theirs} ones")
 
 
 def encode_prompts(

@@ -155,7 +155,7 @@ def latent_spaces(
     if not sources:
         raise UsageError("there is no model")
     loaded = [load_model(source, device=device, callback=callback) for source in sources]
-    dataset = dataset or training_data(loaded[0].config, option="--dataset")
+    dataset = dataset or training_data(loaded[0].config, option="--dataset", called=loaded[0].called)
     data = [find_data(model, dataset, split=split, data_dir=data_dir, callback=callback) for model in loaded]
     _check_number(min(map(len, data)))
     spaces = []

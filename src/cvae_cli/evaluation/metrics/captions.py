@@ -64,7 +64,7 @@ class CLIPMetric(SampleMetric):
         digest = context.extractor("clip").protocol["clip_sha256"]
         if condition.kind == "clip" and condition.sha256 == digest:
             yield (
-                f"{cls.name} of {model.config.name} is circular: the CLIP model that measures it is the one that "
+                f"{cls.name} of {model.called} is circular: the CLIP model that measures it is the one that "
                 "conditions it"
             )
 

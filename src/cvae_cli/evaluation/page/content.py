@@ -21,7 +21,7 @@ from cvae_cli.evaluation.page.latents import Interpolation, data_options, draw_s
 from cvae_cli.evaluation.page.models import ModelPart, model_part, originals
 from cvae_cli.evaluation.page.pictures import Shown
 from cvae_cli.evaluation.result import Evaluation
-from cvae_cli.events import Callback, Progress
+from cvae_cli.events import Callback, Progress, labelled
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.text.condition import with_model_conditions
 
@@ -128,7 +128,7 @@ def make_page(
             each,
             shown,
             groups,
-            Context(feature_device(model.device), settings, callback),
+            Context(feature_device(model.device), settings, labelled(callback, label)),
             has_accuracy="accuracy" in evaluation.metrics and len(groups) > 1,
         )
         for (label, model), each in zip(by_label.items(), own, strict=True)

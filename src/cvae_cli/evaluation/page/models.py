@@ -102,7 +102,7 @@ def model_part(
     return ModelPart(
         label=label,
         facts=_facts(model),
-        samples=_samples(model, data, shown, context),
+        samples=_samples(label, model, data, shown, context),
         reconstructions=show(
             [drawn[row] for row in shown.tolist()],
             f"reconstructions by {label}: {', '.join(names[row] for row in shown.tolist())}",
@@ -139,12 +139,12 @@ def _accuracy(model: CVAE, batches: Batches, context: Context) -> Float[np.ndarr
     return torch.cat([judge.correct(batch).double().cpu() for batch in samples(model, batches, context)]).numpy()
 
 
-def _samples(model: CVAE, data: Dataset, shown: Int64[np.ndarray, " k"], context: Context) -> list[Strip]:
+def _samples(label: str, model: CVAE, data: Dataset, shown: Int64[np.ndarray, " k"], context: Context) -> list[Strip]:
     """Draw a row for each prompt; a model that is told nothing draws one row."""
     names = [data.conditions.text(row) for row in shown.tolist()] if model.is_conditional else [""]
     strips: list[Strip] = []
     for name, row in zip(names, shown, strict=False):
-        context.callback(Progress(f"samples of {model.config.name}", len(strips), len(names)))
+        context.callback(Progress("samples", len(strips), len(names)))
         condition = torch.from_numpy(data.conditions.values(row[None])).to(model.device)
         pictures = model.sample(
             condition.repeat_interleave(_SAMPLES, dim=0),
@@ -153,7 +153,7 @@ def _samples(model: CVAE, data: Dataset, shown: Int64[np.ndarray, " k"], context
             temperature=context.settings.temperature,
             guidance=context.settings.guidance,
         )
-        what = f"{_SAMPLES} samples of {model.config.name}"
+        what = f"{_SAMPLES} samples of {label}"
         strips.append(Strip(name, show(to_pil(pictures), f"{what}: {name}" if name else what)))
     return strips
 
