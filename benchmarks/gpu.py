@@ -10,7 +10,7 @@ The exit code is 1 if a row does.
 - train: steps of `cvae train` with bf16 and fp32, in the recipe's batches and in large ones. "of peak" is the share of
   the speed of a large matrix product in the same precision. Peak memory is the GPU's.
 - compile: the same with `training.compile` (CUDA graphs), and whether its losses are those of eager steps.
-- generate, evaluate, clip, resume: whether a GPU gives what the CPU gives, and how fast.
+- generate, evaluate, sets, clip, resume: whether a GPU gives what the CPU gives, and how fast.
 - interrupt, processes: the commands: Ctrl-C within a step, and `--gpus 2` where there are two.
 - tests: the tests that need a GPU (`pytest -m gpu`), if they are beside this folder.
 
@@ -37,7 +37,7 @@ from typing import Any
 LANES = [
     ["machine", "train fashion-concat", "train fashion", "train scenes", "train prior"],
     ["compile"],
-    ["generate", "evaluate"],
+    ["generate", "evaluate", "sets"],
     ["clip", "resume"],
     ["interrupt", "processes"],
     ["tests"],

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from gpu import Options
 from numpy.typing import NDArray
 from PIL import Image
 
-from cvae_cli import CVAE
+from cvae_cli import CVAE, evaluate_sets
 from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.conditions import Labels, make_captions
@@ -49,6 +50,7 @@ PROMPTS = {
     "emoji": ["a red heart", "a cat"],
     "scenes": ["snow", "a beach"],
 }
+SET_METRICS = [f"{name}:pictures" for name in ("frechet", "kid", "precision", "recall", "density", "coverage")]
 COUNTED = {"accuracy", "recall", "coverage", "active-units", "precision", "density"}  # scores that count pictures
 
 
@@ -321,6 +323,37 @@ def evaluate(options: Options) -> Iterator[Row]:
     }
 
 
+def sets(options: Options) -> Iterator[Row]:
+    """Score the same two folders on both devices: their pictures are the same, so that scores agree to 1e-5."""
+    n = 48 if options.device == "cpu" else 600
+    folders = [Path(options.folder) / f"sets-{name}" for name in ("real", "generated")]
+    pictures = shapes(64, 2 * n, 3)
+    for folder, part in zip(folders, (pictures[:n], pictures[n:]), strict=True):
+        folder.mkdir()
+        for number, picture in enumerate(part):
+            Image.fromarray(picture).save(folder / f"{number:04}.png")
+    scores, seconds = {}, {}
+    for where in ("cpu", options.device):
+        began = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (scored,) = evaluate_sets(*folders, metrics=SET_METRICS, device=where).sets
+        scores[where], seconds[where] = scored.scores, time.perf_counter() - began
+    differences = {
+        name: abs((scores[options.device][name] or 0) / expected - 1)
+        for name, expected in scores["cpu"].items()
+        if expected
+    }
+    name = max(differences, key=lambda each: differences[each])
+    assert differences[name] <= 1e-5, f"scores on the CPU and on the GPU: {scores}"
+    yield {
+        "what": "the same two folders",
+        "images/s": 2 * n / seconds[options.device],
+        "difference": differences[name],
+        "result": f"ok, {len(differences)} scores; the largest difference is that of {name}",
+    }
+
+
 def clip(options: Options) -> Iterator[Row]:
     """Encode captions and pictures with a small random CLIP on both devices."""
     try:
@@ -473,6 +506,7 @@ STEPS: dict[str, Step] = {
     "compile": compiled,
     "generate": generate,
     "evaluate": evaluate,
+    "sets": sets,
     "clip": clip,
     "resume": resume,
     "interrupt": interrupt,
