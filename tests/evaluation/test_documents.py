@@ -8,9 +8,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+import torch
 from conftest import FASHION, Command
+from helpers import fashion
 
 from cvae_cli.evaluation import report
+from cvae_cli.evaluation.context import Context, Settings
+from cvae_cli.evaluation.protocol import differences, essentials, make_protocol, score_protocols
 from cvae_cli.evaluation.result import Evaluation, ModelScores, SetEvaluation, SetScores
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "evaluation.schema.json").read_text(encoding="utf-8"))
@@ -102,3 +106,54 @@ def test_the_footer_has_the_essentials_of_the_protocol() -> None:
         "1,000 test images of fashion-mnist · seed 3 · temperature 0.7 · details: --json",
         "recall, coverage: fashion-cnn 1.0 · resize none (28x28) · weights ae1804e6",
     ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "line"),
+    [
+        ({}, ""),
+        ({"real_images": 12_345, "generated_images": 0}, "12,345 real pictures"),
+        (
+            {"generated_images": 7, "seed": 0, "repeats": 3, "temperature": 0.5, "guidance": "each model's own"},
+            "7 generated pictures · seed 0 · repeats 3 · temperature 0.5",
+        ),
+        ({"guidance": 2.0, "image_size": 28, "features": {}}, "guidance 2"),
+        (
+            {"features": {"clip": "openai", "clip_resize": "32x32", "clip_sha256": "0123456789"}},
+            "openai · resize 32x32 · weights 01234567",
+        ),
+    ],
+)
+def test_a_protocol_in_a_line(protocol: dict[str, Any], line: str) -> None:
+    assert essentials(protocol) == line
+
+
+def test_what_differs_is_said_in_numbers_where_there_are_some() -> None:
+    first = {"real_images": 1000, "clip": "a", "same": 1, "gone": 2, "seed": 0}
+    other = {"real_images": 20_000, "clip": "b", "same": 1, "seed": "none", "new": 3}
+    said = ["20,000 real images, not 1,000", "other clip", "other gone", "other seed", "other new"]
+    assert differences(first, other) == said
+    assert differences(first, dict(reversed(first.items()))) == []
+
+
+def test_each_score_states_what_it_depends_on_and_nothing_else() -> None:
+    data, cpu = fashion("test", 5), torch.device("cpu")
+    context = Context(cpu, Settings(seed=3, repeats=2, temperature=0.5), dataset="fashion-mnist")
+    found = score_protocols(data, ["mse", "rate", "precision"], context)
+    common = {"dataset": "fashion-mnist", "split": "test", "real_images": 5, "seed": 3, "repeats": 2}
+    drawn = {"generated_images": 5, "temperature": 0.5, "guidance": "each model's own"}
+    assert found["rate"] == common
+    assert found["mse"].items() >= (common | {"reconstruction": "sample"}).items()
+    assert not found["mse"].keys() & drawn.keys()
+    assert found["precision"].items() >= (common | drawn).items()
+    assert found["precision"]["features"] == context.extractor("fashion").protocol
+    once = Context(cpu, Settings(guidance=1.5), dataset="fashion-mnist")
+    assert "repeats" not in score_protocols(data, ["rate"], once)["rate"]
+    assert score_protocols(data, ["recall"], once)["recall"]["guidance"] == 1.5
+
+    whole = make_protocol(data, ["mse", "precision"], context, cpu)
+    numbers = {"image_size": 28, "generated_images": 5, "seed": 3, "repeats": 2, "temperature": 0.5, "device": "cpu"}
+    assert whole.items() >= (common | numbers | {"guidance": "each model's own"}).items()
+    assert list(whole["features"]) == ["precision"]
+    assert {"python", "cvae-cli", "torch", "torchmetrics"} <= whole["versions"].keys()
+    assert make_protocol(data, [], once, cpu)["guidance"] == 1.5

@@ -62,6 +62,16 @@ def test_frechet_distances_are_those_of_torch_fidelity(features: tuple[Tensor, T
     assert distance_of_gaussians(*nothing, torch.ones(3).double(), torch.eye(3).double()) == pytest.approx(6)
 
 
+def test_frechet_distance_has_a_closed_form_and_no_origin() -> None:
+    """Of vectors and their multiples the means and the deviations differ: d = (1 - c)^2 (|mean|^2 + trace)."""
+    random = torch.Generator().manual_seed(0)
+    some = torch.randn(50, 4, dtype=torch.double, generator=random) + 3
+    expected = (some.mean(0).square().sum() + some.var(0).sum()).item() * (1 - 2.5) ** 2
+    assert frechet_distance(some, 2.5 * some) == pytest.approx(expected, rel=1e-9)
+    far = some + 10_000  # in float32 the covariances would be noise
+    assert frechet_distance(far, 2.5 * some + 10_000) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("rows", [7, 1000])
 def test_neighbours_are_those_of_torch_fidelity_and_prdc(
     features: tuple[Tensor, Tensor], rows: int, monkeypatch: pytest.MonkeyPatch
@@ -77,6 +87,15 @@ def test_neighbours_are_those_of_torch_fidelity_and_prdc(
     assert (ours["precision"], ours["recall"]) == pytest.approx((precision, recall), abs=1e-6)
     assert (ours["density"], ours["coverage"]) == pytest.approx((theirs["density"], theirs["coverage"]), abs=1e-6)
     assert all(0.3 < value < 1.5 for value in ours.values())
+
+
+def test_neighbours_of_points_on_a_line_are_those_by_hand() -> None:
+    """Sets with fewer rows than neighbours, and distances that equal a radius."""
+    real = torch.tensor([[0.0], [10.0]])  # each reaches as far as the other, 10
+    beyond = neighbour_scores(torch.tensor([[20.0], [30.0]]), real)  # 20 lies at the edge of one neighbourhood
+    assert beyond == {"precision": 0.5, "recall": 0.5, "density": 0, "coverage": 0}
+    between = neighbour_scores(torch.tensor([[0.0], [5.0]]), real)
+    assert between == {"precision": 1, "recall": 1, "density": pytest.approx(3 / 5 / 2), "coverage": 1}
 
 
 def test_kernel_distances_are_those_of_torch_fidelity(
