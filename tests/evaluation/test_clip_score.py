@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import open_clip
 import pytest
@@ -14,8 +15,11 @@ from tiny_clip import save_tiny_clip
 from torch import Tensor
 
 from cvae_cli.errors import CorruptError
+from cvae_cli.evaluation.context import Context
+from cvae_cli.evaluation.features import Extractor
 from cvae_cli.evaluation.features.clip_model import ClipModel
-from cvae_cli.evaluation.metrics.captions import clip_score, retrieval
+from cvae_cli.evaluation.metrics.captions import CLIPScore, Retrieval, clip_score, retrieval
+from cvae_cli.evaluation.streams import PictureBatch, SampleBatch
 from cvae_cli.text.clip_source import CONFIG, WEIGHTS
 
 PREPROCESS = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7], "interpolation": "bicubic", "resize_mode": "shortest"}
@@ -137,3 +141,37 @@ def test_chance_is_one_in_a_group() -> None:
 def test_a_caption_that_comes_twice_is_the_right_one_both_times() -> None:
     texts = torch.eye(4)[[0, 0, 1, 2]]
     assert retrieval(texts, texts + 1e-8) == 1
+
+
+def measured(generated: Tensor, real: Tensor, texts: Tensor) -> tuple[CLIPScore, Retrieval]:
+    """Both metrics after two batches with these vectors, of whose captions CLIP has cut three."""
+    network = SimpleNamespace(cut=5)
+    clip = Extractor(network=network, num_features=texts.shape[1], protocol={})
+    context = Context(torch.device("cpu"), _extractors={"clip": clip})
+    metrics = CLIPScore(context), Retrieval(context)
+    network.cut = 8
+    for rows in (slice(None, 3), slice(3, None)):
+        sides = (PictureBatch.of_features({clip: each[rows]}) for each in (generated, real))
+        batch = SampleBatch(*sides, [""] * len(texts[rows]), {clip: texts[rows]})
+        for metric in metrics:
+            metric.update(batch)
+    return metrics
+
+
+def test_metrics_compare_samples_and_real_pictures_with_the_same_captions() -> None:
+    texts = torch.eye(4)
+    score, ranks = measured(texts[[0, 1, 3, 2]], texts[[0, 1, 2, 0]], texts)
+    assert (score.compute(), ranks.compute()) == (50, 0.5)
+    assert score.details() == {"clip-score captions cut": 3, "clip-score of real pictures": 75}
+    assert ranks.details() == {"retrieval of real pictures": 0.75, "retrieval by chance": 0.25}
+
+
+def test_groups_are_not_of_neighbours() -> None:
+    """Samples that show their neighbour's caption are mistaken where that is in their group: half of them."""
+    texts = torch.eye(200)
+    swapped = texts.unflatten(0, (100, 2)).flip(1).flatten(0, 1)
+    assert retrieval(swapped, texts) == 0
+    _, ranks = measured(swapped, texts, texts)
+    assert ranks.compute() == pytest.approx(0.5, abs=0.15)
+    assert ranks.compute() == measured(swapped, texts, texts)[1].compute()
+    assert ranks.details()["retrieval by chance"] == 0.01
