@@ -155,5 +155,9 @@ def test_each_score_states_what_it_depends_on_and_nothing_else() -> None:
     numbers = {"image_size": 28, "generated_images": 5, "seed": 3, "repeats": 2, "temperature": 0.5, "device": "cpu"}
     assert whole.items() >= (common | numbers | {"guidance": "each model's own"}).items()
     assert list(whole["features"]) == ["precision"]
+    settings = {"mse, mae, ssim, ssim-wang, ms-ssim, psnr", "ssim", "ssim-wang", "ms-ssim", "elbo", "active-units"}
+    settings |= {"iwae", "inception-score", "kid", "precision, recall", "density, coverage"}
+    assert whole.keys() >= settings  # what each metric is in detail
+    assert found["mse"].keys() & settings == {"mse, mae, ssim, ssim-wang, ms-ssim, psnr"}
     assert {"python", "cvae-cli", "torch", "torchmetrics"} <= whole["versions"].keys()
     assert make_protocol(data, [], once, cpu)["guidance"] == 1.5
