@@ -30,7 +30,7 @@ from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.conditions import make_captions
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.listing import Listing
-from cvae_cli.errors import CorruptError, CvaeError, UsageError
+from cvae_cli.errors import CorruptError, CvaeError, UsageError, byte_size
 from cvae_cli.events import Event, Progress
 
 # Loads a data set as a user's script may do, without a main guard.
@@ -624,7 +624,7 @@ def test_damaged_vectors_make_a_folder_damaged_and_empty_ones_do_not(pictures: P
     (found,) = cache_check.check_cache()
     length = sum(path.stat().st_size for path in place.iterdir())
     assert (found.state, found.folder, found.pictures, found.length) == ("sound", place, 3, length)
-    assert found.row() == ["sound", f"folder:{pictures}", "test", "8x8", "3", "0.0 MB"]
+    assert found.row() == ["sound", f"folder:{pictures}", "test", "8x8", "3", byte_size(length)]
     flip(place / "captions-0.f16", 50)
     forget()
     assert [each.state for each in cache_check.check_cache()] == ["damaged"]

@@ -59,8 +59,8 @@ def test_sizes_and_times_are_those_of_the_files(home: Path, tmp_path: Path) -> N
         "length": 15,
         "changed": "1970-01-02T01:00:00Z",  # of the file that was written last
     }
-    assert mnist.row()[:3] == ["datasets", "mnist", "0.0 MB"]
-    assert CachedThing("weights", "w", (), 1_234_560_000, time.time() - 7260).row()[2:] == ["1,234.6 MB", "2 hours"]
+    assert mnist.row()[:3] == ["datasets", "mnist", "15 B"]
+    assert CachedThing("weights", "w", (), 1_234_560_000, time.time() - 7260).row()[2:] == ["1.2 GB", "2 hours"]
     assert abs(find("prepared").changed - time.time()) < 60
     assert [path.name for path in find("vectors").paths] == ["captions-1.f16", "captions-1.f16.digest"]
 
