@@ -14,6 +14,7 @@ from cvae_cli.config.condition import StaticCondition
 from cvae_cli.config.model import ImageShape, ModelConfig
 from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.errors import UsageError
+from cvae_cli.models.coupling_flow import CouplingFlow
 from cvae_cli.models.tensors import named_tensors
 from cvae_cli.pictures.pixels import to_float
 
@@ -211,6 +212,27 @@ def test_flow_density_is_that_of_its_samples() -> None:
     jacobian = torch.autograd.functional.jacobian(lambda e: prior.from_noise(e[None], label)[0], noise)
     standard = -0.5 * (noise.square() + math.log(2 * math.pi)).sum()
     torch.testing.assert_close(prior.log_prob(z, label)[0], standard - torch.linalg.slogdet(jacobian)[1])
+
+
+def test_flow_density_has_full_precision_in_a_training_that_has_less() -> None:
+    prior = small_model("residual-modulate").prior
+    z, label = torch.randn(10, 10), torch.zeros(10, dtype=torch.long)
+    with torch.autocast("cpu", torch.bfloat16):
+        density = prior.log_prob(z, label)
+    torch.testing.assert_close(density, prior.log_prob(z, label))
+
+
+@pytest.mark.parametrize("output", [-100.0, -1.0, 0.0, 1.0, 100.0])
+def test_a_layer_of_a_flow_scales_half_of_the_latent_between_e_to_minus_2_and_e_to_2(output: float) -> None:
+    prior = CouplingFlow(config.FlowPrior(layers=1, width=8), latent_shape=(2,), condition=None)
+    assert prior.log_prob(torch.zeros(1, 2), torch.zeros(1)).item() == pytest.approx(-math.log(2 * math.pi))
+    ((*_, last),) = prior.couplings
+    last.bias.data[0] = output  # of the scale; the shift stays 0
+    log_scale = 2 * math.tanh(output / 2)
+    density = prior.log_prob(torch.zeros(1, 2), torch.zeros(1)).item()
+    assert density == pytest.approx(-math.log(2 * math.pi) + log_scale, abs=1e-5)
+    drawn = prior.from_noise(torch.ones(1, 2), torch.zeros(1))
+    assert sorted(drawn[0].tolist()) == pytest.approx(sorted([1, math.exp(-log_scale)]))
 
 
 def test_flow_rate_has_the_posteriors_entropy(images: torch.Tensor) -> None:

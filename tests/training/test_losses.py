@@ -21,7 +21,7 @@ from cvae_cli.training.frozen import Frozen
 from cvae_cli.training.objectives.bound import BoundObjective
 from cvae_cli.training.objectives.decoder import DecoderObjective
 from cvae_cli.training.objectives.distillation import GuidanceObjective, StepsObjective
-from cvae_cli.training.objectives.hybrid import HybridObjective
+from cvae_cli.training.objectives.hybrid import Discriminator, HybridObjective
 from cvae_cli.training.objectives.objective import Objective
 from cvae_cli.training.objectives.perceptual import PerceptualObjective, look_anew, perceptual_loss
 from cvae_cli.training.objectives.prior import PriorObjective
@@ -59,6 +59,7 @@ def perceptual(model: CVAE) -> PerceptualObjective:
         ("map-flow", BoundObjective, "network likelihood prior"),
         ("map-score", lambda model: BoundObjective(model, keep_prior=True), "network likelihood"),
         ("map-flow", lambda model: PerceptualObjective(model, 1, 0, PIXELS, keep_prior=True), "network likelihood"),
+        ("map-flow", perceptual, "network likelihood prior"),
         ("map-flow", lambda model: hybrid(model, adversarial=1), "network likelihood prior"),
         ("map-score", PriorObjective, "prior"),
         ("map-attentive", GuidanceObjective, "prior"),
@@ -86,7 +87,7 @@ def test_what_is_trained_is_in_training_mode_and_all_else_is_frozen(
 
 def test_a_prior_that_is_distilled_keeps_what_no_guided_call_uses() -> None:
     for make in (GuidanceObjective, StepsObjective):
-        model = small_model("map-attentive")
+        model = small_model("map-attentive").train()
         objective = make(model)
         kept = {
             name
@@ -96,6 +97,19 @@ def test_a_prior_that_is_distilled_keeps_what_no_guided_call_uses() -> None:
         assert kept == {"nothing"}
         assert not any(each.requires_grad for each in objective.teacher.parameters())
         assert not objective.teacher.training
+
+
+@pytest.mark.parametrize("make", [GuidanceObjective, StepsObjective])
+def test_the_teacher_is_the_prior_at_the_start_of_the_training(make: Callable[[CVAE], Objective]) -> None:
+    objective, resumed = (make(small_model("map-attentive")) for _ in range(2))
+    prior = objective.model.prior
+    torch.nn.init.constant_(prior.place, 3.0)  # a finished model is loaded
+    objective.calibrate(objective.make_batches(data_for("map-attentive", 4), batch_size=4, device=torch.device("cpu")))
+    torch.nn.init.constant_(prior.place, 4.0)  # the training goes on
+    resumed.load_state_dict(objective.state_dict())
+    for each in (objective, resumed):
+        assert isinstance(each, GuidanceObjective | StepsObjective)
+        assert each.teacher.place.unique().tolist() == [3.0]
 
 
 # ---- what counts as diverged -----------------------------------------------------------------------------------
@@ -233,6 +247,15 @@ def test_terms_of_a_discriminator_and_its_own_hinge_loss() -> None:
     torch.testing.assert_close(losses[:, 3], -28 * 28 * logits.mean((1, 2, 3)))
 
 
+def test_the_discriminator_has_the_layers_of_the_paper_and_sees_grey_as_zero() -> None:
+    network = Discriminator(3).eval()
+    shapes = [tuple(layer.weight.shape) for layer in (*network.layers, network.write)]
+    assert shapes == [(32, 3, 4, 4), (64, 32, 4, 4), (64, 64, 3, 3), (1, 64, 3, 3)]
+    first, *_ = network.features(torch.full((1, 3, 8, 8), 0.5))
+    bias = network.layers[0].bias
+    torch.testing.assert_close(first, torch.where(bias > 0, bias, 0.2 * bias).view(1, -1, 1, 1).expand(1, 32, 4, 4))
+
+
 def test_a_distance_in_frozen_features_is_for_each_number_of_a_picture() -> None:
     model = small_model("map-modulate")
     images, condition = batch("map-modulate")
@@ -244,6 +267,7 @@ def test_a_distance_in_frozen_features_is_for_each_number_of_a_picture() -> None
     pairs = look_anew(torch.cat([model.likelihood.mean(output), images]).expand(-1, 3, -1, -1), BatchRandom())
     ours, theirs = F.normalize(pairs, eps=1e-3).chunk(2)
     wanted = 28 * 28 * 4 * (ours - theirs).square().sum(1).mean((1, 2))
+    assert objective.names == ("rate", "distortion", "perceptual")
     torch.testing.assert_close(losses[:, 2], wanted, rtol=0.02, atol=0)
 
 

@@ -43,15 +43,23 @@ def test_distance_is_between_directions_of_channels() -> None:
         expected += weight * (2 - 2 * cosines).mean((1, 2))
     torch.testing.assert_close(feature_distance(maps), expected, atol=1e-4, rtol=1e-4)
     assert feature_distance([torch.cat([maps[0], 3 * maps[0]])]).max() < 1e-6
+    assert feature_distance([each.bfloat16() for each in maps]).dtype == torch.float32
 
 
 def test_pictures_are_shifted_and_enlarged_alike() -> None:
-    ramp = torch.arange(16.0).view(1, 1, 1, 16).expand(2, 1, 16, 16)
+    ramp = torch.arange(256.0).view(1, 1, 16, 16).expand(2, 1, 16, 16)
     torch.manual_seed(0)
     views = [look_anew(ramp, BatchRandom()) for _ in range(300)]
     assert all(torch.equal(a, b) for a, b in views)
     assert {view.shape[-1] for view in views} == {16, 20, 24}
-    assert {int(view[0, 0, 8, 8]) for view in views if view.shape[-1] == 16} == {5, 6, 7, 8, 9, 10, 11}
+    centres = [int(view[0, 0, 8, 8]) for view in views if view.shape[-1] == 16]
+    assert {each % 16 for each in centres} == {each // 16 for each in centres} == {5, 6, 7, 8, 9, 10, 11}
+    five_pixels = [view[0, 0, 8, 12] - view[0, 0, 8, 7] for view in views if view.shape[-1] == 20]
+    torch.testing.assert_close(
+        torch.stack(five_pixels), torch.full((len(five_pixels),), 4.0), atol=1e-3, rtol=0
+    )  # of the picture's
+    white = [look_anew(torch.ones(2, 1, 16, 16), BatchRandom()) for _ in range(20)]
+    assert all((view - 1).abs().max() < 1e-6 for view in white)  # borders are reflected, not black
 
 
 def test_the_model_learns_and_the_network_does_not() -> None:
