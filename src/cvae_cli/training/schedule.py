@@ -18,7 +18,7 @@ def learning_rate(settings: TrainingSettings, step: int, total_steps: int) -> fl
     rise = max(1, int(_RISE * total_steps))
     if step < rise:
         return settings.learning_rate * (step + 1) / rise
-    progress = (step - rise) / max(1, total_steps - rise)
+    progress = (step - rise) / (total_steps - rise)
     return settings.learning_rate * (_FINAL + (1 - _FINAL) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
