@@ -41,10 +41,8 @@ def combine_runs(
     rest = list(scores)
     for size, source, label in zip(sizes, sources, labels, strict=True):
         runs, rest = rest[:size], rest[size:]
-        if size == 1 and runs and runs[0].source == str(source):
-            combined.append(replace(runs[0], label=label))
-        elif size == 1:
-            combined += runs  # a model in memory
+        if size == 1:  # a model in memory keeps its label
+            combined += [replace(run, label=label) if run.source == str(source) else run for run in runs]
         elif complete := [each for each in runs if each.scores.keys() == runs[0].scores.keys()]:
             one = replace(combine(complete), label=label, source=str(source), weights_sha256=None)
             combined.append(replace(one, runs=list(complete)))
