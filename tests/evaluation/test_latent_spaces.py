@@ -8,6 +8,7 @@ from conftest import FASHION
 from helpers import Listener, captioned, small_model
 from PIL import Image
 
+from cvae_cli import CVAE
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.latents import LatentSpace, LatentSpaces, latent_spaces
 from cvae_cli.evaluation.latents.figure import draw_latents
@@ -121,6 +122,9 @@ def test_models_are_compared_on_the_same_pictures(quick_model: Path):
     listener = Listener()
     model = small_model("article-none")
     spaces = latent_spaces([model, quick_model], method="pca", n=30, data_dir=FASHION, callback=listener)
+    assert [space.label for space in spaces.spaces] == [model.config.name, "quick"]
+    loaded = CVAE.from_pretrained(quick_model)  # which is called as it was when it was loaded
+    assert latent_spaces(loaded, method="pca", n=10, data_dir=FASHION).spaces[0].label == "quick"
     first, second = (space.latents for space in spaces.spaces)
     assert first.rows.tolist() == second.rows.tolist()
     assert first.texts == second.texts

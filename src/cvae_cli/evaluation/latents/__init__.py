@@ -17,7 +17,7 @@ from cvae_cli.evaluation.latents.probe import Probe, linear_probe
 from cvae_cli.evaluation.latents.projection import METHODS, MIN_PICTURES, Method, project
 from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.events import Callback, Notice, Progress, ignore
-from cvae_cli.models.cvae import CVAE, Source, load_model
+from cvae_cli.models.cvae import Source, load_model
 from cvae_cli.models.latents import DatasetLatents, find_data
 from cvae_cli.models.pretrained import training_data
 from cvae_cli.models.sampling import check_sampling
@@ -159,12 +159,8 @@ def latent_spaces(
     data = [find_data(model, dataset, split=split, data_dir=data_dir, callback=callback) for model in loaded]
     _check_number(min(map(len, data)))
     spaces = []
-    for label, model, each in zip(
-        distinct_labels([source.config.name if isinstance(source, CVAE) else source for source in sources]),
-        loaded,
-        data,
-        strict=True,
-    ):
+    labels = distinct_labels([model.called for model in loaded])
+    for label, model, each in zip(labels, loaded, data, strict=True):
         latents = model.latents(each, n=n, seed=seed, callback=callback)
         callback(Progress(f"{label}: {TITLES[method]}", 0, None))
         points = project(latents.means, method, seed=seed)
