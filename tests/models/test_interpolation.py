@@ -11,7 +11,9 @@ from helpers import Listener, fashion, same, small_model
 
 from cvae_cli.bulk.strip import traversal
 from cvae_cli.errors import CorruptError, UsageError
+from cvae_cli.models import interpolation
 from cvae_cli.models.condition import LabelTable
+from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.interpolation import arc, line, pictures_along
 from cvae_cli.pictures.grid import to_pil
 
@@ -66,19 +68,29 @@ def test_a_model_without_a_condition_leads_from_noise_to_noise():
     assert len(model.traverse(3, steps=4)) == 4  # and needs no prompt
 
 
-def test_latents_of_pictures_are_joined_by_an_arc_only_where_they_are_normal(tmp_path: Path):
+def test_latents_of_pictures_are_joined_by_an_arc_only_where_they_are_normal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     data = fashion()
     for number, row in enumerate(data.images[:2, :, :, 0]):
         to_pil(torch.from_numpy(row)[None, None] / 255)[0].save(tmp_path / f"{number}.png")
     paths = [tmp_path / "0.png", tmp_path / "1.png"]
     images = torch.from_numpy(data.images[:2]).permute(0, 3, 1, 2) / 255
     condition = torch.tensor([0, 0])
-    for variant, way in (("article-concat", arc), ("residual-concat", line)):
+    decoded: list[torch.Tensor] = []
+
+    def decode(model: CVAE, latents: torch.Tensor, condition: torch.Tensor, _: object) -> torch.Tensor:
+        decoded.append(latents)
+        return model.decode(latents, condition)
+
+    monkeypatch.setattr(interpolation, "_decode", decode)
+    for variant, way, other in (("article-concat", arc, line), ("residual-concat", line, arc)):
         model = small_model(variant)
         start, end = model.encode(images, condition)
-        middle = model.decode(way(start[None], end[None], torch.tensor([0.5])), condition[:1])
-        found = model.interpolate(*paths, prompt="t-shirt", steps=3)[1]
-        assert np.abs(np.asarray(found, int) - np.asarray(to_pil(middle)[0], int)).max() <= 1
+        assert len(model.interpolate(*paths, prompt="t-shirt", steps=3)) == 3
+        wanted, else_ = (each(start[None], end[None], torch.linspace(0, 1, 3)) for each in (way, other))
+        torch.testing.assert_close(decoded.pop(), wanted, atol=1e-4, rtol=1e-4)
+        assert (wanted - else_).abs().max() > 1e-3
 
 
 def test_a_traversal_moves_one_number_from_minus_three_to_three():
