@@ -93,6 +93,15 @@ def test_what_is_removed_and_what_is_left(home: Path) -> None:
     assert cache_contents() == []
 
 
+def test_what_somebody_else_has_removed_is_gone(home: Path) -> None:
+    vectors, weights = find("vectors"), find("weights")
+    vectors.paths[1].unlink()
+    weights.paths[0].unlink()
+    assert clear(vectors)
+    assert clear(weights)
+    assert {each.kind for each in cache_contents()} == {"datasets", "prepared"}
+
+
 def test_what_another_process_makes_stays(home: Path) -> None:
     (home / "datasets" / "mnist" / "deep" / "test.gz.lock").touch()
     held = {
