@@ -238,7 +238,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str, error: type[Excep
 
 def test_the_memory_of_a_picture_is_bounded_not_the_number_of_its_pixels(tmp_path: Path) -> None:
     flat = Image.new("1", (14_000, 14_000))
-    with pytest.raises(UsageError, match=r"14,000 x 14,000 pixels and would take 1\.0 GB of memory"):
+    with pytest.raises(UsageError, match=r"14,000 x 14,000 pixels and would take 980 MB of memory"):
         open_picture(saved(tmp_path, flat, "bomb.png"), size=8, channels=1)
     path = saved(tmp_path, flat.crop((0, 0, 8_200, 8_000)), "large.png")
     assert opened(path, channels=1)[1] == ["made grey", "centre-cropped to 8000x8000", "resized from 8000x8000"]
