@@ -385,6 +385,6 @@ def test_prompts_that_name_clothes_and_nothing_else(prompt: str, expected: bool)
 def test_long_prompts_are_judged_in_time(unit: str) -> None:
     condition = read_config(bundled_dir() / "fashion").condition
     assert condition.kind == "labels"
-    started = time.monotonic()
+    started = time.process_time()  # other programs on the machine do not count
     names_only_classes(unit * (100_000 // len(unit)) + "x", condition.classes)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
