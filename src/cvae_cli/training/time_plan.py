@@ -19,8 +19,8 @@ from cvae_cli.training.fit import take_step
 from cvae_cli.training.run import Run
 from cvae_cli.training.trainer import Trainer
 
-_SHARE = 0.015  # of the time that is spent on measuring a stage
-_LEAST, _MOST = 1.0, 8.0  # seconds of it
+_SHARE = 0.03  # of the time that is spent on measuring a stage
+_LEAST, _MOST = 1.0, 15.0  # seconds of it
 _MOST_SHARE = 0.2  # of the time, which measuring may take from the training; a very short one lasts longer instead
 _WARM_UP = 2  # steps that are not measured: the first ones are slower
 _TOO_LONG = 1.2  # times the time that was asked for, from which on it is said
