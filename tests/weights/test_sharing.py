@@ -159,6 +159,55 @@ def test_a_name_that_no_repository_has(cvae: Command, env: dict[str, str], model
     assert "cannot be the name of a repository" in done.stderr
 
 
+def test_a_name_that_no_repository_has_is_not_asked_for(cvae: Command, env: dict[str, str]) -> None:
+    done = cvae("generate", "dress", "--model", "org/na--me", env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        'cvae: no folder "org/na--me" here, and "org/na--me" cannot be the name of a repository'
+    )
+
+
+def test_a_path_that_is_not_here_is_said_at_once(
+    hub: SmallHub, cvae: Command, env: dict[str, str], quick_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    commands = [
+        "generate dress --model {}",
+        "evaluate --model {}",
+        "evaluate --model fashion --model {}",
+        "reconstruct picture.png --model {}",
+        "latents --model {}",
+        "latents --interpolate a b --model {}",
+        "explore --no-browser {}",
+        "models show {}",
+        "models verify {}",
+        "models remove --yes {}",
+        "models export {} -o model.onnx",
+        "models push {} org/name",
+        "train --prior score --model {}",
+        "train --tune decoder --model {}",
+        "train coco-64 --set start={}",
+    ]
+    for name in ("runs/typo", "mine/typo", "./typo", "../typo", "mine/a/typo"):
+        for command in commands if name == "runs/typo" else commands[:1]:
+            done = cvae(*command.format(name).split(), env=env, cwd=tmp_path)
+            assert (done.returncode, done.stdout) == (2, ""), command
+            assert done.stderr.startswith(f'cvae: no folder "{name}".\n'), (command, done.stderr)
+    assert hub.requests == []
+
+
+def test_a_repository_may_be_named_like_a_folder(
+    hub: SmallHub, cvae: Command, env: dict[str, str], model: Path, tmp_path: Path
+) -> None:
+    """With a revision, or when it is in the cache already."""
+    assert push(cvae, env, model, cwd=tmp_path).returncode == 0
+    (tmp_path / "org").mkdir()
+    refused = cvae("generate", "dress", "--model", NAME, env=env, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert f"if you mean a repository on the Hub, say its revision:  {NAME}@main" in refused.stderr
+    assert drawn(cvae, env, f"{NAME}@main", tmp_path) == drawn(cvae, env, NAME, tmp_path)
+
+
 def test_a_damaged_model_is_not_pushed_and_an_edited_card_is(
     hub: SmallHub, cvae: Command, env: dict[str, str], model: Path, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from cvae_cli.config.recipe import Part
 from cvae_cli.errors import CorruptError, CvaeError, MissingError, UsageError, did_you_mean, quoted
 from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models.checksums import SUMS
+from cvae_cli.models.names import HUB_NAME, means_repository, similar_folder
 from cvae_cli.paths import bundled_dir
 from cvae_cli.weights import hub
 from cvae_cli.weights.download import file_sha256
@@ -28,7 +28,6 @@ STAGES: tuple[str, ...] = get_args(Part)
 """The folders inside a run in which the next training keeps its files, each named by what it trains."""
 DIGEST = "weights_sha256"  # the key in config.json
 _PICKLES = {".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".pyc"}
-_HUB_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
 def bundled_models() -> list[str]:
@@ -38,7 +37,7 @@ def bundled_models() -> list[str]:
 
 def check_known(model: str | Path) -> None:
     """Raise what `find_model` raises, unless the Hub would have to be asked for the model."""
-    if os.path.exists(model) or not _HUB_NAME.fullmatch(str(model)) or _similar_folder(Path(model)):
+    if os.path.exists(model) or not means_repository(model, file=CONFIG):
         find_model(model)
 
 
@@ -55,34 +54,26 @@ def find_model(model: str | Path, *, callback: Callback = ignore, anew: bool = F
     if os.path.isfile(path):
         if path.suffix.lower() in _PICKLES:
             raise CorruptError(
-                f"{path} is refused unopened: a pickle can run any code",
+                f"{path} was not opened: a pickle can run any code",
                 hint="give a folder with config.json and model.safetensors",
             )
         raise UsageError(f"{path} is a file; a model is a folder with {CONFIG} and {WEIGHTS}")
     if os.path.isdir(path):
         return _check_complete(next((folder for folder in model_folders(path) if (folder / CONFIG).exists()), path))
-    if match := _HUB_NAME.fullmatch(str(model)):
-        if suggestion := _similar_folder(path):
-            raise UsageError(f'no folder "{model}".{suggestion}')
+    match = HUB_NAME.fullmatch(str(model))
+    if match and means_repository(model, file=CONFIG):
         try:
             return _check_complete(
                 hub.download_files(match["repo"], match["revision"], FILES, callback=callback, anew=anew)
             )
         except CvaeError as error:
             raise type(error)(f'no folder "{model}" here, and {error.message}', hint=error.hint) from error
-    raise UsageError(
-        f"no model {quoted(str(model))}.{did_you_mean(str(model), bundled_models())}",
-        hint=f"a model is a bundled name ({', '.join(bundled_models())}), a folder, or org/name on the Hub",
-    )
-
-
-def _similar_folder(path: Path) -> str:
-    """Return ` Did you mean "runs/first"?` if the folder of a path is here, and holds another of a similar name."""
-    if len(path.parts) < 2 or not os.path.isdir(path.parent):
-        return ""
-    with os.scandir(path.parent) as entries:
-        suggestion = did_you_mean(path.name, [each.name for each in entries if each.is_dir()])
-    return suggestion.replace('"', f'"{path.parent.as_posix()}/', 1)
+    hint = f"a model is a bundled name ({', '.join(bundled_models())}), a folder, or org/name on the Hub"
+    if match:
+        hint += f"\nif you mean a repository on the Hub, say its revision:  {model}@main"
+    if "/" in str(model) or os.sep in str(model):
+        raise UsageError(f"no folder {quoted(str(model))}.{similar_folder(path)}", hint=hint)
+    raise UsageError(f"no model {quoted(str(model))}.{did_you_mean(str(model), bundled_models())}", hint=hint)
 
 
 def find_known(model: str | Path) -> Path:
@@ -91,8 +82,8 @@ def find_known(model: str | Path) -> Path:
     Raises:
         UsageError, MissingError, CorruptError: see `CVAE.from_pretrained`; for `org/name`, it is not in the cache.
     """
-    match = _HUB_NAME.fullmatch(str(model))
-    if match is None or os.path.exists(model) or _similar_folder(Path(model)):
+    match = HUB_NAME.fullmatch(str(model))
+    if match is None or os.path.exists(model) or not means_repository(model, file=CONFIG):
         return find_model(model)
     cached = hub.cached_file(match["repo"], CONFIG, match["revision"] or "main")
     if cached is None:
@@ -164,7 +155,7 @@ def read_config(folder: Path) -> ModelConfig:
     if values["format"] != 1:
         raise CorruptError(
             f"{path} has format {reprlib.repr(values['format'])}, this version reads format 1",
-            hint="is there a newer cvae-cli?",
+            hint="a newer cvae-cli may read it:  pip install -U cvae-cli",
         )
     values.pop(DIGEST, None)
     try:

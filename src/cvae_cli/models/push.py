@@ -9,7 +9,7 @@ from cvae_cli.events import Callback, Notice, ignore
 from cvae_cli.models.card.content import complete, prompt_of, put_samples, put_use
 from cvae_cli.models.card.document import parse_card, read_card, render_card
 from cvae_cli.models.checksums import SUMS, render_sums
-from cvae_cli.models.pretrained import CARD, CONFIG, SAMPLES, WEIGHTS, find_model, load_model, read_config
+from cvae_cli.models.pretrained import CARD, CONFIG, SAMPLES, WEIGHTS, check_known, find_model, load_model, read_config
 from cvae_cli.models.verify import check_folder
 from cvae_cli.weights.upload import check_upload, upload
 
@@ -32,6 +32,7 @@ def push_model(
         UsageError, MissingError: see `upload`, and `CVAE.from_pretrained`.
         CorruptError: a file of the model is damaged.
     """
+    check_known(model)
     check_upload(repo)
     return push_folder(
         find_model(model, callback=callback), repo, private=private, revision=revision, callback=callback

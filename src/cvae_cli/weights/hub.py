@@ -25,8 +25,12 @@ T = TypeVar("T")
 def cached_file(repo: str, file: str, revision: str) -> Path | None:
     """Return the path of a file in the cache that the Hub's tools share; None if it is not there."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    path = try_to_load_from_cache(repo, file, revision=revision)
+    try:
+        path = try_to_load_from_cache(repo, file, revision=revision)
+    except HFValidationError:  # no repository can have this name
+        return None
     return Path(path) if isinstance(path, str) else None
 
 
@@ -122,7 +126,7 @@ def _fetch(repo: str, file: str, revision: str, callback: Callback, *, replaced:
     about = ask(lambda: get_hf_file_metadata(url, timeout=time_out(), token=None), callback)
     blob = about.etag or ""
     if not _BLOB.fullmatch(blob) or ".." in blob:
-        raise MissingError(f"cannot fetch {repo}: the answer of {server()} is not the Hub's")
+        raise MissingError(f"cannot download {repo}: the answer of {server()} is not the Hub's")
     if replaced is not None:
         replaced.resolve().unlink(missing_ok=True)  # the file itself, and then the link to it
         replaced.unlink(missing_ok=True)

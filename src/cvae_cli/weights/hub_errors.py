@@ -12,6 +12,7 @@ from cvae_cli.weights.download import ONCE_HINT, forbidden_by, is_offline
 from cvae_cli.weights.patience import NETWORK_HINT, PATIENCE_HINT, without_number
 
 CACHE_HINT = "HF_HOME puts the cache elsewhere"
+NAME_HINT = "a name on the Hub is org/name"
 
 
 def check_token() -> None:
@@ -32,7 +33,7 @@ def server() -> str:
 
 
 @contextmanager
-def translate_errors(repo: str, revision: str | None, *, purpose: str = "fetch") -> Iterator[None]:
+def translate_errors(repo: str, revision: str | None, *, purpose: str = "download") -> Iterator[None]:
     """Turn the errors of the Hub's client into this program's own.
 
     Args:
@@ -42,6 +43,7 @@ def translate_errors(repo: str, revision: str | None, *, purpose: str = "fetch")
         EntryNotFoundError,
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -56,6 +58,8 @@ def translate_errors(repo: str, revision: str | None, *, purpose: str = "fetch")
         ) from error
     except RepositoryNotFoundError as error:
         raise UsageError(f'no repository "{repo}" on the Hub', hint="a private one needs HF_TOKEN") from error
+    except HFValidationError as error:
+        raise UsageError(f'"{repo}" cannot be the name of a repository', hint=NAME_HINT) from error
     except RevisionNotFoundError as error:
         raise UsageError(f'{repo} has no revision "{revision}" on the Hub') from error
     except Exception as error:  # the client raises whatever its HTTP library does
@@ -64,7 +68,7 @@ def translate_errors(repo: str, revision: str | None, *, purpose: str = "fetch")
             raise write_error(path, error, hint=CACHE_HINT) from error
         if is_offline():
             raise MissingError(
-                f"cannot {purpose} {repo}: it is not in the cache, and {forbidden_by()} forbids fetching it",
+                f"cannot {purpose} {repo}: it is not in the cache, and {forbidden_by()} forbids downloading it",
                 hint=ONCE_HINT,
             ) from error
         reason = without_number((str(error).strip() or type(error).__name__).splitlines()[0])

@@ -12,7 +12,7 @@ from cvae_cli.errors import MissingError, UsageError
 from cvae_cli.events import Callback, Progress
 from cvae_cli.weights.download import forbidden_by, is_offline
 from cvae_cli.weights.hub import ask
-from cvae_cli.weights.hub_errors import check_token, server, translate_errors
+from cvae_cli.weights.hub_errors import NAME_HINT, check_token, server, translate_errors
 from cvae_cli.weights.patience import patiently
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def check_upload(repo: str) -> None:
         if repo.count("/") != 1:
             raise HFValidationError
     except HFValidationError as error:
-        raise UsageError(
-            f'"{repo}" cannot be the name of a repository', hint="a name on the Hub is org/name"
-        ) from error
+        raise UsageError(f'"{repo}" cannot be the name of a repository', hint=NAME_HINT) from error
     if is_offline():
         raise MissingError(f"cannot upload to {repo}: {forbidden_by()} forbids it", hint=f"unset {forbidden_by()}")
     check_token()
