@@ -102,6 +102,36 @@ def test_guidance_works_between_its_times(fitted: FlowMatching, monkeypatch: pyt
     assert torch.equal(drawn(0.0, 0.3, 0.6), drawn(0.0, 0, 1))  # without the condition, the guided times do not matter
 
 
+def test_without_guidance_the_condition_is_left_to_the_decoder() -> None:
+    """With 0 latents are the same for all conditions, in a network that is called twice and in one with guidance."""
+    labels = torch.tensor([0, 1])
+    for variant in ("map-score", "map-attentive"):
+        model = small_model(variant)
+        prior = model.prior
+        assert isinstance(prior, FlowMatching)
+        torch.nn.init.normal_(prior.write[2].weight)
+        noise = torch.randn(1, *model.latent_shape).expand(2, *model.latent_shape)
+        first, second = prior.from_noise(noise, labels, guidance=0.0)
+        assert torch.equal(first, second) == (variant == "map-score")  # the other one learns it from a teacher
+
+
+def test_guidance_that_was_not_learned_is_refused() -> None:
+    model = small_model("map-attentive")
+    assert model.sample(torch.tensor([1]), guidance=5.0).shape == (1, 1, 28, 28)
+    with pytest.raises(UsageError, match=r"has learned guidance from 0 to 5, not 5\.5"):
+        model.sample(torch.tensor([1]), guidance=5.5)
+    model = small_model("map-score")
+    assert model.sample(torch.tensor([1]), guidance=50.0).shape == (1, 1, 28, 28)
+
+
+def test_guidance_needs_a_condition() -> None:
+    prior = FlowMatching(ScorePrior(width=8, blocks=1, condition_width=8), latent_shape=(2,), condition=None)
+    prior.check_guidance(None)
+    prior.check_guidance(1.0)
+    with pytest.raises(UsageError, match="guidance needs a condition"):
+        prior.check_guidance(2.0)
+
+
 @pytest.mark.parametrize("variant", ["residual-modulate", "map-modulate"])
 def test_other_priors_refuse_guidance(variant: str) -> None:
     model = small_model(variant)

@@ -51,8 +51,8 @@ Temperature = Annotated[
 Guidance = Annotated[
     float | None,
     typer.Option(
-        help="Guidance scale: 1 samples from the model itself, larger values follow the prompt more closely.  "
-        "[default: the model's own]",
+        help="Guidance scale: 1 samples from the model itself, larger values follow the prompt more closely, and 0 "
+        "leaves it to the decoder.  [default: the model's own]",
         min=0.0,
         max=100.0,
         metavar="X",

@@ -131,6 +131,10 @@ class FlowPrior(Part):
     """Width of the condition's embedding in the couplings."""
 
 
+MOST_GUIDANCE = 5.0
+"""The largest guidance scale that a network learns which has it as an input."""
+
+
 class ScorePrior(Part):
     """p(z | c) as a flow-matching network, fitted to the posterior of a trained model in a second stage."""
 
@@ -147,7 +151,8 @@ class ScorePrior(Part):
     time_shift: Annotated[float, Field(ge=0.1, le=10)] = 1.0
     """Where the steps are: 1 for equal steps, larger values for smaller steps near the noise (Esser et al. 2024)."""
     guidance: Annotated[float, Field(ge=0, le=100)] = 1.0
-    """Default guidance scale: 1 samples p(z | c), larger values follow the condition more closely, 0 ignores it."""
+    """Default guidance scale: 1 samples p(z | c), larger values follow the condition more closely, and 0 samples
+    the latents of all conditions."""
     attention: bool = False
     """Whether the positions of a latent map attend to each other after every second block, in heads of 32 channels."""
     guidance_input: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cvae_cli.config.model import MOST_GUIDANCE
 from cvae_cli.errors import CvaeError, MissingError, UsageError
 from cvae_cli.evaluation.history import METRICS_FILE
 from cvae_cli.events import Callback, ignore
@@ -140,10 +141,12 @@ class Session:
 def _facts(folder: Path) -> dict[str, Any]:
     config = read_config(folder)
     prior = config.architecture.prior
+    guided = prior if prior.kind == "score" and config.architecture.conditioning != "none" else None
     return {
         "size": config.image.size,
         "prompts": prompts_of(config, folder),
         "kind": "none" if config.architecture.conditioning == "none" else config.condition.kind,
-        "guidance": prior.guidance if prior.kind == "score" else None,
+        "guidance": guided.guidance if guided else None,
+        "most_guidance": MOST_GUIDANCE if guided and guided.guidance_input else 10,
         "data": config.dataset,
     }

@@ -139,6 +139,7 @@ class Autoencoder(nn.Module):
         self, noise: Latents, condition: Condition, *, guidance: float | None = None
     ) -> Generator[Images, None, None]:
         """Yield the pictures of `draw` in order, a few at a time."""
+        self.prior.check_guidance(guidance)
 
         def draw(noise: Latents, c: Condition) -> Images:
             with full_precision(self.device):

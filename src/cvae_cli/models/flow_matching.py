@@ -9,10 +9,12 @@ from torch import Tensor
 
 from cvae_cli.config import model as config
 from cvae_cli.config.condition import ConditionSettings
+from cvae_cli.config.model import MOST_GUIDANCE
+from cvae_cli.errors import UsageError
 from cvae_cli.models.condition import Condition
 from cvae_cli.models.network import Latents
 from cvae_cli.models.solver import Step, adams_bashforth
-from cvae_cli.models.velocity import MOST_GUIDANCE, Scale, VelocityNetwork
+from cvae_cli.models.velocity import Scale, VelocityNetwork
 from cvae_cli.runtime import randomness
 from cvae_cli.runtime.randomness import BatchRandom
 
@@ -114,7 +116,12 @@ class FlowMatching(VelocityNetwork):
         return torch.where(is_moment, 1.0, 4 * length) * error  # an error counts more over a larger step
 
     def check_guidance(self, guidance: float | None) -> None:
-        """Accept any guidance."""
+        if guidance is None or guidance == 1:
+            return
+        if self.code is None:
+            raise UsageError("guidance needs a condition, which this model does not have")
+        if self.guide is not None and guidance > MOST_GUIDANCE:
+            raise UsageError(f"this model has learned guidance from 0 to {MOST_GUIDANCE:g}, not {guidance:g}")
 
     # ---- density and samples ---------------------------------------------------------------------------------
 
@@ -145,7 +152,8 @@ class FlowMatching(VelocityNetwork):
     def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
         """Integrate the velocities from t = 1 to 0.
 
-        Guidance is classifier-free (Ho & Salimans 2022), in an interval of times (Kynkäänniemi et al. 2024).
+        Guidance is classifier-free (Ho & Salimans 2022), in an interval of times (Kynkäänniemi et al. 2024). With 0
+        the latents are samples of the prior without the condition, at all times.
         """
         guidance = self.guidance if guidance is None else guidance
         y = noise.reshape(-1, *self.map_shape)

@@ -49,11 +49,11 @@ class Prior(nn.Module, ABC):
         """Transform standard normal `noise` into samples of p(z | c).
 
         Args:
-            guidance: the guidance scale: 1 samples p(z | c), larger values follow the condition more closely. By
-                default the prior's own setting.
+            guidance: the guidance scale: 1 samples p(z | c), larger values follow the condition more closely, and 0
+                samples the latents of all conditions. By default the prior's own setting.
 
         Raises:
-            UsageError: a guidance other than 1 for a prior that has no guidance.
+            UsageError: a guidance other than 1 for a prior that has no guidance, or a larger one than it has learned.
         """
 
     def check_guidance(self, guidance: float | None) -> None:

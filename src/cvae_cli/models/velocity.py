@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from cvae_cli.config import model as config
 from cvae_cli.config.condition import ConditionSettings
+from cvae_cli.config.model import MOST_GUIDANCE
 from cvae_cli.models.condition import Condition, embedding
 from cvae_cli.models.prior import Prior
 from cvae_cli.models.residual import Block, GroupNorm
 
-MOST_GUIDANCE = 5.0  # that a network learns which has it as an input
 _FREQUENCIES = 64  # of the embedding of time
 Scale = float | Float[Tensor, " b"]
 

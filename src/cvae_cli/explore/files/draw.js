@@ -26,7 +26,9 @@ function showModel(isOther) {
   form.querySelector("[data-conditional]").hidden = model.kind === "none";
   const guidance = form.querySelector("[data-guidance]");
   guidance.hidden = model.guidance === null || model.guidance === undefined;
-  if (!guidance.hidden) form.guidance.value = model.guidance;
+  if (guidance.hidden) return;
+  form.guidance.max = model.most_guidance;
+  form.guidance.value = model.guidance;
 }
 
 function question(model) {

@@ -3,7 +3,7 @@ import { get } from "./api.js";
 import { h } from "./parts.js";
 
 const EVERY = 2000; // milliseconds between two looks
-const CURVES = [["negative_elbo", "−ELBO", ["rate", "distortion"]], ["rate", "rate (KL)", ["rate"]], ["distortion", "distortion", ["distortion"]]];
+const CURVES = [["negative_elbo", "-ELBO", ["rate", "distortion"]], ["rate", "rate (KL)", ["rate"]], ["distortion", "distortion", ["distortion"]]];
 const place = document.getElementById("runs");
 const choice = place.querySelector("select");
 let timer = null;
@@ -48,7 +48,7 @@ function table(stage, epochs) {
   const best = epochs.reduce((a, b) => (b.valid.negative_elbo < a.valid.negative_elbo ? b : a));
   const row = (name, value) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value));
   return h("table", {}, h("caption", { class: "soft" }, stage), h("tbody", {},
-    row("lowest −ELBO", best.valid.negative_elbo.toFixed(1)), row("in epoch", String(best.epoch)),
+    row("lowest -ELBO", best.valid.negative_elbo.toFixed(1)), row("in epoch", String(best.epoch)),
     row("time", `${(epochs.at(-1).seconds / 60).toFixed(1)} min`)));
 }
 
