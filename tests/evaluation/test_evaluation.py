@@ -11,10 +11,12 @@ from conftest import FASHION, Command
 from helpers import small_model
 
 from cvae_cli import CVAE
+from cvae_cli.data.catalog import load_dataset
 from cvae_cli.errors import MissingError, UsageError
 from cvae_cli.evaluation import report
-from cvae_cli.evaluation.evaluate import evaluate
+from cvae_cli.evaluation.evaluate import evaluate, evaluate_model
 from cvae_cli.evaluation.features.fashion_cnn import FashionCNN
+from cvae_cli.evaluation.latents import latent_spaces
 from cvae_cli.evaluation.metrics.catalog import find_metric
 from cvae_cli.evaluation.result import Evaluation, ModelScores
 from cvae_cli.events import Event, Notice, Progress
@@ -61,6 +63,17 @@ def test_models_in_memory_are_measured(run_folder: Path) -> None:
     assert in_memory.label != from_folder.label
     warnings = [event for event in events if isinstance(event, Notice) and event.is_warning]
     assert [warning.text[:49] for warning in warnings] == ["fid-fashion: fewer pictures (20) than features (1"]
+
+
+def test_a_model_in_memory_is_labelled_as_its_user_calls_it(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").symlink_to(run_folder)
+    made, loaded = small_model(), CVAE.from_pretrained(tmp_path / "mine")
+    options: dict[str, Any] = {"dataset": "fashion-mnist", "data_dir": FASHION, "device": "cpu"}
+    scores = evaluate([made, loaded], metrics="mse", samples=4, **options).models
+    spaces = latent_spaces([made, loaded], method="pca", n=20, **options).spaces
+    assert [each.label for each in scores] == [each.label for each in spaces] == [made.config.name, "mine"]
+    data = load_dataset("fashion-mnist", "test", data_dir=FASHION, limit=4)
+    assert evaluate_model(loaded, data, ["mse"]).label == "mine"
 
 
 def test_two_models_of_the_same_name_have_different_labels() -> None:
@@ -169,7 +182,7 @@ def test_the_best_value_is_marked(evaluation: Evaluation) -> None:
         ["ssim, border reflected ↑", "0.5  ", "0.75 *"],
         ["rate, nats", "1", "2"],
     ]
-    assert report.footer(evaluation) == "1,000 test images of fashion-mnist · seed 3 · details: --json"
+    assert report.footer(evaluation) == "1,000 test pictures of fashion-mnist · seed 3 · details: --json"
 
 
 def test_nats_of_different_likelihoods_are_not_compared(evaluation: Evaluation) -> None:

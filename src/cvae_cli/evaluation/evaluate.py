@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset
+from cvae_cli.data.catalog import check_image_shape, check_name, evaluation_split, load_dataset
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, RealFeatures, Reconstruction, Settings, feature_device
@@ -25,7 +25,7 @@ from cvae_cli.models.seeds import seed_runs
 from cvae_cli.paths import DEFAULT_MODEL
 from cvae_cli.runtime.device import pick_device
 from cvae_cli.runtime.distributed import local_device, process_group
-from cvae_cli.text.condition import check_image_shape, prepare_encoder
+from cvae_cli.text.condition import prepare_encoder
 
 __all__ = ["Evaluation", "ModelScores", "check", "evaluate", "evaluate_model"]
 
@@ -167,7 +167,7 @@ def _warnings(metrics: Sequence[str], models: Sequence[CVAE], data: Dataset, con
 
 def _labels(sources: Sequence[Source]) -> list[str]:
     """A short label for each model."""
-    return distinct_labels([source.config.name if isinstance(source, CVAE) else str(source) for source in sources])
+    return distinct_labels([source.called if isinstance(source, CVAE) else source for source in sources])
 
 
 def _with_source(scores: ModelScores, source: Source, label: str) -> ModelScores:

@@ -9,6 +9,7 @@ from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, RealFeatures, feature_device
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.metrics.metric import Metric
+from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.evaluation.repeats import combine
 from cvae_cli.evaluation.result import ModelScores
 from cvae_cli.evaluation.streams import BATCH_SIZE, STREAMS
@@ -121,7 +122,7 @@ def _model_scores(
     finished = [metric for metric in instances if metric.name in scores]
     deviations = {metric.name: metric.deviation() for metric in finished}
     return ModelScores(
-        label=model.config.name,
+        label=distinct_labels([model.called])[0],
         source=None,
         weights_sha256=None,
         likelihood=model.config.architecture.likelihood.kind,
