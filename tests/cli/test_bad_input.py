@@ -111,6 +111,17 @@ def refused(cvae: Command, tmp_path: Path) -> Refused:
         ("download-weights", ["--all"]),
         ("download-weights inceptoin", ["inceptoin", "inception"]),
         ("generate dress --model fashoin", ["fashoin", 'Did you mean "fashion"?']),
+        ("generate dress --model fashion --guidance 6", ["guidance from 0 to 5, not 6"]),
+        (
+            "train fashion --set start=closest",
+            ["scenes draws 64x64 colour pictures; fashion-mnist has 28x28 grey ones"],
+        ),
+        ("train fashion --set start=emoji", ["emoji draws 64x64 colour pictures; fashion-mnist has 28x28 grey ones"]),
+        (
+            "train --prior score --model fashion --data cifar-10",
+            ["fashion draws 28x28 grey pictures; cifar-10 has 32x32"],
+        ),
+        ("train coco-64 --set start=fashion", ["fashion draws 28x28 grey pictures; coco has 28x28 colour ones"]),
     ],
     ids=short,
 )
@@ -265,13 +276,13 @@ def test_odd_prompts_that_do_name_a_class_are_drawn(cvae: Command, run_folder: P
 def test_prompts_that_are_not_utf_8(refused: Refused, run_folder: Path, tmp_path: Path) -> None:
     Image.new("L", (28, 28)).save(tmp_path / "one.png")
     model = ["--model", str(run_folder)]
-    said = r'the prompt "sneaker \udcff" is not text in UTF-8'
+    said = r'the prompt "sneaker \udcff" is not UTF-8 text'
     refused(["generate", "dress", "sneaker \udcff", *model], 2, said)
     refused(["generate", "sneaker \udcff", "--separate", "-o", "pictures", *model], 2, said)
     refused(["reconstruct", "one.png", "--prompt", "sneaker \udcff", *model], 2, said)
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "dress"}\n{"prompt": "sneaker \\udcff"}\n')
     refused(f"generate --from prompts.jsonl --model {run_folder}", 4, "prompts.jsonl, line 2", said)
-    with pytest.raises(UsageError, match="not text in UTF-8"):
+    with pytest.raises(UsageError, match="not UTF-8 text"):
         CVAE.from_pretrained(run_folder).generate("sneaker \udcff")
 
 
@@ -285,7 +296,7 @@ def test_nonsense_is_refused_or_said(cvae: Command, tmp_path: Path, prompt: str,
             assert done.stderr.startswith('cvae: warning: the text encoder does not know "xyzzyqq", and guesses')
         else:
             assert done.returncode == 2
-            assert 'nothing in "xyzzyqq" that the text encoder knows' in done.stderr
+            assert 'the text encoder knows no word of "xyzzyqq"' in done.stderr
             assert ("prompts.txt, line 2: " in done.stderr) == (arguments[0] == "--from")
             assert not (tmp_path / "out.png").exists()
 
@@ -595,7 +606,7 @@ def truncate_both_states(run: Path, size: int) -> None:
         (
             lambda run: [shutil.copy(run / "model" / "model.safetensors", state) for state in states(run)],
             4,
-            ["training.safetensors", "no state of a training", "so is the state before it"],
+            ["training.safetensors", "not the state of a training", "so is the state before it"],
         ),
     ],
     ids=["no recipe", "recipe damaged", "no state", "state truncated", "state empty", "state of another kind"],

@@ -127,6 +127,20 @@ def shape_of(name: str, size: int | None = None) -> "ImageShape":
     return source.image_shape(size)
 
 
+def check_image_shape(ours: "ImageShape", name: str, *, called: str, hint: str | None = None) -> None:
+    """Raise a UsageError if the pictures of a data set cannot have the size and colours of a model; none is opened.
+
+    Args:
+        ours: the shape of the model's pictures.
+        called: the name of the model.
+        hint: what to do.
+    """
+    source = find_source(name)
+    theirs = source.image_shape(ours.size if source.has_sizes else None)
+    if ours != theirs:
+        raise UsageError(f"{called} draws {ours} pictures; {source.short_name} has {theirs} ones", hint=hint)
+
+
 def has_sizes(name: str) -> bool:
     """Return whether the pictures of a data set are available in several sizes."""
     return find_source(name).has_sizes

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from cvae_cli.data.catalog import evaluation_split, load_dataset, short_name
+from cvae_cli.data.catalog import check_image_shape, evaluation_split, load_dataset, short_name
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.metrics.reconstruction import closeness
 from cvae_cli.events import Callback, Progress, ignore
@@ -20,7 +20,7 @@ from cvae_cli.models.own_pictures import open_pictures, picture_conditions
 from cvae_cli.models.sampling import check_sampling
 from cvae_cli.pictures.grid import Labels, check_enlargement, check_sheet, enlarge, grid, readable_scale, to_pil
 from cvae_cli.pictures.pixels import to_float
-from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
+from cvae_cli.text.condition import prepare_encoder, with_model_conditions
 from cvae_cli.text.labels import match_class
 
 _PAIRS_PER_ROW = 4

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from cvae_cli.data.batches import Batches
-from cvae_cli.data.catalog import check_name, evaluation_split, load_dataset, short_name
+from cvae_cli.data.catalog import check_image_shape, check_name, evaluation_split, load_dataset, short_name
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import CorruptError, UsageError
@@ -16,7 +16,7 @@ from cvae_cli.events import Callback, Progress
 from cvae_cli.models.autoencoder import Autoencoder
 from cvae_cli.runtime.device import full_precision
 from cvae_cli.runtime.randomness import noise
-from cvae_cli.text.condition import check_image_shape, prepare_encoder, with_model_conditions
+from cvae_cli.text.condition import prepare_encoder, with_model_conditions
 
 _BATCH_SIZE = 128
 
@@ -93,7 +93,7 @@ def encode_dataset(model: Autoencoder, data: Dataset, *, n: int, seed: int, call
         samples.append((posterior.mean + posterior.stddev * epsilon).flatten(1).cpu())
         callback(Progress("encoding pictures", done + len(images), len(rows)))
     if not torch.cat(samples).isfinite().all():
-        raise CorruptError(f"latents of {model.called} are no finite numbers: its training has diverged")
+        raise CorruptError(f"latents of {model.called} are not finite numbers: its training has diverged")
     labels = chosen.conditions if isinstance(chosen.conditions, Labels) else None
     return DatasetLatents(
         model=model.config.name,

@@ -7,9 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cvae_cli.config import model as config
 from cvae_cli.config.condition import ConditionSettings, LabelClass, LabelCondition, TextCondition
-from cvae_cli.data.catalog import has_sizes, shape_of, short_name
 from cvae_cli.data.conditions import Captions, Labels, class_changes
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError, quoted
@@ -47,17 +45,6 @@ def prepare_encoder(
     """
     if isinstance(settings, TextCondition):
         get_encoder(settings, device=device, callback=callback)
-
-
-def check_image_shape(ours: config.ImageShape, dataset: str, *, called: str) -> None:
-    """Raise a UsageError if the pictures of a data set cannot have the size and colours of a model.
-
-    Args:
-        called: the name of the model.
-    """
-    theirs = shape_of(dataset, ours.size if has_sizes(dataset) else None)
-    if ours != theirs:
-        raise UsageError(f"{called} draws {ours} pictures; {short_name(dataset)} has {theirs} ones")
 
 
 def encode_prompts(

@@ -19,6 +19,7 @@ from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, sca
 from cvae_cli.training.run import Run, with_absolute_paths
 from cvae_cli.training.start import (
     FROM_A_MODEL,
+    check_pictures,
     choose_recipe,
     possible_starts,
     settings_of_start,
@@ -29,7 +30,7 @@ from cvae_cli.training.tensorboard import INSTALL, LOGS, check_log, is_installed
 CHANGEABLE_ON_RESUME = ("training.epochs", "training.learning_rate", "training.gradient_clip", "data.dir")
 """The settings that may change when a run is resumed."""
 _UNTAUGHT = {
-    "guidance": "the prior has guidance as an input, which this training does not teach it: draw with 1",
+    "guidance": "the prior has guidance as an input, which this training does not teach it: draw with --guidance 1",
     "steps": "the prior has the length of its steps as an input, which this training does not teach it: it needs many",
 }
 
@@ -113,13 +114,13 @@ def _plan(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
 def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     """Plan the training of a recipe."""
     if recipe is None:
-        raise UsageError("which recipe?", hint=f"recipes: {', '.join(shipped_recipes())}; see cvae train --list")
+        raise UsageError("say which recipe", hint=f"recipes: {', '.join(shipped_recipes())}; see cvae train --list")
     changes, notices = _recipe_changes(options), tuple[str, ...]()
     if (model := options.get("model")) is not None:
         changes["start"] = str(model)
     if data_catalog.is_place(recipe):
         if (data := options.get("data")) is not None:
-            raise UsageError(f"{recipe} or --data {data}?", hint=f"{recipe} is the data itself")
+            raise UsageError(f"give either {recipe} or --data {data}", hint=f"{recipe} is the data itself")
         changes = {"name": data_catalog.short_name(recipe), "data.name": recipe} | changes
         recipe, notices = choose_recipe(recipe, changes, prior=options.get("prior"))
     prior = options.get("prior")
@@ -129,6 +130,8 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
         decided = settings_of_start(start, changes)
         whole = scaled(own, options) | {**decided, **changes, **decided}  # changes to parts of it come later
         chosen.append(with_absolute_paths(load_recipe(recipe, whole, prior=prior)))
+        if start is not None:
+            check_pictures(chosen[-1], called=start)
     notices = (*notices, *scaling_notices(own, chosen[0], options))
     return replace(_new_plan(chosen[0], options, notices=notices), alternatives=tuple(chosen[1:]))
 
@@ -158,9 +161,10 @@ def _plan_start(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
     else:
         assert prior is not None
         chosen = recipe_for_prior(str(start), config, prior, changes)
+    check_pictures(chosen, called=model)
     folder = _folder(chosen, options)
     if start.is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder} holds the model to start from", hint="choose another place with --out")
+        raise UsageError(f"{folder} holds the model to start from", hint="choose another folder with --out")
     return _new_plan(chosen, options)
 
 

@@ -1,12 +1,13 @@
 """What a training starts from: nothing, or a finished model, which decides how the new one is built."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cvae_cli.config.model import ScorePrior
 from cvae_cli.config.recipe import Part, Recipe
 from cvae_cli.config.recipe_files import load_recipe
-from cvae_cli.data.catalog import has_classes, short_name
+from cvae_cli.data.catalog import check_image_shape, has_classes, short_name
 from cvae_cli.errors import UsageError
 from cvae_cli.models.pretrained import bundled_models, find_model, read_config
 from cvae_cli.paths import DEFAULT_MODEL
@@ -86,6 +87,17 @@ def settings_of_start(start: str | None, changes: dict[str, Any]) -> dict[str, A
             )
     architecture = config.architecture.model_dump(mode="json")
     return decided | {"start": str(folder), "start_hybrid": config.hybrid, "architecture": architecture}
+
+
+def check_pictures(recipe: Recipe, *, called: str | Path) -> None:
+    """Raise a UsageError if the pictures of a recipe are not like those of the model that it starts from.
+
+    Args:
+        called: how the user calls the model.
+    """
+    shape = read_config(find_model(recipe.start or "")).image
+    hint = "start from a model of such pictures, or from none"
+    check_image_shape(shape, recipe.data.name, called=str(called), hint=hint)
 
 
 def untaught_inputs(recipe: Recipe) -> list[Part]:
