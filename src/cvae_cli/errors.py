@@ -40,7 +40,7 @@ _DESCRIPTIONS = {
     ExitCode.CORRUPT: "corrupt: a file that is damaged, of the wrong kind, or fails its checksum",
     ExitCode.OUT_OF_MEMORY: "out of memory",
     ExitCode.DIVERGED: "training diverged: the loss has exploded, or is no longer a finite number",
-    ExitCode.GATE: "a score is one that --fail-if does not allow",
+    ExitCode.GATE: "a score that --fail-if does not allow",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, SIGTERM, or a terminal that was closed)",
     ExitCode.READER_LEFT: "the reader of the output has left, as `| head` does",
 }

@@ -186,7 +186,7 @@ def test_an_interrupt_is_one_line_and_loses_nothing(
     (line,) = [line for line in stderr.splitlines() if not line.startswith("drawing")]
     finished = sum(line.get("pictures", 1) for line in manifest(tmp_path / "out")[1:])
     assert 0 < finished < total
-    assert line == f"cvae: stopped after {finished:,} of {total:,} pictures; the same command continues"
+    assert line == f"cvae: stopped after {finished:,} of {total:,} pictures; run the same command again to continue"
     assert not list((tmp_path / "out").glob(".*.tmp"))
     if format == "webp":
         assert len(list((tmp_path / "out").glob("*.webp"))) == finished
@@ -276,7 +276,7 @@ def test_a_manifest_of_something_else_is_left_alone(bulk: Command, tmp_path: Pat
     ("name", "line", "code", "words"),
     [
         ("prompts.txt", b"trombone", 2, 'no class of this model in "trombone"'),
-        ("prompts.txt", b"a\xff", 4, "not text in UTF-8"),
+        ("prompts.txt", b"a\xff", 4, "not UTF-8 text"),
         ("prompts.jsonl", b"dress", 4, "not JSON"),
         ("prompts.jsonl", b'{"prompt": "dress"', 4, "not JSON"),
         ("prompts.jsonl", b"[" * 100_000, 4, "not JSON"),
@@ -305,7 +305,7 @@ def test_a_mistake_far_down_leaves_what_is_finished(bulk: Command, tmp_path: Pat
     done = bulk(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert 'cvae: prompts.txt, line 1091: no class of this model in "trombone".' in done.stderr
-    assert done.stderr.endswith("1,024 pictures are finished; the same command continues\n")
+    assert done.stderr.endswith("1,024 pictures are finished; run the same command again to continue\n")
     assert len(manifest(tmp_path / "out")) == 1025
     (tmp_path / "prompts.txt").write_text("\n".join(lines))
     assert bulk(*arguments).returncode == 0

@@ -123,8 +123,8 @@ def test_a_group_is_what_can_be_computed_and_says_what_not(evaluate: Command) ->
     assert done.returncode == 0, done.stderr
     names = [line.split("\t")[0] for line in done.stdout.splitlines()]
     assert names == ["accuracy", "fid-fashion", "precision", "recall", "density", "coverage", "mse"]
-    assert 'left out: fid, kid, inception-score (the weights "inception" are not here' in done.stderr
-    assert 'left out: clip-score, retrieval (the weights "clip" are not here' in done.stderr
+    assert 'left out: fid, kid, inception-score (the weights "inception" are not on this machine' in done.stderr
+    assert 'left out: clip-score, retrieval (the weights "clip" are not on this machine' in done.stderr
     done = evaluate("--metric", "reconstructions", "--json")
     document = json.loads(done.stdout)
     assert list(document["models"][0]["scores"]) == ["mse", "mae", "ssim", "ssim-wang", "psnr"]

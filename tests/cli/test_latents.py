@@ -130,7 +130,7 @@ def test_rows_of_a_traversal_are_the_classes_unless_prompts_are_named(cvae: Comm
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
-        (["--interpolate", "dress", "bag", "--traverse", "1"], "give one of --interpolate and --traverse", 2),
+        (["--interpolate", "dress", "bag", "--traverse", "1"], "give either --interpolate or --traverse", 2),
         (
             ["--interpolate", "dress", "bag", "--points", "p.csv"],
             "--points is for the figure, without --interpolate",
@@ -147,13 +147,13 @@ def test_rows_of_a_traversal_are_the_classes_unless_prompts_are_named(cvae: Comm
         (["--interpolate", "dress", "bag", "--guidance", "2"], "guidance needs a prior of the kind score", 2),
         (["--model", "scenes", "--traverse", "1"], "--traverse is for one model, not 2", 2),
         (["-o", "x.psd"], 'no picture format ".psd"', 2),
-        (["--points", "p.txt"], "points are written as CSV", 2),
+        (["--points", "p.txt"], "p.txt does not end in .csv", 2),
         (["--points", "no/p.csv"], "cannot write no/p.csv", 2),
         (["-n", "3"], "3 pictures are too few", 2),
         (["--split", "no"], 'no split "no"', 2),
         (["--dataset", "coco"], "quick draws 28x28 grey pictures; coco has 28x28 colour ones", 2),
         (["--dataset", "fashion"], 'no data set "fashion". Did you mean "fashion-mnist"?', 2),
-        (["-o", "-", "--json"], "-o - and --json both write to stdout", 2),
+        (["-o", "-", "--json"], "give either -o - or --json: both write to stdout", 2),
     ],
 )
 def test_what_cannot_be_drawn_is_said_before_anything_is_written(
@@ -172,7 +172,7 @@ def test_a_picture_without_a_class_asks_for_one(cvae: Command, run_folder: Path,
     ends = ("--interpolate", lost, "dress")
     done = cvae("latents", "--model", run_folder, *ends)
     assert done.returncode == 2
-    assert f"what does {lost} show?" in done.stderr
+    assert f"say what {lost} shows" in done.stderr
     done = cvae("latents", "--model", run_folder, *ends, "--prompt", "bag")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "lost-to-dress.png\n"

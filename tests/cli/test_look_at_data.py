@@ -96,6 +96,6 @@ def test_clip_that_cannot_be_downloaded_names_the_way_out(cvae: Command, tmp_pat
     done = cvae("train", "folder:some", "--condition", "clip")
     assert done.returncode == 3
     hints = done.stderr.splitlines()[-2:]
-    assert hints[0].strip() == "fetch them once:  cvae download-weights clip"
+    assert hints[0].strip() == "download them once:  cvae download-weights clip"
     assert hints[1].strip() == "or learn with the encoder that came along:  --condition static"
     assert cvae("train", "folder:some", "--condition", "static", *SMALL).returncode == 0

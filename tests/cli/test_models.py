@@ -124,7 +124,7 @@ def test_evaluate_writes_its_scores_into_the_card(cvae: Command, run: Path) -> N
     for model in ("fashion", "org/name"):
         done = cvae("evaluate", "--model", model, "--metric", "mse", "--card")
         assert (done.returncode, done.stdout) == (2, "")
-        assert f"the card of {model}" in done.stderr
+        assert f"--card cannot change {model}" in done.stderr
 
 
 def test_a_card_with_a_header_that_is_no_yaml_is_an_error(cvae: Command, run: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_card_with_a_header_that_is_no_yaml_is_an_error(cvae: Command, run: Pa
 def test_remove_asks_and_removes_nothing_else(cvae: Command, run: Path, model_folder: Path) -> None:
     done = cvae("models", "remove", run)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--yes says yes" in done.stderr
+    assert "add --yes to answer yes" in done.stderr
     (run / "notes.txt").write_text("mine")
     done = cvae("models", "remove", run, "--yes")
     assert done.returncode == 2

@@ -61,7 +61,7 @@ def test_the_ending_is_the_format(draw: Command, tmp_path: Path, ending: str) ->
         ("out.bmp", 'no picture format ".bmp"'),
         ("out.jpge", 'no picture format ".jpge". Did you mean ".jpg"?'),
         ("out.png.gz", 'no picture format ".gz"'),
-        ("out", "which format has out?"),
+        ("out", "out has no ending that says its format"),
     ],
 )
 def test_another_ending_is_refused_before_the_work(
@@ -136,7 +136,7 @@ def test_bytes_are_kept_from_a_terminal_unless_forced(
 def test_stdout_has_either_the_picture_or_json(draw: Command, cvae: Command) -> None:
     for done in (draw("dress", "-o", "-", "--json"), cvae("reconstruct", "x.png", "-o", "-", "--json")):
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith("cvae: -o - and --json both write to stdout\n")
+        assert done.stderr.startswith("cvae: give either -o - or --json: both write to stdout\n")
 
 
 def test_json_has_numbers_and_pictures_are_all_pictures(draw: Command) -> None:

@@ -74,10 +74,10 @@ def test_lines_have_the_values_of_the_epochs(tmp_path: Path) -> None:
     sheet = draw_curves(read_histories([slow, fast]), over="steps")
     panels = {axes.get_title(): axes for axes in sheet.axes}
     assert list(panels) == [
-        "−ELBO · model", "rate · model", "distortion · model", "−ELBO · prior", "rate · prior", "prior loss · prior"
+        "-ELBO · model", "rate · model", "distortion · model", "-ELBO · prior", "rate · prior", "prior loss · prior"
     ]  # fmt: skip
     blue, orange = "#1f77b4", "#ff7f0e"
-    assert drawn(panels["−ELBO · model"]) == {
+    assert drawn(panels["-ELBO · model"]) == {
         (blue, "-"): [(10, 310), (20, 252), (30, 254)],
         (blue, "--"): [(10, 309), (20, 251), (30, 253)],
         (blue, "dot"): [(20, 252)],
@@ -91,7 +91,7 @@ def test_lines_have_the_values_of_the_epochs(tmp_path: Path) -> None:
     assert drawn(panels["prior loss · prior"]) == {(orange, "--"): [(10, 0.5)]}
     assert [text.get_text() for text in sheet.legends[0].get_texts()] == ["slow", "_$fast"]
     # the folder of the second stage alone, and a prior that was fitted to a finished model
-    assert [axes.get_title() for axes in draw_curves(read_histories([prior])).axes] == ["−ELBO", "rate", "prior loss"]
+    assert [axes.get_title() for axes in draw_curves(read_histories([prior])).axes] == ["-ELBO", "rate", "prior loss"]
 
 
 def test_a_high_start_does_not_flatten_the_rest(tmp_path: Path) -> None:

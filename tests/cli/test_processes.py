@@ -219,7 +219,7 @@ def test_drawing_goes_on_where_it_was_stopped(
             _, stderr = process.communicate(timeout=300)
             assert process.returncode == 130
             assert "Traceback" not in stderr
-            assert re.search(r"stopped after [\d,]+ of 1,800 pictures; the same command continues", stderr)
+            assert re.search(r"stopped after [\d,]+ of 1,800 pictures; run the same command again to continue", stderr)
             assert cvae(*many, folder).returncode == 0  # one process
     assert (folder / "manifest.jsonl").read_text().startswith(finished)
     assert drawn(folder) == drawn_at_once
@@ -228,7 +228,7 @@ def test_drawing_goes_on_where_it_was_stopped(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["bag"], 2, "several processes draw into a folder"),
+        (["bag"], 2, "several processes can only draw into a folder"),
         (["--from", "-", "--format", "png", "-o", "x"], 2, "several processes cannot read one stdin"),
         (["bag", "--from", "last.txt", "--format", "png", "-o", "x"], 2, "last.txt, line 600: "),
         (["bag", "--from", "nowhere", "--format", "png", "-o", "x"], 3, "nowhere"),

@@ -37,7 +37,7 @@ def test_label_is_given_or_asked_for(cvae: Command, run_folder: Path, photo: Pat
     elsewhere = photo.rename(tmp_path / "photo.jpg")
     done = cvae("reconstruct", elsewhere, "--model", run_folder)
     assert done.returncode == 2
-    assert "add --prompt" in done.stderr
+    assert "for example:  --prompt CLASS" in done.stderr
     done = cvae("reconstruct", elsewhere, "--model", run_folder, "--label", "sneakers", "--json")
     assert json.loads(done.stdout)["images"][0]["prompt"] == "sneaker"
     assert (tmp_path / "pairs.png").exists()

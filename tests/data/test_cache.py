@@ -543,7 +543,7 @@ def test_cvae_cache_verify_says_what_is_damaged(cvae: Command, pictures: Path, h
     where = {"CVAE_HOME": str(home)}
     assert cvae("cache", "path", env=where).stdout == f"{home}\n"
     done = cvae("cache", "verify", env=where)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"nothing is in {home} that could be verified\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"there is nothing to verify in {home}\n")
     captioned(pictures / "test", 30)
     heard = Heard()
     small, large = heard.load(pictures), heard.load(pictures, size=16)

@@ -254,7 +254,7 @@ def test_a_split_is_fetched_once_and_alone(server: Server, home: Path) -> None:
         "captions_val2017.json",
     ]
     (notice,) = notices
-    assert re.fullmatch(rf"fetching [1-9][\d.]* kB of COCO once, into {re.escape(str(home))}", notice)
+    assert re.fullmatch(rf"downloading [1-9][\d.]* kB of COCO once, into {re.escape(str(home))}", notice)
     load(None, notices=notices)
     assert len(notices) == 1
     load(None, "train")

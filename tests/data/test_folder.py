@@ -145,13 +145,13 @@ def test_a_class_may_be_called_train(pictures: Path) -> None:
     captioned(pictures / "train", 3)
     found = read(pictures)
     assert len(captions(found)) == 1
-    assert found.notes[0] == "2 folders of pictures that are no split are left out, the first plane"
+    assert found.notes[0] == "2 folders of pictures that are not splits are left out, the first plane"
 
 
 def test_folders_that_are_no_splits_are_named(pictures: Path) -> None:
     for name in ("train/cat/a.jpg", "test/cat/a.jpg", "extra/b.jpg", ".thumbnails/c.jpg"):
         save(pictures / name)
-    assert read(pictures).notes[0] == "1 folder of pictures that is no split is left out: extra"
+    assert read(pictures).notes[0] == "1 folder of pictures that is not a split is left out: extra"
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation", "dev"])
@@ -281,7 +281,7 @@ def test_metadata_without_its_pictures(pictures: Path) -> None:
         MissingError, match=r"names 101 pictures, and 100 of them are not there, the first test/0\.jpg"
     ) as caught:
         read(pictures)
-    assert caught.value.hint == "is the copy complete?"
+    assert caught.value.hint == "check that the copy is complete"
     for number in range(99):
         save(pictures / "test" / f"{number}.jpg", size=(2, 2))
     found = read(pictures)

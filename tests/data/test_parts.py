@@ -93,7 +93,9 @@ def test_classes_that_cannot_be_learned_are_said(cvae: Command, tmp_path: Path) 
     for condition in ("labels", "static"):
         done = cvae("train", "folder:some", *TINY, "--condition", condition, "--out", condition)
         assert done.returncode == 0, done.stderr
-        assert 'warning: no picture to learn from, so prompts mean nothing, for 2 classes "emu", "yak"' in done.stderr
+        assert (
+            'warning: no training picture shows the 2 classes "emu", "yak", so such prompts mean nothing' in done.stderr
+        )
 
 
 def test_val_is_what_epochs_are_chosen_by(cvae: Command, tmp_path: Path) -> None:

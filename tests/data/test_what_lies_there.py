@@ -253,14 +253,14 @@ def test_what_is_not_read_is_counted_by_its_ending(tmp_path: Path, monkeypatch: 
     found = read(tmp_path, "train")
     assert found.summary == (
         "4 pictures in 2 classes (cat: 2, dog: 2) · 1 of them for tests · not read: "
-        '2 .heic (pip install "cvae-cli[heif]" reads them), 2 .dng, 1 .avif (pip install "pillow>=11.3" reads them), '
+        '2 .heic (for these:  pip install "cvae-cli[heif]"), 2 .dng, 1 .avif (for these:  pip install "pillow>=11.3"), '
         "1 .json, 1 .zip"
     )
     shutil.rmtree(tmp_path / "cat")
     shutil.rmtree(tmp_path / "dog")
     with pytest.raises(UsageError, match="has no pictures") as caught:
         read(tmp_path, "train")
-    assert '2 .heic (pip install "cvae-cli[heif]" reads them)' in str(caught.value.hint)
+    assert '2 .heic (for these:  pip install "cvae-cli[heif]")' in str(caught.value.hint)
 
 
 def test_captions_that_are_not_read_are_said(tmp_path: Path) -> None:

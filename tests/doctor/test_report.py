@@ -81,7 +81,7 @@ def test_a_broken_part_does_not_stop_the_rest(monkeypatch: pytest.MonkeyPatch) -
 def test_a_problem_has_an_exit_code(cvae: Command) -> None:
     done = cvae("doctor", env={"CVAE_TIMEOUT": "soon"})
     assert done.returncode == 1
-    assert 'network: CVAE_TIMEOUT is a number of seconds, not "soon"' in done.stdout
+    assert 'network: CVAE_TIMEOUT must be a number of seconds, not "soon"' in done.stdout
     assert done.stderr.splitlines()[-2].startswith("cvae: a problem:  network")
 
 

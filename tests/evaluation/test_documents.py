@@ -103,7 +103,7 @@ def test_the_footer_has_the_essentials_of_the_protocol() -> None:
     model = ModelScores("one", None, None, "gaussian", False, dict.fromkeys(protocols, 1.0), protocols=protocols)
     protocol = {"real_images": 1000, "split": "test", "dataset": "fashion-mnist", "seed": 3, "temperature": 0.7}
     assert report.footer(Evaluation([model], list(protocols), protocol)).split("\n") == [
-        "1,000 test images of fashion-mnist · seed 3 · temperature 0.7 · details: --json",
+        "1,000 test pictures of fashion-mnist · seed 3 · temperature 0.7 · details: --json",
         "recall, coverage: fashion-cnn 1.0 · resize none (28x28) · weights ae1804e6",
     ]
 

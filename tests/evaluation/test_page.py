@@ -167,7 +167,12 @@ def test_a_page_names_a_model_as_its_user_does(tmp_path: Path, quick_model: Path
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("report.pdf", "an HTML page"), ("-", "an HTML page"), ("folder.html", "it is a folder"), ("a/b.html", "a file")],
+    [
+        ("report.pdf", "does not end in .html"),
+        ("-", "does not end in .html"),
+        ("folder.html", "it is a folder"),
+        ("a/b.html", "a file"),
+    ],
 )
 def test_a_page_that_cannot_be_written_is_said_before_the_work(
     cvae: Command, tmp_path: Path, name: str, said: str

@@ -37,5 +37,5 @@ def test_a_data_set_says_what_its_pictures_show(quick_model: Path) -> None:
 
 def test_a_folder_that_is_no_class_asks_for_a_prompt(quick_model: Path, tmp_path: Path) -> None:
     Image.new("L", (28, 28)).save(tmp_path / "x.png")
-    with pytest.raises(UsageError, match="Its folder's name says no class"):
+    with pytest.raises(UsageError, match="its folder is not named like a class"):
         reconstruct_files(quick_model, [tmp_path / "x.png"])

@@ -140,7 +140,7 @@ def test_latents_that_are_no_numbers_are_said():
     model = small_model("article-concat")
     with torch.no_grad():
         next(model.network.parameters()).fill_(float("nan"))
-    with pytest.raises(CorruptError, match="no finite numbers"):
+    with pytest.raises(CorruptError, match="not finite numbers"):
         model.latents(fashion("test", 8))
 
 

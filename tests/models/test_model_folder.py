@@ -137,7 +137,7 @@ def test_an_order_that_leads_out_of_the_latent(cvae: Command, quick_model: Path,
     save_file(tensors, folder / "model.safetensors")
     done = cvae("generate", "dress", "--model", folder)
     assert done.returncode == 4
-    assert '"prior.order" has numbers that no weights have' in done.stderr
+    assert '"prior.order" has numbers that weights cannot have' in done.stderr
 
 
 # ---- paths -------------------------------------------------------------------------------------------------------

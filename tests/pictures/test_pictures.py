@@ -304,7 +304,7 @@ def test_a_heic_picture_is_known_by_its_content_and_the_way_to_read_it_is_said(
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(UsageError, match="is a HEIC picture") as caught:
         open_picture(tmp_path / "photo.jpg", size=8, channels=3)
-    assert caught.value.hint == 'pip install "cvae-cli[heif]" reads them'
+    assert caught.value.hint == 'for these:  pip install "cvae-cli[heif]"'
     monkeypatch.undo()
     assert opened(tmp_path / "photo.jpg", channels=3)[0] == pytest.approx(RED, abs=4)
 

@@ -227,7 +227,7 @@ def test_without_openais_weights_the_command_that_fetches_them_is_named(
     registered: AddressWeights, tmp_path: Path
 ) -> None:
     (tmp_path / "weights" / "clip.safetensors").unlink()
-    with pytest.raises(MissingError, match='the weights "clip" are not here') as caught:
+    with pytest.raises(MissingError, match='the weights "clip" are not on this machine') as caught:
         ClipEncoder()
     assert caught.value.hint
     assert "cvae download-weights clip" in caught.value.hint
@@ -313,7 +313,7 @@ def test_other_names_are_refused_in_a_line(model: str, said: str) -> None:
 
 def test_what_is_not_there_is_missing(copy: Path) -> None:
     for model in ("/no/such/folder", "./no/such", "~nobody/such", str(copy / CONFIG)):
-        with pytest.raises(MissingError, match="is no folder"):
+        with pytest.raises(MissingError, match="is not a folder"):
             ClipEncoder(model)
     for name in (WEIGHTS, CONFIG):
         (copy / name).unlink()
@@ -388,8 +388,8 @@ def test_damaged_weights_are_corrupt(copy: Path, tmp_path: Path) -> None:
         (rest, f'lacks tensor "{name}"'),
         (tensors | {name.replace("0", "1", 1): tensors[name].clone()}, "has the unknown tensor"),
         (rest | {name: tensors[name][:3].clone()}, f'"{name}" is (3, 16), not (64, 16)'),
-        (rest | {name: tensors[name].int()}, "has numbers that no weights have"),
-        (rest | {name: tensors[name] * float("nan")}, "has numbers that no weights have"),
+        (rest | {name: tensors[name].int()}, "has numbers that weights cannot have"),
+        (rest | {name: tensors[name] * float("nan")}, "has numbers that weights cannot have"),
     ):
         save_file(changed, path)
         with pytest.raises(CorruptError) as caught:
@@ -456,6 +456,6 @@ def test_published_models_come_from_the_hub_once_and_never_as_pickles(
     hub.requests.clear()
     first, second, offline = run(HF_HUB_OFFLINE="1")
     assert (first, second) == (here, here)
-    assert offline.startswith("MissingError the weights of tiny/pickled are not here: ")
+    assert offline.startswith("MissingError the weights of tiny/pickled are not on this machine: ")
     assert hub.requests == []
     assert COMMIT in {path.name for path in tmp_path.rglob("snapshots/*")}

@@ -139,8 +139,8 @@ def test_captions_that_say_nothing_are_said() -> None:
     assert not told.conditions.values(np.array([199])).any()
     assert told.conditions.values(np.array([198])).any()
     assert len(listener.notices) == 1
-    assert listener.notices[0].startswith("a caption says nothing to the text encoder: ")
-    with pytest.raises(UsageError, match='too many captions say nothing to the text encoder "static"'):
+    assert listener.notices[0].startswith("the text encoder knows no word of a caption: ")
+    with pytest.raises(UsageError, match='too many captions have no word that the text encoder "static" knows'):
         with_vectors(replace(data, conditions=make_captions([["\u6d77\u8fb9"]] * 200)), load_encoder("static"))
 
 

@@ -109,7 +109,7 @@ def test_too_little_time_for_anything_is_said(monkeypatch: pytest.MonkeyPatch) -
     planned = plan_for(1, two_stages(), fashion(), fashion(), torch.device("cpu"), heard.append)
     assert (planned.training.epochs, planned.training.steps) == (1, 1)
     (warning,) = [event for event in heard if isinstance(event, Notice) and event.is_warning]
-    assert warning.text == "1:00 min is too short: on this machine it takes 3:42 min to do the least"
+    assert warning.text == "1:00 min is too short: on this machine the shortest training takes 3:42 min"
 
 
 def test_a_planned_training_takes_the_steps_that_were_planned_and_can_be_repeated_and_resumed(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_minutes_are_a_time(cvae: Command, minutes: str) -> None:
 
 def test_minutes_plan_the_epochs_alone(cvae: Command, run_folder: Path) -> None:
     for options, words in [
-        (["fashion-concat", "--epochs", "2"], "--epochs or --minutes?"),
-        (["fashion-concat", "--set", "training.steps=3"], "training.steps or --minutes?"),
+        (["fashion-concat", "--epochs", "2"], "give either --epochs or --minutes"),
+        (["fashion-concat", "--set", "training.steps=3"], "give either training.steps or --minutes"),
         (["--resume", run_folder], "continues a run as it was started"),
     ]:
         done = cvae("train", *options, "--minutes", "1")

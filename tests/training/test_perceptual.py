@@ -155,8 +155,12 @@ def test_command_says_that_the_model_is_a_hybrid_and_refuses_what_has_no_effect(
     assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["hybrid"]
     for settings, code, complaint in [
         (["features=vgg17", "perceptual=1"], 2, 'no features "vgg17" to train with. Did you mean "vgg16"?'),
-        (["features=vgg16"], 2, "training.features compares nothing without training.perceptual"),
-        (["features=vgg16", "perceptual=1", "adversarial=1"], 2, "training.features or training.adversarial?"),
+        (["features=vgg16"], 2, "training.features needs training.perceptual"),
+        (
+            ["features=vgg16", "perceptual=1", "adversarial=1"],
+            2,
+            "give either training.features or training.adversarial",
+        ),
         (["features=own_maps:flat", "perceptual=1"], 2, "own_maps:flat returned no list of feature maps"),
         (["features=vgg16", "perceptual=1"], 3, "cvae download-weights vgg16"),
     ]:

@@ -49,7 +49,7 @@ def test_a_small_network_stays_in_full_precision(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(precision, "_SMALL_FLOPS", 1e6)
     small = load_recipe("fashion-concat", VARIANTS["dense-concat"] | {"training.precision": "auto"})
     chosen, reason = decide_precision(small, data_for("dense-concat"), CPU)
-    assert (chosen, reason) == ("fp32", "for so small a network bf16 is not faster")
+    assert (chosen, reason) == ("fp32", "bf16 is not faster for a network this small")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_small_steps_on_a_gpu_stay_in_full_precision(
     changed = {"training.batch_size": batch_size, "training.compile": compile_, "training.precision": "auto"}
     decided, reason = decide_precision(load_recipe("fashion-concat", changed), data_for(VARIANT), GPU)
     assert decided == chosen
-    said = "this GPU has instructions for bf16" if chosen == "bf16" else "in so small steps bf16 is not faster"
+    said = "this GPU has instructions for bf16" if chosen == "bf16" else "bf16 is not faster for steps this small"
     assert reason == said
 
 

@@ -78,7 +78,7 @@ def test_a_recipe_of_another_network_is_refused(tmp_path: Path) -> None:
     model = finished(tmp_path, "map-modulate")
     run, recipe = second(tmp_path, model, "map-modulate", SCORE["architecture.prior"])
     architecture = recipe.architecture.model_copy(update={"conditioning": "add"})
-    with pytest.raises(UsageError, match="is built otherwise than the recipe says"):
+    with pytest.raises(UsageError, match="is built differently from what the recipe says"):
         fit(
             run,
             recipe.model_copy(update={"architecture": architecture}),

@@ -119,7 +119,7 @@ def test_the_command_trains_seeds(cvae: Command, tmp_path: Path) -> None:
     [
         (["fashion-fast", "--seeds", "3", "--minutes", "1"], "another number of epochs"),
         (["--resume", "runs/x", "--seeds", "3"], "a run has one seed"),
-        (["fashion-fast", "--seeds", "2", "--gpus", "2"], "several processes train one seed"),
+        (["fashion-fast", "--seeds", "2", "--gpus", "2"], "several processes can only train one seed"),
         (["fashion-fast", "--seeds", "5000"], "from 1 to 1,000"),
         (["fashion-fast", "--seeds", "3", "--seed", "4294967295"], "training.seed"),
     ],

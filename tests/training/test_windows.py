@@ -40,7 +40,7 @@ def test_windows_are_learned_from_and_must_be_possible(cvae: Command, tmp_path: 
     assert models[0] != models[1]
     for recipe, size, complaint in [
         ("fashion", "28", "data.windows needs larger pictures, and fashion-mnist has one size only"),
-        (data, "64", "data.windows (32) is no larger than the pictures (64)"),
+        (data, "64", "data.windows must be larger than the pictures, which have 64 pixels, not 32"),
     ]:
         done = cvae("train", recipe, "--size", size, "--set", "data.windows=32", "--dry-run")
         assert done.returncode == 2

@@ -75,7 +75,7 @@ def test_what_needs_no_network_opens_no_connection(counted: Counted, quick_model
 
 @pytest.mark.parametrize("variable", ["CVAE_OFFLINE", "HF_HUB_OFFLINE"])
 def test_what_needs_the_network_says_what_and_how(counted: Counted, variable: str) -> None:
-    once, clip = f"{variable} forbids fetching it|run this once with a network", "cvae download-weights clip"
+    once, clip = f"{variable} forbids downloading it|run this once with a network", "cvae download-weights clip"
     for arguments, said in (
         (["train", "fashion-concat"], f"train-images-idx3-ubyte.gz|{once}"),
         (["evaluate", "--model", "fashion", "--metric", "mse"], f"t10k-images-idx3-ubyte.gz|{once}"),

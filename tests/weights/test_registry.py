@@ -132,7 +132,7 @@ def test_a_damaged_file_is_fetched_anew(server: Loopback, damaged: bytes) -> Non
 
 def test_what_is_missing_names_the_command_that_fetches_it(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(MissingError, match='"small" are not here') as caught:
+    with pytest.raises(MissingError, match='"small" are not on this machine') as caught:
         require_weights(address_entry(server.serve("/small.pth", Page(body=BODY))))
     assert caught.value.hint
     assert "cvae download-weights small" in caught.value.hint
@@ -209,7 +209,7 @@ def test_a_hub_out_of_reach_is_found_out_at_once(
     server.serve_repository("org/small", {"small.bin": BODY})
     done = script(DOWNLOAD, original, COMMIT, **env)
     reason = "HF_HUB_OFFLINE forbids" if "HF_HUB_OFFLINE" in env else "Connection refused"
-    assert done.stderr.startswith("MissingError cannot fetch org/small: ")
+    assert done.stderr.startswith("MissingError cannot download org/small: ")
     assert reason in done.stderr
     assert "Retrying" not in done.stderr
     assert server.requests == []
@@ -218,7 +218,7 @@ def test_a_hub_out_of_reach_is_found_out_at_once(
 def test_a_file_that_the_hub_does_not_have_is_missing(server: Loopback, script: Script, original: Path) -> None:
     server.serve_repository("org/small", {"other.bin": BODY})
     done = script(DOWNLOAD, original, COMMIT)
-    assert done.stderr.startswith("MissingError cannot fetch org/small: 404")
+    assert done.stderr.startswith("MissingError cannot download org/small: 404")
 
 
 def test_a_full_disk_or_a_file_in_the_way_is_not_taken_for_a_missing_network(
@@ -308,8 +308,8 @@ def test_the_list_as_json_says_everything(cvae: Command) -> None:
         ([], 2, "name the weights to download, or use --all"),
         (["clipp"], 2, 'Did you mean "clip"?'),
         (["inception", "clipp"], 2, 'Did you mean "clip"?'),
-        (["inception"], 3, "HF_HUB_OFFLINE forbids fetching it"),
-        (["clip"], 3, "HF_HUB_OFFLINE forbids fetching it"),
+        (["inception"], 3, "HF_HUB_OFFLINE forbids downloading it"),
+        (["clip"], 3, "HF_HUB_OFFLINE forbids downloading it"),
     ],
 )
 def test_what_cannot_be_fetched_says_why(cvae: Command, arguments: list[str], exit_code: int, said: str) -> None:
@@ -366,8 +366,8 @@ def test_a_model_on_the_hub_is_the_model_and_stays_here(server: Loopback, script
     [
         ("no/such", {}, 2, 'no repository "no/such" on the Hub'),
         ("org/name@nowhere", {}, 2, 'org/name has no revision "nowhere" on the Hub'),
-        ("org/name", {"HF_ENDPOINT": DEAD}, 3, "is there a network?"),
-        ("org/name", {"HF_HUB_OFFLINE": "1"}, 3, "HF_HUB_OFFLINE forbids fetching it"),
+        ("org/name", {"HF_ENDPOINT": DEAD}, 3, "check the network"),
+        ("org/name", {"HF_HUB_OFFLINE": "1"}, 3, "HF_HUB_OFFLINE forbids downloading it"),
     ],
 )
 def test_a_model_that_is_not_to_be_had_says_why(

@@ -177,7 +177,7 @@ def test_a_server_that_wants_to_rest_for_long_is_left(server: Loopback, path: Pa
 @pytest.mark.parametrize("place", ["ftp://127.0.0.1/x", "file:///etc/passwd", "http://a..b/", "/file"])
 def test_redirects_that_lead_nowhere_are_one_clear_line(server: Loopback, path: Path, place: str) -> None:
     moved = Page(body=b"", troubles=[Refusal(302, {"Location": place}) for _ in range(20)])
-    with pytest.raises(MissingError, match="cannot fetch"):
+    with pytest.raises(MissingError, match="cannot download"):
         download_file(server.serve("/file", moved), path)
     assert not path.exists()
 
@@ -187,7 +187,7 @@ def test_a_patience_that_is_no_number_of_seconds(cvae: Command, seconds: str) ->
     env = {"CVAE_TIMEOUT": seconds, "HF_HUB_OFFLINE": "0"}
     done = cvae("generate", "dress", "--model", "org/name", env=env)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f'CVAE_TIMEOUT is a number of seconds, not "{seconds}"' in done.stderr
+    assert f'CVAE_TIMEOUT must be a number of seconds, not "{seconds}"' in done.stderr
 
 
 # The Hub
@@ -232,7 +232,7 @@ def test_a_hub_that_does_not_answer_is_left(
     done = cvae("generate", "dress", "--model", "org/name", env=online)
     assert time.monotonic() - begin < 10
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.splitlines()[0].startswith('cvae: no folder "org/name" here, and cannot fetch')
+    assert done.stderr.splitlines()[0].startswith('cvae: no folder "org/name" here, and cannot download')
     assert reason in done.stderr
     server.pages[address].always = None
     done = cvae("generate", "dress", "--model", "org/name", "-o", "dress.png", env=online)

@@ -34,7 +34,7 @@ from cvae_cli.text.prompts import Prompts
 
 _WORKERS = 8  # even on few cores: most of the time they wait for the disk
 _MAX_WARNINGS = 20  # about prompts
-_TO_CONTINUE = "the same command continues"
+_TO_CONTINUE = "run the same command again to continue"
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def locked(folder: Path, settings: dict[str, Any], state: State, read: Callable[
     path = folder / NAME
     with _lock(folder):
         if read() != state:
-            raise UsageError(f"another process has just drawn into {folder}", hint="give the same command again")
+            raise UsageError(f"another process has just drawn into {folder}", hint="run the same command again")
         for each in folder.iterdir():
             target = draft_of(each.name)
             if target == NAME or (target is not None and target[0].isdigit() and target.endswith(_SUFFIXES)):
@@ -242,7 +242,7 @@ def _lock(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UsageError(
-            f"another process is drawing into {folder}", hint="wait for it, or choose another folder with -o"
+            f"another process is drawing into {folder}", hint="wait for it, or choose another folder with --out"
         ) from error
     except OSError as error:
         raise write_error(folder, error) from error

@@ -142,7 +142,7 @@ def _default_prompts(model: Any) -> list[str]:
         return [""]
     condition = model.config.condition
     if condition.kind != "labels":
-        raise UsageError("say what to draw", hint='with  --prompt "two dogs on a beach"')
+        raise UsageError("say what to draw", hint='for example:  --prompt "two dogs on a beach"')
     names: list[str] = condition.names
     if len(names) > _MAX_CLASSES:
         raise UsageError(f"{model.called} has {len(names)} classes", hint="choose some:  --prompt CLASS")

@@ -63,7 +63,7 @@ def list_(json: options.Json = False, quiet: options.Quiet = False, debug: optio
         columns = ["kind", "what", "on disk", "age"]
         console.table([each.to_dict() for each in found], columns=columns, rows=rows, footer=total)
     else:
-        console.note(f"nothing is in {cache_dir()}")
+        console.note(f"there is nothing in {cache_dir()}")
 
 
 @app.command(cls=Command, epilog=VERIFY_EPILOG)
@@ -82,7 +82,7 @@ def verify(json: options.Json = False, quiet: options.Quiet = False, debug: opti
         data = [{**vars(each), "folder": str(each.folder)} for each in checked]
         console.table(data, columns=columns, rows=[each.row() for each in checked])
     else:
-        console.note(f"nothing is in {cache_dir()} that could be verified")
+        console.note(f"there is nothing to verify in {cache_dir()}")
     damaged = [each for each in checked if each.state == "damaged"]
     if damaged:
         raise CorruptError(

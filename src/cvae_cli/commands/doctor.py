@@ -17,7 +17,7 @@ Nothing is downloaded or changed. Tokens are left out, and your home folder is w
 def doctor(json: options.Json = False, debug: options.Debug = False) -> None:
     """Look at the installation and the machine, for a report about a problem."""
     console.configure(json=json, debug=debug)
-    with console.events("looking around") as callback:
+    with console.events("checking the installation") as callback:
         from cvae_cli.doctor import examine
 
         report = examine(callback)

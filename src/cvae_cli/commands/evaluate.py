@@ -63,7 +63,7 @@ def evaluate(
     """Measure models, or sets of pictures. Metrics judge reconstructions, the variational bound or samples."""
     console.configure(json=json, quiet=quiet, debug=debug)
     if json and csv:
-        raise UsageError("give either --json or --csv: stdout has one of them")
+        raise UsageError("give either --json or --csv: both write to stdout")
     catalog.check_names(metrics or [], groups=True)  # wrong names are said before torch is imported
     conditions = gates.parse_gates(fail_if or [])
     if dataset is not None:

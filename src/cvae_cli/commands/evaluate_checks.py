@@ -54,6 +54,8 @@ def check_written(report: Path | None, card: bool, models: Sequence[str]) -> Non
             )
     for model in models if card else ():
         if model in bundled_models() or not Path(model).exists():
-            owner = "ships with cvae" if model in bundled_models() else "is the Hub's"
-            raise UsageError(f"the card of {model} {owner}", hint="--card is for models in folders of yours")
+            owner = "which ships with cvae" if model in bundled_models() else "a model of the Hub"
+            raise UsageError(
+                f"--card cannot change {model}, {owner}", hint="--card is for models in folders of your own"
+            )
         check_writable(find_model(model) / CARD)

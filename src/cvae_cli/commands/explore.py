@@ -78,4 +78,7 @@ def _check_installed() -> None:
 
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
-        raise MissingError(f"{' and '.join(missing)} not installed", hint='pip install "cvae-cli[explore]"')
+        raise MissingError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed",
+            hint='pip install "cvae-cli[explore]"',
+        )

@@ -87,7 +87,7 @@ def generate(
             from cvae_cli.bulk.generate import generate_files  # imports torch.distributed, which takes a while
         gc.freeze()  # otherwise Python ends with a garbage collection of all modules, which takes half a second
         if model == DEFAULT_MODEL and (better := suggest_model(wanted)):
-            console.note(f"for clothes there is a model of their own:  --model {better}")
+            console.note(f"there is a model for clothes:  --model {better}")
         settings = sampling | {"same_noise": same_noise, "resample": resample, "device": device, "callback": callback}
         if format_:
             files = generate_files(model, wanted, folder, format=format_, scale=scale or 1, **settings)
@@ -102,6 +102,6 @@ def generate(
 
 def _check_can_be_shared(format: str | None, file: str | None) -> None:
     if not format:
-        raise UsageError("several processes draw into a folder", hint="say where to:  --format png -o DIR")
+        raise UsageError("several processes can only draw into a folder", hint="for example:  --format png -o DIR")
     if file == "-":
         raise UsageError("several processes cannot read one stdin", hint="write the prompts to a file for --from")

@@ -25,7 +25,7 @@ def draw_spaces(
     output = Output(out, force=force, json=json, check=check_figure_ending)
     if points is not None:
         _check_points(points, out)
-    with console.events("looking into latents") as callback:
+    with console.events("computing latents") as callback:
         from cvae_cli.evaluation.latents import latent_spaces
 
         spaces = latent_spaces(models, callback=callback, **settings)
@@ -101,5 +101,5 @@ def _end(text: str) -> str | Path:
 def _check_points(points: Path, out: str | None) -> None:
     """Raise a UsageError if the points cannot be written."""
     if points.suffix.lower() != ".csv":
-        raise UsageError("points are written as CSV", hint="for example:  --points points.csv")
+        raise UsageError(f"{points} does not end in .csv", hint="for example:  --points points.csv")
     check_writable(points)

@@ -88,7 +88,7 @@ def check_choices(
     """
     given = [option for option, value in ways.items() if value is not None]
     if len(given) > 1:
-        raise UsageError(f"give one of {' and '.join(given)}")
+        raise UsageError(f"give either {' or '.join(given)}")
     for option, value in (of_figure if given else of_strip).items():
         if value not in (None, False, []):
             place = f"the figure, without {given[0]}" if given else " and ".join(ways)

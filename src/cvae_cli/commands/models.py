@@ -96,7 +96,7 @@ def verify(
     chosen = shelved_models() if name is None else [describe_model(name, find_known(name))]
     if accept:
         if name is None or chosen[0].place != "trained here":
-            raise UsageError("--accept needs a MODEL of yours", hint="cvae models verify runs/NAME --accept")
+            raise UsageError("--accept needs a model of your own", hint="cvae models verify runs/NAME --accept")
         accept_changes(chosen[0].folder)
     with console.events("verifying") as callback:
         checked: list[dict[str, Any]] = [verify_model(each.name, each.folder, callback=callback) for each in chosen]

@@ -39,7 +39,7 @@ def remove(name: Name, yes: options.Yes = False, json: options.Json = False, deb
 
 
 def push(
-    model: Annotated[str, typer.Argument(help="Model: a run, a folder or a bundled name.", metavar="MODEL")],
+    model: Annotated[str, typer.Argument(help="Model to upload: a bundled name, a folder or a run.", metavar="MODEL")],
     repo: Annotated[str, typer.Argument(help="Repository on the Hugging Face Hub.", metavar="ORG/NAME")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     revision: Annotated[

@@ -50,7 +50,9 @@ class Output:
         self.has_name = not (is_folder or self.is_stdout)
         if self.is_stdout:
             if json:
-                raise UsageError("-o - and --json both write to stdout", hint="name a file:  -o picture.png")
+                raise UsageError(
+                    "give either -o - or --json: both write to stdout", hint="name a file:  -o picture.png"
+                )
             console.check_stdout()
             if sys.stdout.isatty() and not force:
                 raise UsageError(

@@ -39,7 +39,7 @@ def plot(
     ] = None,
     over: Annotated[
         Literal["epochs", "steps", "minutes"],
-        typer.Option(help="What runs to the right.", metavar="epochs|steps|minutes"),
+        typer.Option(help="What the horizontal axis shows.", metavar="epochs|steps|minutes"),
     ] = "epochs",
     force: options.ForceBytes = False,
     json: options.Json = False,
@@ -67,9 +67,9 @@ def plot(
         console.note(f"curves in {path}")
     console.table(
         {"file": str(path), "over": over, "runs": [_as_json(history) for history in histories]},
-        columns=["run", "stage", "epochs", "lowest −ELBO", "in epoch", "rate", "distortion"],
+        columns=["run", "stage", "epochs", "lowest -ELBO", "in epoch", "rate", "distortion"],
         rows=[row for history in histories for row in _rows(history)],
-        footer=f"{path}   validation pictures, nats an image",
+        footer=f"{path}   validation pictures, nats a picture",
     )
 
 

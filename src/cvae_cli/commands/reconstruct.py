@@ -32,7 +32,7 @@ def reconstruct(
         typer.Option(
             "-o",
             "--out",
-            help=f"Where each picture goes with its reconstruction to the right. {OUTPUT}  [default: pairs.png]",
+            help=f"Where to write each picture with its reconstruction to the right. {OUTPUT}  [default: pairs.png]",
             metavar="PATH",
         ),
     ] = None,

@@ -34,7 +34,7 @@ Ctrl-C stops after the current step and loses nothing.
 
 def train(
     recipe: train_options.Recipe = None,
-    list_: Annotated[bool, typer.Option("--list", help="Show the recipes.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the recipes.")] = False,
     resume: train_options.Resume = None,
     data: train_options.Data = None,
     data_dir: options.DataDir = None,
@@ -93,8 +93,10 @@ def train(
         "log": log,
     }
     if seeds is not None and gpus is not None:
-        raise UsageError("several processes train one seed", hint="give each seed a command:  --seed S --out DIR")
-    with console.events("getting ready to train"):
+        raise UsageError(
+            "several processes can only train one seed", hint="give each seed a command:  --seed S --out DIR"
+        )
+    with console.events("preparing the training"):
         from cvae_cli.config.recipe_files import parse_assignment
         from cvae_cli.training.seeds import execute_plans, plan_seeds
 
@@ -105,6 +107,6 @@ def train(
     if dry_run:
         return show_plans(plans)
     options.share_work(gpus, device)
-    with console.events("getting ready to train") as callback:
+    with console.events("preparing the training") as callback:
         results = execute_plans(plans, device=device, callback=callback)
     return show_results(results, is_group=seeds is not None)

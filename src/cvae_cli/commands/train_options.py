@@ -31,7 +31,7 @@ Epochs = Annotated[
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(help="Train for so long, all stages together, instead of for epochs.", metavar="M"),
+    typer.Option(help="Minutes to train for, all stages together, in place of --epochs.", metavar="M"),
 ]
 Limit = Annotated[int | None, typer.Option(help="Use only N pictures, some of each class.", metavar="N", min=1)]
 Stream = Annotated[
@@ -69,12 +69,14 @@ Tune = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", help="A finished model to fit a --prior to, to --tune, or to start a folder from.", metavar="MODEL"
+        "--model",
+        help="Finished model to fit a --prior to, to --tune, or to start from with a folder of pictures.",
+        metavar="MODEL",
     ),
 ]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change any other setting of the recipe; repeatable.", metavar="KEY=VALUE"),
+    typer.Option("--set", help="Change any other setting of the recipe; repeat for several.", metavar="KEY=VALUE"),
 ]
 Log = Annotated[
     str | None,

@@ -179,7 +179,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f'--set takes key=value, not "{text}"', hint="for example --set training.epochs=5")
+        raise UsageError(f'--set takes key=value, not "{text}"', hint="for example:  --set training.epochs=5")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):

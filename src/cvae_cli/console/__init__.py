@@ -169,7 +169,7 @@ def confirm(question: str) -> bool:
         UsageError: there is nobody to ask.
     """
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"{question}: there is no terminal to ask", hint="--yes says yes")
+        raise UsageError(f"{question}: there is no terminal to ask", hint="add --yes to answer yes")
     print(f"{spelled_out(question)}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 

@@ -63,7 +63,7 @@ class Batches:
         if self.batch_size % world.size:
             raise UsageError(
                 f"a batch of {self.batch_size} cannot be divided among {world.size} processes",
-                hint=f"for example  --batch-size {max(1, self.batch_size // world.size) * world.size}",
+                hint=f"for example:  --batch-size {max(1, self.batch_size // world.size) * world.size}",
             )
         self._on_device = _copy_pixels(dataset, device)
         self._larger_on_device = _copy_pixels(dataset.larger, device) if dataset.larger is not None else None

@@ -98,12 +98,12 @@ def _download(folders: Sequence[str], home: Path, callback: Callback) -> None:
     remaining = sum(_ARCHIVES[name].size - _downloaded_bytes(path) for name, path in paths.items())
     if not (remaining and is_offline()):  # offline, space is not what is missing: `download_file` says what is
         require_space(
-            home, remaining + sum(_ARCHIVES[name].unpacked for name in folders), "fetching and unpacking COCO"
+            home, remaining + sum(_ARCHIVES[name].unpacked for name in folders), "downloading and unpacking COCO"
         )
     if remaining and not is_offline():
-        callback(Notice(f"fetching {byte_size(remaining)} of COCO once, into {home}"))
+        callback(Notice(f"downloading {byte_size(remaining)} of COCO once, into {home}"))
     for name, path in paths.items():
-        with exclusive(home / name, f"fetching COCO's {name}", callback):
+        with exclusive(home / name, f"downloading COCO's {name}", callback):
             if (home / name).is_dir():  # another process has created it in the meantime
                 continue
             archive = _ARCHIVES[name]

@@ -84,7 +84,7 @@ class _Decoders:
         except EndedError as error:
             raise CvaeError(
                 f"a process that decodes pictures has ended (status {error.status}) {_where(request)}",
-                hint="was there enough memory?",
+                hint="the memory may not have been enough",
             ) from error
         finally:
             self._idle.put(process)

@@ -82,7 +82,7 @@ class Folder(ListingSource):
             CorruptError: captions cannot be read.
         """
         if data_dir is not None:
-            raise UsageError("a folder's path is in its name", hint=f"without --data-dir: {self.full_name}")
+            raise UsageError("a folder's path is in its name", hint="leave out --data-dir")
         root = self._root()
         all_files = list(walk(root))
         division = find_division(all_files)
@@ -113,13 +113,13 @@ class Folder(ListingSource):
     def _root(self) -> Path:
         """Return the absolute path of the folder, which exists."""
         if self.name == _PREFIX:
-            raise UsageError(f'"{self.name}" names no folder', hint="as in folder:path/to/pictures")
+            raise UsageError(f'"{self.name}" names no folder', hint="for example:  folder:path/to/pictures")
         root = Path(self.full_name.removeprefix(_PREFIX))
         if os.path.isdir(root):
             return root
         if os.path.exists(root):
             raise UsageError(f"{root} is not a folder")
-        raise MissingError(f"no folder {root}", hint="give the path of one, as in  folder:path/to/pictures")
+        raise MissingError(f"no folder {root}", hint="for example:  folder:path/to/pictures")
 
 
 def _count(files: Sequence[str], division: Division) -> dict[str, int]:
@@ -143,7 +143,7 @@ def _note_outside(files: Sequence[str], division: Division) -> tuple[str, ...]:
     folders = list(dict.fromkeys(file.partition("/")[0] for file in outside if "/" in file))
     loose = [file for file in outside if "/" not in file]
     return note_left_out(
-        folders, "folder of pictures that is no split", "folders of pictures that are no split"
+        folders, "folder of pictures that is not a split", "folders of pictures that are not splits"
     ) + note_left_out(loose, "picture beside the folders of splits", "pictures beside the folders of splits")
 
 

@@ -108,7 +108,7 @@ def note_missing(files: Sequence[str], n_named: int, source: Path, *, hint: str 
     if len(files) > n_named * MAX_LOST:
         raise MissingError(
             f"{source} names {n_named:,} pictures, and {len(files):,} of them are not there, the first {files[0]}",
-            hint=hint or "is the copy complete?",
+            hint=hint or "check that the copy is complete",
         )
     return note_left_out(
         files,

@@ -155,7 +155,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise UsageError(f"{path} needs pyarrow to be read", hint='pip install "cvae-cli[parquet]"') from error
+        raise UsageError(f"reading {path} needs pyarrow", hint='pip install "cvae-cli[parquet]"') from error
     check_regular(path)
     try:
         rows = parquet.read_table(path).to_pylist()

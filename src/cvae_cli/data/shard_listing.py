@@ -15,7 +15,7 @@ from cvae_cli.data.whole import Place
 from cvae_cli.errors import CvaeError, MissingError
 from cvae_cli.events import Callback, Progress
 from cvae_cli.paths import atomic_path, datasets_dir
-from cvae_cli.weights.download import is_offline
+from cvae_cli.weights.download import ONCE_HINT, forbidden_by, is_offline
 
 _BLOCK = 1 << 20  # bytes that are copied at a time
 
@@ -98,8 +98,10 @@ def local_copy(shard: Shard, callback: Callback) -> Path:
     if path.exists() or not shard.is_remote:
         return path
     if is_offline() and not shard.address.startswith(("file:", "local:", "memory:")):
-        raise MissingError(f"{shard.address} is not here and HF_HUB_OFFLINE forbids fetching it")
-    with exclusive(path, f"fetching {shard.name}", callback):
+        raise MissingError(
+            f"{shard.address} is not on this machine, and {forbidden_by()} forbids downloading it", hint=ONCE_HINT
+        )
+    with exclusive(path, f"downloading {shard.name}", callback):
         if not path.exists():
             try:
                 with open_place(shard.address) as source, atomic_path(path) as draft, draft.open("wb") as target:
@@ -107,5 +109,7 @@ def local_copy(shard: Shard, callback: Callback) -> Path:
             except CvaeError:
                 raise
             except Exception as error:  # the libraries of servers have errors of their own
-                raise MissingError(f"{shard.address} cannot be fetched", hint=" ".join(str(error).split())) from error
+                raise MissingError(
+                    f"{shard.address} cannot be downloaded", hint=" ".join(str(error).split())
+                ) from error
     return path

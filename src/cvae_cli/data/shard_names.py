@@ -17,7 +17,7 @@ from cvae_cli.errors import MissingError, UsageError
 
 _MAX_SHARDS = 1_000_000
 _RANGE = re.compile(r"\{(-?\d{1,18})\.\.(-?\d{1,18})")
-_EXAMPLE = "as in webdataset:shards/{000000..000999}.tar, webdataset:'shards/*.tar' or webdataset:shards"
+_EXAMPLE = "for example:  webdataset:shards/{000000..000999}.tar, webdataset:'shards/*.tar' or webdataset:shards"
 
 
 @dataclass(frozen=True)

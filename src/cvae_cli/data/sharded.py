@@ -108,7 +108,7 @@ class Sharded(ListingSource):
     ) -> Listing:
         """List the pictures of a split; with captions and a limit only those of the first shards."""
         if data_dir is not None:
-            raise UsageError("the place of shards is in their name", hint=f"without --data-dir: {self.full_name}")
+            raise UsageError("the place of shards is in their name", hint="leave out --data-dir")
         has_classes, shards = self.has_classes(), self.shards_of(split)
         part = split if self.is_divided else None
         losses = Losses(self.short_name, 0)

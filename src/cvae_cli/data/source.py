@@ -161,7 +161,7 @@ class ArraySource(Source):
     def image_shape(self, size: int | None) -> ImageShape:
         if size not in {None, self.shape.size}:
             raise UsageError(
-                f"{self.name} has pictures of {self.shape.size}x{self.shape.size}", hint="leave the size out"
+                f"{self.name} has pictures of {self.shape.size}x{self.shape.size}", hint="leave out the size"
             )
         return self.shape
 

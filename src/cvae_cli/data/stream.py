@@ -95,7 +95,8 @@ class LaneProcess:
             _, told = self._process.read(pixels.data.cast("B"))
         except EndedError as error:
             raise CvaeError(
-                f"a process that reads shards has ended (status {error.status})", hint="was there enough memory?"
+                f"a process that reads shards has ended (status {error.status})",
+                hint="the memory may not have been enough",
             ) from error
         if "error" in told:
             raise CorruptError(told["error"])

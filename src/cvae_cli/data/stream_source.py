@@ -35,7 +35,7 @@ def check_stream(name: str) -> Sharded:
     if not isinstance(source, Sharded):
         raise UsageError(
             f"{source.short_name} cannot be streamed: only shards can (webdataset:PATTERN)",
-            hint="without --stream its pictures are prepared in the cache once",
+            hint="leave out --stream: then its pictures are prepared in the cache once",
         )
     _count_missing(source, 1).check()
     return source

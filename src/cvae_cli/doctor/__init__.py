@@ -57,7 +57,7 @@ def examine(callback: Callback = ignore) -> Report:
     facts: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for number, (subject, look) in enumerate(SUBJECTS.items()):
-        callback(Progress("looking around", number, len(SUBJECTS), subject))
+        callback(Progress("checking the installation", number, len(SUBJECTS), subject))
         try:
             found, wrong = look()
         except Exception as error:  # a part of the installation is broken, which is what the report is to show

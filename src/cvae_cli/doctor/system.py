@@ -56,7 +56,7 @@ def device() -> tuple[dict[str, Any], list[str]]:
             facts[f"GPU {number}"] = f"{card.name}, {byte_size(card.total_memory)}, {card.major}.{card.minor}"
     problems = []
     if torch.version.cuda and not torch.cuda.is_available() and shutil.which("nvidia-smi"):
-        problems.append("there is an NVIDIA driver, but torch finds no GPU: does this build of torch fit the driver?")
+        problems.append("there is an NVIDIA driver, but torch finds no GPU: its build may not fit the driver")
     if torch.get_num_threads() > _usable_cores():
         problems.append(
             f"torch uses {torch.get_num_threads()} threads on {_usable_cores()} cores:  unset OMP_NUM_THREADS"

@@ -105,8 +105,8 @@ def check_density(model: CVAE) -> None:
     """Raise a UsageError if the prior has only a bound on its density, as a score prior has."""
     if not model.prior.has_density:
         raise UsageError(
-            f"iwae needs a density of the prior: that of {model.called} has no density, only a bound on it",
-            hint="leave iwae out",
+            f"iwae needs a density: the prior of {model.called} has no density, only a bound on it",
+            hint="leave out iwae",
         )
 
 

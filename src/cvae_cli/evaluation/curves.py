@@ -21,7 +21,7 @@ _OVER: dict[Over, Callable[[Epoch], float]] = {
     "steps": lambda epoch: float(epoch.step),
     "minutes": lambda epoch: epoch.seconds / 60,
 }
-_BOUND = "−ELBO"
+_BOUND = "-ELBO"
 _PANEL = (4.2, 2.9)  # inches: the width and height of one panel
 _FEW = 15  # points in a line: fewer are drawn as dots too, and none of them is cut off
 _START = 0.1  # the part of a training whose high values may be cut off
@@ -60,7 +60,7 @@ def draw_curves(histories: Sequence[History], *, over: Over = "epochs", theme: T
         for axes_of_row, (name, (panels, lines)) in zip(grid, rows.items(), strict=True):
             for axes in axes_of_row[len(panels) :]:
                 axes.remove()
-            axes_of_row[0].set_ylabel("nats an image")
+            axes_of_row[0].set_ylabel("nats a picture")
             for axes, panel in zip(axes_of_row, panels, strict=False):
                 _draw_panel(axes, panel, lines, over)
                 axes.set(title=panel.title if len(rows) == 1 else f"{panel.title} · {name}", xlabel=over)
@@ -143,7 +143,7 @@ def _legend(sheet: "Figure", names: Sequence[str], columns: int) -> None:
         ["-"] * len(names),
         loc="outside lower center",
         ncols=min(len(names), 2 * columns),
-        title="solid: validation, with a dot at the lowest −ELBO · dashed: training",
+        title="solid: validation, with a dot at the lowest -ELBO · dashed: training",
         title_fontsize=9,
     )
     for label, name in zip(drawn.get_texts(), names, strict=True):  # a label given above must not begin with "_"

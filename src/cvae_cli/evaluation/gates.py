@@ -16,7 +16,7 @@ from cvae_cli.evaluation.result import Evaluation, Scores, SetEvaluation
 
 _COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 _CONDITION = re.compile(r"\s*([^\s<>=!]+)\s*(>=|<=|>|<)\s*([^\s<>=!]+)\s*")
-_EXAMPLE = 'as in  --fail-if "fid>60"  with the quotes, or the shell takes > for a file'
+_EXAMPLE = 'for example:  --fail-if "fid>60"  (without the quotes the shell takes > for a file)'
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def doubts(gates: Sequence[Gate]) -> list[str]:
 def _parse(text: str) -> Gate:
     match = _CONDITION.fullmatch(text)
     if match is None:
-        raise UsageError(f"{quoted(text)} is no condition: a metric, one of > >= < <=, and a number", hint=_EXAMPLE)
+        raise UsageError(f"{quoted(text)} is not a condition: a metric, one of > >= < <=, and a number", hint=_EXAMPLE)
     metric, comparison, number = match.groups()
     catalog.check_names([metric])
     try:

@@ -28,7 +28,7 @@ class _Line(BaseModel):
 
 
 class Validation(_Line):
-    """Means over the validation pictures, in nats an image."""
+    """Means over the validation pictures, in nats a picture."""
 
     negative_elbo: float
     rate: float

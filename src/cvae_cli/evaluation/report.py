@@ -62,7 +62,7 @@ def footer(evaluation: AnyEvaluation) -> str:
     """The lines below the table: the data, and what the scores depend on."""
     protocol, measured = evaluation.protocol, evaluation.measured
     if isinstance(evaluation, Evaluation):
-        data = f"{protocol['real_images']:,} {protocol['split']} images of {short_name(protocol['dataset'])}"
+        data = f"{protocol['real_images']:,} {protocol['split']} pictures of {short_name(protocol['dataset'])}"
         first = f"{data} · seed {protocol['seed']}{_unusual(protocol)} · details: --json"
     else:
         number = f"{protocol['real_images']:,} real pictures" if protocol["real_images"] else "real pictures"

@@ -87,7 +87,7 @@ def start_of(
         what = "channels of a map" if sides else "numbers"
         raise UsageError(f"no number {dim} in the latent of {model.called}: it has {count} {what}, from 0")
     if prompt is None and model.is_conditional:
-        raise UsageError("say what to draw", hint='with  --prompt "two dogs on a beach"')
+        raise UsageError("say what to draw", hint='for example:  --prompt "two dogs on a beach"')
     condition = model.condition([""]) if prompt is None else model.condition([prompt], callback=callback)
     settings = model.config.condition
     noise = sample_noise(condition, settings, model.latent_shape, seed=seed, prompts=[""], same_noise=True)

@@ -49,13 +49,14 @@ def picture_conditions(
     if prompt is not None:
         return model.condition([prompt], callback=callback).repeat_interleave(len(paths), dim=0)
     if model.is_conditional and model.config.condition.kind != "labels":
-        raise UsageError(f"what does {paths[0]} show?", hint='say it:  --prompt "two dogs on a beach"')
+        raise UsageError(f"say what {paths[0]} shows", hint='for example:  --prompt "two dogs on a beach"')
     conditions = []
     for path in paths:
         try:
             conditions.append(model.condition([path.absolute().parent.name]))
         except UsageError as error:
             raise UsageError(
-                f"what does {path} show? Its folder's name says no class", hint=f"add --prompt; {error.hint}"
+                f"say what {path} shows: its folder is not named like a class",
+                hint=f"for example:  --prompt CLASS\n{error.hint}",
             ) from error
     return torch.cat(conditions)

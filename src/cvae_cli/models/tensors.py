@@ -100,7 +100,7 @@ def _check_values(name: str, given: Tensor, expected: Tensor, *, source: Path) -
     else:
         fits = bool(given.sort(-1).values.eq(torch.arange(given.shape[-1])).all())
     if not fits:
-        raise CorruptError(f'{source} does not fit its settings: "{name}" has numbers that no weights have')
+        raise CorruptError(f'{source} does not fit its settings: "{name}" has numbers that weights cannot have')
 
 
 class without_memory(TorchFunctionMode):

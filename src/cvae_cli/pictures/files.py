@@ -98,7 +98,8 @@ def check_ending(path: Path, *, others: Sequence[str] = ()) -> None:
         known = ", ".join([*ENDINGS, *others])
         if not ending:
             raise UsageError(
-                f"which format has {path}?", hint=f"give it an ending, as {path}.png, or draw into a folder:  {path}/"
+                f"{path} has no ending that says its format",
+                hint=f"give it an ending, as {path}.png, or draw into a folder:  {path}/",
             )
         raise UsageError(
             f'no picture format "{ending}".{did_you_mean(ending, [*ENDINGS, *others])}', hint=f"endings: {known}"

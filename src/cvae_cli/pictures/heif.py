@@ -31,6 +31,6 @@ def open_heif(file: Path | io.BytesIO, name: str) -> Image.Image:
     try:
         from pillow_heif import register_heif_opener
     except ImportError as error:
-        raise UsageError(f"{name} is a HEIC picture", hint='pip install "cvae-cli[heif]" reads them') from error
+        raise UsageError(f"{name} is a HEIC picture", hint='for these:  pip install "cvae-cli[heif]"') from error
     register_heif_opener()
     return Image.open(file)

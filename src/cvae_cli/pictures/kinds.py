@@ -33,9 +33,9 @@ def is_picture(file: str) -> bool:
 def how_to_read(suffix: str) -> str:
     """Return what makes files with this ending readable, in a few words; "" when nothing here does."""
     if suffix in HEIF and suffix not in _readable():
-        return 'pip install "cvae-cli[heif]" reads them'
+        return 'for these:  pip install "cvae-cli[heif]"'
     if suffix in AVIF and suffix not in _readable():
-        return 'pip install "pillow>=11.3" reads them'
+        return 'for these:  pip install "pillow>=11.3"'
     return ""
 
 

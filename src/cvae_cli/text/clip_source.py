@@ -108,9 +108,9 @@ def load_tensors(module: nn.Module, source: ClipSource, *, skip: str | None = No
                 for short, tensor in _expected_tensors(module).items():
                     given = file.get_tensor(names[short])
                     if given.is_floating_point() != tensor.is_floating_point():
-                        raise _mismatch_error(source, f'"{names[short]}" has numbers that no weights have')
+                        raise _mismatch_error(source, f'"{names[short]}" has numbers that weights cannot have')
                     if not tensor.copy_(given).isfinite().all():
-                        raise _mismatch_error(source, f'"{names[short]}" has numbers that no weights have')
+                        raise _mismatch_error(source, f'"{names[short]}" has numbers that weights cannot have')
     except (SafetensorError, ValueError) as error:
         raise CorruptError(f"{source.weights} is damaged or not a safetensors file ({error})") from error
 
@@ -168,7 +168,9 @@ def _download(name: str, published: dict[str, Any], callback: Callback) -> Path:
     except MissingError as error:
         if isinstance(error.__cause__, RemoteEntryNotFoundError):
             raise pickled from error
-        raise MissingError(f"the weights of {name} are not here: {error.message}", hint=error.hint) from error
+        raise MissingError(
+            f"the weights of {name} are not on this machine: {error.message}", hint=error.hint
+        ) from error
 
 
 def _find_folder(folder: Path) -> ClipSource:
@@ -176,7 +178,7 @@ def _find_folder(folder: Path) -> ClipSource:
     for name in (CONFIG, WEIGHTS):
         if not os.path.isfile(folder / name):
             raise MissingError(
-                f"{folder} has no {name}" if os.path.isdir(folder) else f"{folder} is no folder",
+                f"{folder} has no {name}" if os.path.isdir(folder) else f"{folder} is not a folder",
                 hint=f"a CLIP model is a folder with {CONFIG} and {WEIGHTS}, as open_clip saves it",
             )
     path = folder / CONFIG

@@ -89,7 +89,7 @@ class Prompts:
                 try:
                     text = line.decode().removeprefix("\ufeff" if number == 1 else "").strip()
                 except UnicodeDecodeError as error:
-                    raise CorruptError(f"{source}: not text in UTF-8") from error
+                    raise CorruptError(f"{source}: not UTF-8 text") from error
                 if text:
                     count += 1
                     yield Prompt(_parse_json(text, source) if self._is_json else text, source)
@@ -117,7 +117,7 @@ def check_text(prompt: str) -> str:
         prompt.encode()
     except UnicodeEncodeError as error:
         raise UsageError(
-            f"the prompt {quoted(prompt)} is not text in UTF-8", hint="is the terminal, or the script, set to UTF-8?"
+            f"the prompt {quoted(prompt)} is not UTF-8 text", hint="set the terminal, or the script, to UTF-8"
         ) from error
     return prompt
 

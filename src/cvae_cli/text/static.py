@@ -95,7 +95,7 @@ class StaticEncoder(TextEncoder):
             sums = self._sum(ids)
             vectors[block] = (sums * (self.settings.width**0.5 / vector_length(sums))).float()
         if unknown:
-            callback(Notice(f"the text encoder reads English, and passes over {_named(unknown)}", is_warning=True))
+            callback(Notice(f"the text encoder reads English, and ignores {_named(unknown)}", is_warning=True))
         if guessed:
             callback(
                 Notice(
@@ -173,4 +173,4 @@ def _named(words: Collection[str]) -> str:
 def _no_words_error(text: str) -> UsageError:
     if not text.replace("\0", "").strip():
         return UsageError("the prompt is empty")
-    return UsageError(f"nothing in {quoted(text)} that the text encoder knows; it reads English")
+    return UsageError(f"the text encoder knows no word of {quoted(text)}; it reads English")

@@ -88,7 +88,7 @@ class _Encoded:
         unknown: list[str] = []
         vectors = vectors_or_zeros(texts, self.encoder, unknown) if texts else ()
         if unknown and not self.unknown:
-            told = f"a caption says nothing to the text encoder: {quoted(unknown[0])}"
+            told = f"the text encoder knows no word of a caption: {quoted(unknown[0])}"
             self.callback(Notice(told, is_warning=True))
         self.unknown += len(unknown)
         return [vector.astype(np.float16).astype(np.float32) for vector in vectors]
@@ -97,7 +97,7 @@ class _Encoded:
         """Raise a UsageError if more than 1% of the captions say nothing."""
         if self.seen >= _FEW and self.unknown > _MAX_UNKNOWN * self.seen:
             raise UsageError(
-                f'too many captions say nothing to the text encoder "{self.encoder.settings.kind}": {self.unknown:,} '
-                f"of {self.seen:,}",
+                f'too many captions have no word that the text encoder "{self.encoder.settings.kind}" knows: '
+                f"{self.unknown:,} of {self.seen:,}",
                 hint="static reads English; clip, a larger download, reads more:  --condition clip",
             )

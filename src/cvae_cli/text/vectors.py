@@ -96,7 +96,8 @@ def _encode_blocks(
         vectors = vectors_or_zeros(block, encoder, unknown)
         if len(unknown) > _MAX_UNKNOWN * total:
             raise UsageError(
-                f'too many captions say nothing to the text encoder "{encoder.settings.kind}", as {quoted(unknown[0])}',
+                f'too many captions have no word that the text encoder "{encoder.settings.kind}" knows, '
+                f"such as {quoted(unknown[0])}",
                 hint="static reads English; clip, a larger download, reads more:  --condition clip",
             )
         yield vectors.astype(np.float16)
@@ -125,10 +126,13 @@ def _notify(unknown: list[str], callback: Callback) -> None:
         case 0:
             return
         case 1:
-            callback(Notice(f"a caption says nothing to the text encoder: {quoted(unknown[0])}", is_warning=True))
+            callback(Notice(f"the text encoder knows no word of a caption: {quoted(unknown[0])}", is_warning=True))
         case n:
             callback(
-                Notice(f"{n:,} captions say nothing to the text encoder, as {quoted(unknown[0])}", is_warning=True)
+                Notice(
+                    f"{n:,} captions have no word that the text encoder knows, such as {quoted(unknown[0])}",
+                    is_warning=True,
+                )
             )
 
 

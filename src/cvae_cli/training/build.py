@@ -79,10 +79,10 @@ def _check_features(training: TrainingSettings) -> None:
     """Raise a UsageError if the frozen network would have no effect, or not the one that is expected."""
     if not training.perceptual:
         raise UsageError(
-            "training.features compares nothing without training.perceptual", hint="--set training.perceptual=0.1"
+            "training.features needs training.perceptual", hint="for example:  --set training.perceptual=0.1"
         )
     if training.adversarial:
-        raise UsageError("training.features or training.adversarial?", hint="--set training.adversarial=0")
+        raise UsageError("give either training.features or training.adversarial", hint="--set training.adversarial=0")
 
 
 def load_start(model: CVAE, recipe: Recipe) -> None:
@@ -102,7 +102,7 @@ def load_start(model: CVAE, recipe: Recipe) -> None:
         architecture = architecture.model_copy(update={"prior": ours.architecture.prior})
     if (theirs.image, theirs.condition, architecture) != (ours.image, ours.condition, ours.architecture):
         raise UsageError(
-            f"{recipe.start} is built otherwise than the recipe says",
+            f"{recipe.start} is built differently from what the recipe says",
             hint="its pictures, its classes, its text encoder or its network differ from the recipe's",
         )
     model.network.load_state_dict(finished.network.state_dict())

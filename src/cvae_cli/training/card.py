@@ -62,7 +62,7 @@ def _bound(dataset: str, validation: Dataset, state: TrainerState) -> "list[Eval
             better="lower" if metric == "elbo" else None,
             dataset=dataset,
             split="validation",
-            protocol=f"{len(validation):,} pictures held out from training, one posterior sample an image",
+            protocol=f"{len(validation):,} pictures held out from training, one posterior sample a picture",
         )
         for key, (metric, label) in labels.items()
     ]

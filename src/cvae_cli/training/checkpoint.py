@@ -36,7 +36,7 @@ class TrainerState:
     seconds: float = 0.0
     """Time spent training, with validation and saving."""
     best: float | None = None
-    """The lowest -ELBO of the validation pictures so far, in nats an image."""
+    """The lowest -ELBO of the validation pictures so far, in nats a picture."""
     sums: list[float] = field(default_factory=list)
     """Each loss summed over the pictures of the current epoch; empty before the first step."""
     history: list[dict[str, Any]] = field(default_factory=list)

@@ -29,7 +29,7 @@ def closest(recipes: Sequence[Recipe], pictures: Dataset, device: torch.device, 
     bounds = {}
     for name, recipe in recipe_of.items():
         model = CVAE.from_pretrained(recipe.start or "", device=device)
-        bound = evaluate_bound(model, batches, task=f"trying {name}", callback=callback)
+        bound = evaluate_bound(model, batches, task=f"measuring {name}", callback=callback)
         bounds[name] = float(bound.negative_elbo.mean())
     best = min(bounds, key=bounds.__getitem__)
     each = ", ".join(f"{name} {bound:,.0f}" for name, bound in bounds.items())

@@ -65,7 +65,7 @@ def check_nothing_else(folder: Path) -> None:
         more = f" and {len(others) - _MAX_NAMED:,} more" if len(others) > _MAX_NAMED else ""
         raise UsageError(
             f"{folder} is not only a run: {', '.join(others[:_MAX_NAMED])}{more} would be lost",
-            hint="move that away first, or choose another place with --out",
+            hint="move that away first, or choose another folder with --out",
         )
 
 

@@ -115,8 +115,8 @@ def _notify_unseen(train: Dataset, callback: Callback) -> None:
     unseen = train.conditions.unseen() if isinstance(train.conditions, Labels) else []
     if unseen:
         named = ", ".join(map(quoted, unseen[:_MAX_NAMED])) + (", ..." if len(unseen) > _MAX_NAMED else "")
-        what = "class" if len(unseen) == 1 else f"{len(unseen):,} classes"
-        callback(Notice(f"no picture to learn from, so prompts mean nothing, for {what} {named}", is_warning=True))
+        what = "the class" if len(unseen) == 1 else f"the {len(unseen):,} classes"
+        callback(Notice(f"no training picture shows {what} {named}, so such prompts mean nothing", is_warning=True))
 
 
 def passes_per_epoch(recipe: Recipe, train: Dataset) -> int:

@@ -82,7 +82,7 @@ class EpochEnd(Event):
         epoch: the number of the epoch, from 1.
         epochs: how many epochs the training has.
         losses: means over the epoch, by name (see `Objective`).
-        validation_rate, validation_distortion: means over the validation pictures, in nats an image, with the averaged
+        validation_rate, validation_distortion: means over the validation pictures, in nats a picture, with the averaged
             weights if the training averages them.
         epoch_seconds: the time that this epoch took.
         seconds: time since the start of the training.
@@ -100,7 +100,7 @@ class EpochEnd(Event):
 
     @property
     def validation_negative_elbo(self) -> float:
-        """-ELBO of the validation pictures, in nats an image."""
+        """-ELBO of the validation pictures, in nats a picture."""
         return self.validation_rate + self.validation_distortion
 
     def __str__(self) -> str:

@@ -95,7 +95,7 @@ def _load_vgg16(callback: Callback) -> nn.Module:
     except Exception as error:
         raise CorruptError(
             f"{path} does not hold the network VGG16 ({type(error).__name__})",
-            hint="fetch it again:  cvae download-weights vgg16",
+            hint="download it again:  cvae download-weights vgg16",
         ) from error
     return network
 

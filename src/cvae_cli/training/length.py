@@ -78,6 +78,6 @@ def check_minutes(recipe: Recipe, options: TrainingOptions) -> None:
     if not 0 < minutes < math.inf:
         raise UsageError(f"--minutes must be a number above 0, not {minutes}")
     if options.get("epochs") is not None:
-        raise UsageError("--epochs or --minutes?", hint="--minutes plans the epochs itself")
+        raise UsageError("give either --epochs or --minutes", hint="--minutes plans the epochs itself")
     if any(training.steps for training in recipe.trainings):
-        raise UsageError("training.steps or --minutes?", hint="--minutes plans the steps itself")
+        raise UsageError("give either training.steps or --minutes", hint="--minutes plans the steps itself")

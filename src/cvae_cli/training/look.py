@@ -38,8 +38,8 @@ def check_windows(recipe: Recipe) -> None:
     size = shape_of(data.name, data.size).size
     if shape_of(data.name, windows).size <= size:
         raise UsageError(
-            f"data.windows ({windows}) is no larger than the pictures ({size})",
-            hint=f"for example  --set data.windows={2 * size}",
+            f"data.windows must be larger than the pictures, which have {size} pixels, not {windows}",
+            hint=f"for example:  --set data.windows={2 * size}",
         )
 
 

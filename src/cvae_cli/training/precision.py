@@ -29,9 +29,9 @@ def decide_precision(recipe: Recipe, train: Dataset, device: torch.device) -> tu
     if not computes_bf16(device):
         return "fp32", f"this {_KINDS.get(device.type, device.type)} has no instructions for bf16"
     if device.type == "cpu" and _count_flops(recipe, train) < _SMALL_FLOPS:
-        return "fp32", "for so small a network bf16 is not faster"
+        return "fp32", "bf16 is not faster for a network this small"
     if device.type == "cuda" and not recipe.training.compile and _count_step(recipe, train) < _SMALL_STEP:
-        return "fp32", "in so small steps bf16 is not faster"
+        return "fp32", "bf16 is not faster for steps this small"
     return "bf16", f"this {_KINDS.get(device.type, device.type)} has instructions for bf16"
 
 

@@ -107,7 +107,7 @@ class Run:
         if not contents.is_used(self.folder):
             return
         if not self.exists():
-            raise UsageError(f"{self.folder} exists and is not a run", hint="choose another place with --out")
+            raise UsageError(f"{self.folder} exists and is not a run", hint="choose another folder with --out")
         if not force:
             raise UsageError(
                 f"{self.folder} already holds a run",
@@ -163,7 +163,7 @@ class Run:
                 yield
         except Timeout as error:
             raise UsageError(
-                f"another process is training in {self.folder}", hint="wait for it, or choose another --out"
+                f"another process is training in {self.folder}", hint="wait for it, or choose another folder with --out"
             ) from error
         except OSError as error:
             raise write_error(self.folder, error) from error

@@ -67,7 +67,7 @@ def plan_seeds(recipe: str | None, seeds: int | None, **options: Unpack[Training
     first = _recipe(recipe, options)
     folder = Path(options.get("out") or Path("runs") / first.name)
     if Run(folder).exists():
-        raise UsageError(f"{folder} is a run of one seed", hint="choose another place with --out")
+        raise UsageError(f"{folder} is a run of one seed", hint="choose another folder with --out")
     seed = first.training.seed
     return [_plan_one(recipe, seed_folder(folder, each), each, options) for each in range(seed, seed + seeds)]
 
@@ -100,14 +100,17 @@ def _check(seeds: int, options: TrainingOptions) -> None:
         raise UsageError(f"--seeds must be from 1 to {_MAX_SEEDS:,}, not {seeds:,}")
     if options.get("resume") is not None:
         raise UsageError(
-            "a run has one seed: --resume or --seeds?", hint="the command that has started the seeds goes on with them"
+            "give either --resume or --seeds: a run has one seed",
+            hint="to go on with all seeds, run the command that started them again",
         )
     if options.get("minutes") is not None:
         raise UsageError(
             "with --minutes each seed could train for another number of epochs", hint="give a number:  --epochs N"
         )
     if launch.rank_and_size() != (0, 1):
-        raise UsageError("several processes train one seed", hint="train each by itself:  --gpus N --seed S --out DIR")
+        raise UsageError(
+            "several processes can only train one seed", hint="train each by itself:  --gpus N --seed S --out DIR"
+        )
 
 
 def _plan_one(recipe: str | None, folder: Path, seed: int, options: TrainingOptions) -> TrainingPlan:
@@ -120,7 +123,7 @@ def _plan_one(recipe: str | None, folder: Path, seed: int, options: TrainingOpti
     planned, kept = _recipe(recipe, given), run.recipe()
     if _comparable(kept, planned) != _comparable(planned, planned):
         raise UsageError(
-            f"{folder} holds a run with other settings", hint="choose another place with --out, or start over: --force"
+            f"{folder} holds a run with other settings", hint="choose another folder with --out, or start over: --force"
         )
     return plan_training(None, resume=folder, log=options.get("log"))
 

@@ -58,7 +58,7 @@ def read_state(path: Path) -> tuple[str, dict[str, "Tensor"]]:
         position, digest = header.pop(_POSITION), header.pop(_DIGEST, None)
         tensors = safetensors.torch.load(content)
     except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
-        reason = str(error) if isinstance(error, SafetensorError) else "it is no state of a training"
+        reason = str(error) if isinstance(error, SafetensorError) else "it is not the state of a training"
         raise CorruptError(f"{path} is damaged ({reason})") from error
     if digest is not None:
         content = content.replace(_field(digest), _field(_BLANK), 1)

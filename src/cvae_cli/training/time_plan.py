@@ -108,7 +108,7 @@ def _tell(
         for training, pace in zip(trainings, paces, strict=True)
     )
     if planned > _TOO_LONG * 60 * minutes:
-        text = f"{duration(60 * minutes)} is too short: on this machine it takes {duration(planned)} to do the least"
+        text = f"{duration(60 * minutes)} is too short: on this machine the shortest training takes {duration(planned)}"
         callback(Notice(text, is_warning=True))
 
 

@@ -40,7 +40,7 @@ class TrainingResult:
         run: the folder of the run.
         model: the folder of the model that was kept.
         recipe: all settings.
-        best_negative_elbo: the lowest -ELBO on the validation pictures, in nats an image.
+        best_negative_elbo: the lowest -ELBO on the validation pictures, in nats a picture.
         history: the metrics of each epoch, as in `metrics.jsonl`. This and `best_negative_elbo` are of the last
             stage.
     """

@@ -91,7 +91,8 @@ def download_file(
     name = name or path.name
     if is_offline():
         raise MissingError(
-            f"{name} is not here and {forbidden_by()} forbids fetching it", hint=f"it comes from {url}\n{ONCE_HINT}"
+            f"{name} is not on this machine, and {forbidden_by()} forbids downloading it",
+            hint=f"it comes from {url}\n{ONCE_HINT}",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

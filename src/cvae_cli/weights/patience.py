@@ -17,8 +17,8 @@ _DEFAULT = 20.0  # seconds
 _FLOOR = 1000  # bytes a second; a server that sends less is as good as silent
 _SAY_AFTER = 2.0  # seconds
 
-NETWORK_HINT = "is there a network?"
-PATIENCE_HINT = "is there a network? If there is, CVAE_TIMEOUT=SECONDS waits longer"
+NETWORK_HINT = "check the network"
+PATIENCE_HINT = "check the network; CVAE_TIMEOUT=SECONDS waits longer"
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def time_out() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 86_400:
-        raise UsageError(f"CVAE_TIMEOUT is a number of seconds, not {quoted(given)}")
+        raise UsageError(f"CVAE_TIMEOUT must be a number of seconds, not {quoted(given)}")
     return seconds
 
 

@@ -189,6 +189,6 @@ def require_weights(entry: Weights, callback: Callback = ignore) -> Path:
         return entry.download(callback)
     except MissingError as error:
         raise MissingError(
-            f'the weights "{entry.name}" are not here ({byte_size(entry.size)}, from {entry.source})',
-            hint=f"fetch them once:  cvae download-weights {entry.name}",
+            f'the weights "{entry.name}" are not on this machine ({byte_size(entry.size)}, from {entry.source})',
+            hint=f"download them once:  cvae download-weights {entry.name}",
         ) from error

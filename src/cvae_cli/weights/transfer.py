@@ -106,7 +106,7 @@ class Transfer:
     def _give_up(self, trouble: _Trouble) -> MissingError:
         kept = f"; {self.received:,} bytes are kept, run the command again to continue from there"
         return MissingError(
-            f"cannot fetch {self.url}: {trouble}{kept if self.received else ''}",
+            f"cannot download {self.url}: {trouble}{kept if self.received else ''}",
             hint=trouble.hint,
         )
 

@@ -125,5 +125,5 @@ def own(device: torch.device, callback: Callback, model: str | None) -> Extracto
 def _not_in_file(path: Any, what: str, weights: str, error: Exception) -> CorruptError:
     return CorruptError(
         f"{path} does not hold the {what} ({type(error).__name__})",
-        hint=f"fetch it again:  cvae download-weights {weights}",
+        hint=f"download it again:  cvae download-weights {weights}",
     )

@@ -110,7 +110,7 @@ def _import(module: str, name: str) -> Any:
             if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
                 raise UsageError(
                     f'no module "{module}" (for the features {name})',
-                    hint="it is searched for on Python's path and in this folder; the form is MODULE:CALLABLE",
+                    hint="it is searched for on Python's path and in this folder; for example:  mymodule:features",
                 ) from error
             raise UsageError(f"the module {module} needs another one: {error}") from error
         except Exception as error:

@@ -35,7 +35,7 @@ class NegativeELBO(LikelihoodMetric):
 
     @classmethod
     def protocol(cls, settings: Settings) -> dict[str, Any]:
-        return {"elbo": "one posterior sample an image, nats"}
+        return {"elbo": "one posterior sample a picture, nats"}
 
 
 class Rate(BoundMetric):
@@ -127,7 +127,7 @@ class ImportanceWeightedBound(LikelihoodMetric):
 
     @classmethod
     def protocol(cls, settings: Settings) -> dict[str, Any]:
-        return {"iwae": f"{settings.k} posterior samples an image, nats"}
+        return {"iwae": f"{settings.k} posterior samples a picture, nats"}
 
 
 def _negative_elbo(batch: BoundBatch) -> Float[Tensor, " b"]:

@@ -11,7 +11,7 @@ from cvae_cli.evaluation.streams import ReconstructionBatch
 
 Images = Float[Tensor, "b c h w"]
 
-_EACH_IMAGE = {"mse, mae, ssim, ssim-wang, ms-ssim, psnr": "of each image, then their mean; values in [0, 1]"}
+_EACH_IMAGE = {"mse, mae, ssim, ssim-wang, ms-ssim, psnr": "of each picture, then their mean; values in [0, 1]"}
 _WINDOW = "11x11 Gaussian window, sigma 1.5, data_range 1.0, in each channel"
 _RADIUS = 5
 """How far a window of SSIM reaches from the pixel in its centre."""

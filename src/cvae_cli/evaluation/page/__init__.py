@@ -32,7 +32,7 @@ def check_page(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"a report is an HTML page, and {path} is named otherwise", hint="as  --report report.html")
+        raise UsageError(f"{path} does not end in .html", hint="for example:  --report report.html")
     check_writable(path)
     return path
 

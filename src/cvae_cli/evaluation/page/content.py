@@ -216,7 +216,7 @@ def _curves(runs: Sequence[str]) -> Drawing:
         for history in histories
         for epochs in [history.prior or history.model]
     ]
-    return draw(draw_curves(histories), f"Loss curves. Lowest −ELBO of the validation pictures: {', '.join(best)}")
+    return draw(draw_curves(histories), f"Loss curves. Lowest -ELBO of the validation pictures: {', '.join(best)}")
 
 
 def _describe_trades(parts: Sequence[ModelPart]) -> str:

@@ -55,7 +55,7 @@ class Trade:
     Attributes:
         label: the name of the model.
         likelihood: the kind of its likelihood: only distortions of one kind can be compared.
-        rate, distortion: means, in nats an image.
+        rate, distortion: means, in nats a picture.
         parts: the same for each class.
     """
 
@@ -81,7 +81,7 @@ def draw_trades(trades: Sequence[Trade]) -> "Figure":
                     _draw_trade(axes, trade, colour)
             axes.margins(0.1)
             _draw_levels(axes)
-            axes.set(title=f"{kind} likelihood", xlabel="rate, nats an image", ylabel="distortion, nats an image")
+            axes.set(title=f"{kind} likelihood", xlabel="rate, nats a picture", ylabel="distortion, nats a picture")
         legend(sheet, [trade.label for trade in trades], colours, columns=min(4, len(trades)))
     return sheet
 

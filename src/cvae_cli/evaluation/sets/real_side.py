@@ -55,7 +55,7 @@ def check_real_side(real: Originals | None, path: Path | None, metrics: SetMetri
         if real is not None and is_of_pytorch_fid(path):
             raise UsageError(
                 f"{path} does not say of which pictures it is: it cannot be compared with {real.source}",
-                hint="leave --real out, or give a file that is not .npz",
+                hint="leave out --real, or give a file that is not .npz",
             )
         return known
     if is_of_pytorch_fid(path):
@@ -134,7 +134,7 @@ def _check_same(real: Originals, known: Reference, path: Path, context: Context)
     if read_digests(real, context, task="comparing real pictures").sha256 != known.real.get("sha256"):
         raise UsageError(
             f"{path} has the statistics of other pictures than those of {real.source}",
-            hint="remove the file to make it anew, or leave --real out to use it as it is",
+            hint="remove the file to make it anew, or leave out --real to use it as it is",
         )
 
 

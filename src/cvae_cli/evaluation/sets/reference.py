@@ -133,7 +133,7 @@ def _read_npz(path: Path) -> Reference:
         raise CorruptError(f"{path} has no mu and sigma of pytorch-fid, or is damaged") from error
     state = {"mean": mean, "covariance": covariance}
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or not _are_finite(state):
-        raise CorruptError(f"mu and sigma of {path} are no mean and covariance")
+        raise CorruptError(f"mu and sigma of {path} are not a mean and a covariance")
     return Reference({"source": path.name}, {"inception": state}, {})
 
 
