@@ -159,7 +159,7 @@ def test_words_without_effect_are_named(encoder: StaticEncoder) -> None:
 
 @pytest.mark.parametrize("text", ["xyzzyqq", "zxcvbnm QQQQQQQ", "xyzzyqq собака", "qwxzkj!"])
 def test_strings_of_letters_are_no_words(encoder: StaticEncoder, text: str) -> None:
-    with pytest.raises(UsageError, match="the text encoder knows no word of .*; it reads English"):
+    with pytest.raises(UsageError, match=r"the text encoder knows no word of .*; it reads English"):
         encoder.encode([DOGS, text])
 
 
