@@ -49,7 +49,7 @@ def require_space(folder: Path, needed: int, task: str) -> None:
         folder: need not exist yet.
         needed: bytes. Slightly more must be free.
     """
-    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    existing = next(parent for parent in [folder, *folder.parents] if parent.exists())
     free = shutil.disk_usage(existing).free
     needed += needed // 50 + _RESERVE
     if needed > free:
