@@ -32,6 +32,7 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.data.listing import Listing
 from cvae_cli.errors import CorruptError, CvaeError, UsageError, byte_size
 from cvae_cli.events import Event, Progress
+from cvae_cli.weights.registry import REGISTRY, AddressWeights
 
 # Loads a data set as a user's script may do, without a main guard.
 LOAD = """
@@ -614,7 +615,41 @@ def test_a_file_beside_the_pixels_is_compared_with_its_digest_once(tmp_path: Pat
     assert prepared.is_as_written(path)  # an earlier version wrote no digest
 
 
-def test_damaged_vectors_make_a_folder_damaged_and_empty_ones_do_not(pictures: Path) -> None:
+@pytest.mark.usefixtures("small_chunks")
+def test_all_that_is_known_of_what_lies_in_the_cache_is_told(
+    pictures: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioned(pictures / "test", 21)
+    place = Heard().load(pictures, size=32).cache
+    assert place is not None
+    for name, length in (("-bad", 5), ("-bad/deeper", 100), ("~old", 3 * 4**2), ("~x.part", 7)):
+        (home / "prepared" / name).mkdir()
+        (home / "prepared" / name / "pixels.bin").write_bytes(bytes(length))
+    old = {"format": 1, "size": 4, "broken": {}, "files": ["a.png"]}
+    (home / "prepared" / "~old" / "index.json").write_text(json.dumps(old))
+    (home / "weights").mkdir()
+    about = {"use": "", "licence": "", "note": "", "size": 9, "sha256": hashlib.sha256(bytes(9)).hexdigest()}
+    entry = AddressWeights(name="own", url="https://localhost/own.pth", **about)  # type: ignore[arg-type]
+    monkeypatch.setitem(REGISTRY, "own", entry)
+    (home / "weights" / "own.pth").write_bytes(bytes(9))
+    listener = Listener()
+    found = cache_check.check_cache(listener)
+    lengths = [sum(path.stat().st_size for path in home.glob(f"prepared/{name}/*.*")) for name in (place.name, "~old")]
+    assert [each.length for each in found] == [5, lengths[0], lengths[1], 7, 9]
+    assert [each.row()[:5] for each in found] == [
+        ["damaged", "-bad", "", "", ""],
+        ["sound", f"folder:{pictures}", "test", "32x32", "21"],
+        ["without digests", "~old", "", "4x4", "1"],
+        ["unfinished", "~x.part", "", "", ""],
+        ["sound", "weights own", "", "", ""],
+    ]
+    assert [each.folder.name for each in found] == ["-bad", place.name, "~old", "~x.part", "own.pth"]
+    assert listener.progress == [*((done * 3 * 32**2, 21 * 3 * 32**2) for done in (10, 20, 21)), (0, None)]
+    flip(place / "pixels.bin", -1)  # in the last chunk, which has a single picture
+    assert [each.state for each in cache_check.check_cache()][1] == "damaged"
+
+
+def test_damaged_vectors_make_a_folder_damaged_and_those_without_a_digest_do_not(pictures: Path) -> None:
     captioned(pictures / "test", 3)
     place = Heard().load(pictures).cache
     assert place is not None
@@ -625,6 +660,7 @@ def test_damaged_vectors_make_a_folder_damaged_and_empty_ones_do_not(pictures: P
     length = sum(path.stat().st_size for path in place.iterdir())
     assert (found.state, found.folder, found.pictures, found.length) == ("sound", place, 3, length)
     assert found.row() == ["sound", f"folder:{pictures}", "test", "8x8", "3", byte_size(length)]
-    flip(place / "captions-0.f16", 50)
-    forget()
-    assert [each.state for each in cache_check.check_cache()] == ["damaged"]
+    for damage in (lambda path: flip(path, 50), lambda path: path.write_bytes(b"")):
+        damage(place / "captions-0.f16")
+        forget()
+        assert [each.state for each in cache_check.check_cache()] == ["damaged"]

@@ -67,7 +67,7 @@ def _check(folder: Path, callback: Callback) -> CheckedFolder:
     state: State = "sound" if prepared.chunks else "without digests"
     try:
         _compare(prepared, callback)
-        if not all(is_as_written(path) for path in folder.glob("captions-*.f16") if path.stat().st_size):
+        if not all(is_as_written(path) for path in folder.glob("captions-*.f16")):
             state = "damaged"
     except CorruptError:
         state = "damaged"

@@ -109,13 +109,17 @@ def is_as_written(path: Path) -> bool:
     key = str(path), about.st_ino, about.st_mtime_ns
     digest = _digest_file(path)
     if key not in _checked and digest.exists():
-        _checked[key] = np.array([pixels_digest(np.memmap(path, np.uint8, "r")).encode() == digest.read_bytes()])
+        _checked[key] = np.array([_content_digest(path).encode() == digest.read_bytes()])
     return bool(_checked.get(key, np.ones(1, bool)).all())
 
 
 def write_digest(content: Path, path: Path) -> None:
     """Write the digest of the file `content`, which is about to be renamed to `path`."""
-    _digest_file(path).write_text(pixels_digest(np.memmap(content, np.uint8, "r")))
+    _digest_file(path).write_text(_content_digest(content))
+
+
+def _content_digest(path: Path) -> str:
+    return pixels_digest(np.memmap(path, np.uint8, "r") if path.stat().st_size else b"")  # nothing cannot be mapped
 
 
 def _digest_file(path: Path) -> Path:
