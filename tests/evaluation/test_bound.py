@@ -26,6 +26,18 @@ def measure(model: CVAE, data: Dataset, metric: str, k: int = 64) -> float:
     return score
 
 
+def test_scores_of_the_bound_are_means_of_its_parts() -> None:
+    names = ["rate", "distortion", "elbo", "bits-per-dim"]
+    for variant, has_bits in (("map-add", True), ("map-concat", False)):
+        model, data = small_model(variant), fashion("test", 10)
+        bound = evaluate_bound(model, Batches(data, batch_size=4, device=CPU))
+        rate, distortion = bound.rate.mean().item(), bound.distortion.mean().item()
+        bits = (rate + distortion) / math.log(2) / 28**2 if has_bits else None
+        scores = evaluate_model(model, data, names, context=Context(CPU)).scores
+        assert scores["bits-per-dim"] == (bits and pytest.approx(bits, rel=1e-5))
+        assert [scores[name] for name in names[:3]] == pytest.approx([rate, distortion, rate + distortion], rel=1e-5)
+
+
 def test_more_samples_make_the_bound_tighter(run_folder: Path) -> None:
     model = CVAE.from_pretrained(run_folder)
     data = fashion("test", 100)

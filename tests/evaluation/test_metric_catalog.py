@@ -36,6 +36,46 @@ def test_each_name_is_that_of_its_class(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "heading", "direction", "min_pictures", "min_size"),
+    [
+        ("mse", "mse, sum over pixels", "lower", 1, 1),
+        ("mae", "mae, mean over pixels", "lower", 1, 1),
+        ("ssim", "ssim, border reflected", "higher", 1, 6),
+        ("ssim-wang", "ssim-wang, no border", "higher", 1, 11),
+        ("ms-ssim", "ms-ssim", "higher", 1, 176),
+        ("psnr", "psnr, dB", "higher", 1, 1),
+        ("lpips", "lpips, alexnet", "lower", 1, 31),
+        ("elbo", "-ELBO, nats", "lower", 1, 1),
+        ("rate", "rate, nats", None, 1, 1),
+        ("distortion", "distortion, nats", "lower", 1, 1),
+        ("bits-per-dim", "bits/dim", "lower", 1, 1),
+        ("active-units", "active units", None, 1, 1),
+        ("iwae", "importance-weighted bound, nats", "lower", 1, 1),
+        ("accuracy", "accuracy", "higher", 1, 1),
+        ("fid", "fid, 1,500 samples", "lower", 2, 1),
+        ("fid-fashion", "fid-fashion, 1,500 samples", "lower", 2, 1),
+        ("frechet", "frechet on clip, 1,500 samples", "lower", 2, 1),
+        ("frechet:fashion", "frechet:fashion, 1,500 samples", "lower", 2, 1),
+        ("kid", "kid", "lower", 2, 1),
+        ("inception-score", "inception-score, 1,500 samples", "higher", 10, 1),
+        ("precision", "precision on clip, 1,500 samples", "higher", 2, 1),
+        ("recall", "recall on clip, 1,500 samples", "higher", 2, 1),
+        ("density", "density on clip, 1,500 samples", "higher", 2, 1),
+        ("coverage", "coverage on clip, 1,500 samples", "higher", 2, 1),
+        ("coverage:clip", "coverage:clip, 1,500 samples", "higher", 2, 1),
+        ("clip-score", "clip-score, 0 to 100", "higher", 1, 1),
+        ("retrieval", "retrieval, R@1 of 100", "higher", 1, 1),
+    ],
+)
+def test_what_is_said_of_each_metric(
+    name: str, heading: str, direction: str | None, min_pictures: int, min_size: int
+) -> None:
+    metric = catalog.find_metric(name)
+    assert metric.heading(1500, "clip") == heading
+    assert (metric.direction, metric.min_pictures, metric.min_size) == (direction, min_pictures, min_size)
+
+
 def test_reading_the_catalog_imports_no_torch() -> None:
     code = (
         "import sys\n"
@@ -69,6 +109,30 @@ def test_metrics_without_meaning_are_no_default() -> None:
     assert "ssim-wang" not in names
     with pytest.raises(UsageError, match="at least 11 pixels a side, not of 8"):
         catalog.find_metric("ssim-wang").check(over_bytes, "coco")
+
+
+def test_what_is_defined_for_some_pictures_is_refused_for_others() -> None:
+    def checked(name: str, size: int, dataset: str) -> str:
+        model = small_model("map-concat")
+        image = model.config.image.model_copy(update={"size": size})
+        model.config = model.config.model_copy(update={"image": image})
+        metric = catalog.find_metric(name)
+        assert metric.is_meaningful(model) == (size >= metric.min_size)
+        try:
+            metric.check(model, dataset)
+        except UsageError as error:
+            return error.message
+        return ""
+
+    assert checked("ssim-wang", 11, "coco") == ""
+    assert checked("ssim-wang", 10, "coco") == '"ssim-wang" needs pictures of at least 11 pixels a side, not of 10'
+    assert checked("accuracy", 28, "fashion-mnist") == ""
+    assert checked("accuracy", 28, "mnist") == '"accuracy" is defined for pictures of fashion-mnist only, not of mnist'
+    assert checked("recall", 28, "fashion-mnist") == checked("recall", 32, "coco") == ""
+    for name in ("recall", "recall:fashion", "fid-fashion"):  # recall of Fashion-MNIST is on features of 28x28
+        said = "the features fashion are of pictures of 28x28, not of 32x32"
+        assert checked(name, 32, "fashion-mnist") == said
+    assert checked("recall:pictures", 32, "fashion-mnist") == ""
 
 
 def test_unknown_extractor_gets_a_suggestion() -> None:

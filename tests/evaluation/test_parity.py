@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context
-from cvae_cli.evaluation.features import load_extractor
-from cvae_cli.evaluation.metrics import catalog, kernel, neighbours
+from cvae_cli.evaluation.features import EXTRACTORS, load_extractor
+from cvae_cli.evaluation.metrics import catalog, inception_score, kernel, neighbours
 from cvae_cli.evaluation.metrics.frechet import distance_of_gaussians, frechet_distance
 from cvae_cli.evaluation.metrics.neighbours import neighbour_scores
 from cvae_cli.evaluation.metrics.reconstruction import psnr
@@ -99,7 +99,7 @@ def test_neighbours_of_points_on_a_line_are_those_by_hand() -> None:
 
 
 def test_kernel_distances_are_those_of_torch_fidelity(
-    features: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+    features: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """On the same subsets, here 5 of 100 pictures."""
     from torch_fidelity.metric_kid import kid_features_to_metric
@@ -114,7 +114,41 @@ def test_kernel_distances_are_those_of_torch_fidelity(
     theirs = kid_features_to_metric(generated.double(), real.double(), **settings)
     assert metric.compute() == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-3)
     assert metric.deviation() == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-3)
-    assert metric.details()["kid:pictures pictures a subset"] == 100
+    assert capfd.readouterr() == ("", "")  # where torch-fidelity would show a bar
+    assert metric.details() == {
+        "kid:pictures deviation over subsets": metric.deviation(),
+        "kid:pictures pictures a subset": 100,
+    }
+
+
+def test_inception_scores_are_those_of_torch_fidelity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here on the classes of a small network, for more features than are classified at once."""
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    monkeypatch.setitem(EXTRACTORS, "inception", EXTRACTORS["fashion"])
+    metric = catalog.find_metric("inception-score")(Context(CPU))
+    rows = 3 * torch.rand(1203, 128, generator=torch.Generator().manual_seed(0))
+    metric.sets.generated.load(rows)
+    with torch.no_grad():
+        theirs = isc_features_to_metric(metric.extractor.network.logits(rows))
+    assert metric.compute() == pytest.approx(theirs["inception_score_mean"], rel=1e-6)
+    assert metric.deviation() == pytest.approx(theirs["inception_score_std"], rel=1e-6)
+    assert metric.details() == {"inception-score deviation over splits": metric.deviation()}
+    assert metric.deviation() > 1e-3
+
+
+def test_published_scores_have_these_subsets_splits_and_seeds() -> None:
+    from torch_fidelity.defaults import DEFAULTS
+
+    theirs = [DEFAULTS[name] for name in ("kid_subsets", "kid_subset_size", "isc_splits")]
+    assert theirs == [kernel.SUBSETS, kernel.SUBSET_SIZE, inception_score.SPLITS]
+    assert kernel.SEED == inception_score.SEED == DEFAULTS["rng_seed"]
+    said = {
+        (generated, real): list(catalog.find_metric("kid").set_warnings(generated, real, Context(CPU)))
+        for generated, real in ((999, 2000), (2000, 999), (1000, 1000))
+    }
+    few = "kid: 999 pictures are fewer than the 1,000 of a published subset: subsets have 999, and their deviation is"
+    assert said == {(999, 2000): [f"{few} too small"], (2000, 999): [f"{few} too small"], (1000, 1000): []}
 
 
 def pairs(size: int) -> tuple[Tensor, Tensor]:
