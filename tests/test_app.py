@@ -125,6 +125,22 @@ def test_the_parser_speaks_as_all_other_messages_do(cvae: Command, arguments: st
     assert done.stderr.splitlines()[0] == f"cvae: {said}"
 
 
+def test_help_marks_nothing_that_must_be_given_and_says_defaults_with_their_ranges(cvae: Command) -> None:
+    for words, usage in [("models push", "MODEL ORG/NAME"), ("plot", "RUN..."), ("models verify", "[MODEL]")]:
+        assert cvae(*words.split(), "--help").stdout.startswith(f"Usage: cvae {words} [OPTIONS] {usage}\n")
+    said = " ".join(cvae("generate", "--help").stdout.split())
+    for default in ("[default: the model's own; 0 to 100]", "[default: 1.0; 0 to 100]", "[1 or more]"):
+        assert default in said
+    assert "] [" not in said.partition("Options:")[2]
+
+
+def test_messages_end_without_a_full_stop(cvae: Command) -> None:
+    for words in ("evaluate --metric zzz", "generate x --model zzz", "train zzz", "train --data zzz fashion", "zzz"):
+        line = cvae(*words.split()).stderr.splitlines()[0]
+        assert line.startswith("cvae: no ")
+        assert line.endswith(' "zzz"')
+
+
 def test_help_and_names_need_no_environment(executable: str, tmp_path: Path) -> None:
     """Without HOME, TERM, LANG and PATH, as under cron."""
     for arguments in (["--help"], ["train", "--list"], ["models", "list"], ["evaluate", "--help"]):

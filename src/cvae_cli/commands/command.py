@@ -14,6 +14,7 @@ from cvae_cli.errors import UsageError
 
 _MIN_COLUMNS_OF_HELP = 72  # for options and their texts side by side
 _MAX_COLUMNS_OF_HELP = 100  # longer lines are hard to read
+_BRACES = re.compile(r"\{([A-Z/]+)\}")  # around arguments that must be given, which need no mark
 _WHOLE = 1000  # characters, more than any sentence has
 _UNBROKEN_HYPHEN = "\u2011"  # names have hyphens, at which lines must not end
 
@@ -36,7 +37,9 @@ class _FittingHelp:
 
         formatter.write_dl = write_dl
         self.format_help(ctx, formatter)  # type: ignore[attr-defined]
-        return console.fit(formatter.getvalue().rstrip("\n").replace(_UNBROKEN_HYPHEN, "-"))
+        text = formatter.getvalue().rstrip("\n").replace(_UNBROKEN_HYPHEN, "-")
+        usage, *rest = text.split("\n\n", 1)
+        return console.fit("\n\n".join([_BRACES.sub(r"\1", usage), *rest]))
 
     def get_short_help_str(self, limit: int = _WHOLE) -> str:
         """Return what the command does, for the list of all commands: a whole sentence, however long its line is."""
@@ -46,7 +49,8 @@ class _FittingHelp:
 def _for_people(text: str) -> str:
     """Return a cell of the help with ranges as people write them, for example `0 to 1` instead of `0.0<=x<=1.0`."""
     text = re.sub(r"(?<=[\[ ])(\d+)(?:\.0)?<=x<=(\d+)(?:\.0)?(?=\])", r"\1 to \2", text)
-    return re.sub(r"(?<=[\[ ])x>=(\d+)(?:\.0)?(?=\])", r"\1 or more", text)
+    text = re.sub(r"(?<=[\[ ])x>=(\d+)(?:\.0)?(?=\])", r"\1 or more", text)
+    return re.sub(r"(\[default: [^\]]*)\]  \[([^\]]*)\]$", r"\1; \2]", text)  # as for defaults that the parser knows
 
 
 class Group(_FittingHelp, TyperGroup):

@@ -14,7 +14,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         help="Model to measure: a bundled name, a folder, or org/name on the Hub; repeat to compare several. "
-        "A folder of runs by --seeds has their mean and standard deviation.",
+        "Of a folder that --seeds has made, the mean and standard deviation of its runs.",
         metavar="MODEL",
     ),
 ]

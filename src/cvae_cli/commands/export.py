@@ -16,7 +16,7 @@ Examples:
   cvae models export runs/pictures -o pictures.onnx --guidance 2
   cvae models export scenes -o scenes.onnx --no-text-encoder --json
 
-docs/library.md has a client of 20 lines that draws from the file without torch.
+docs/export.md has a short program that draws from the file without torch.
 """
 
 

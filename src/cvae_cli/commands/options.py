@@ -34,7 +34,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         help=f"Write files of this format into the folder of -o: {' or '.join(FORMATS)} for one file per picture, "
-        "webdataset for tar files of 1,000. After a stop, the same command continues.",
+        "webdataset for tar files of 1,000. After a stop, the same command goes on.",
         metavar="|".join([*FORMATS, "webdataset"]),
     ),
 ]

@@ -65,7 +65,10 @@ def train(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train a model by a recipe. Each epoch is saved, and a stopped run can be resumed."""
+    """Train a model by a recipe.
+
+    Settings that no option changes are those of the recipe. Each epoch is saved, and a stopped run can be resumed.
+    """
     console.configure(json=json, quiet=quiet, debug=debug)
     if list_:
         return show_recipes()

@@ -43,8 +43,8 @@ Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", me
 Seeds = Annotated[
     int | None,
     typer.Option(
-        help="Train with N seeds, --seed and the ones after it, in OUT/seed-0 and so on. The same command goes on "
-        "after a stop.",
+        help="Train with N seeds, --seed and the ones after it, in OUT/seed-0 and so on. After a stop, the "
+        "same command goes on.",
         metavar="N",
         min=1,
     ),
@@ -63,7 +63,7 @@ Prior = Annotated[
 Tune = Annotated[
     str | None,
     typer.Option(
-        help="Train on only a part of the model of --model: network, decoder, prior or guidance.", metavar="PART"
+        help="Train on only a part of the model of --model: network, decoder, prior, guidance or steps.", metavar="PART"
     ),
 ]
 Model = Annotated[
