@@ -66,7 +66,8 @@ class CvaeError(Exception):
     exit_code = ExitCode.UNEXPECTED
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        self.message = without_keys(message)
+        whole = message if message.endswith("..") else message.removesuffix(".")  # of what a suggestion may follow
+        self.message = without_keys(whole)
         self.hint = without_keys(hint) if hint else hint
         super().__init__(self.message)
 

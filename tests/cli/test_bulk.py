@@ -304,7 +304,7 @@ def test_a_mistake_far_down_leaves_what_is_finished(bulk: Command, tmp_path: Pat
     arguments = ["--from", "prompts.txt", "--format", "webp", "-o", "out"]
     done = bulk(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert 'cvae: prompts.txt, line 1091: no class of this model in "trombone".' in done.stderr
+    assert 'cvae: prompts.txt, line 1091: no class of this model in "trombone"' in done.stderr
     assert done.stderr.endswith("1,024 pictures are finished; run the same command again to continue\n")
     assert len(manifest(tmp_path / "out")) == 1025
     (tmp_path / "prompts.txt").write_text("\n".join(lines))

@@ -43,7 +43,7 @@ def test_closed_streams_keep_what_is_for_them(shell: Shell, closed: str) -> None
     assert lines[-1] == "0"
     assert (lines[0].split("\t")[0] == "coco-64") if list_is_seen else (len(lines) == 1)
     assert len(lines) == 1 + len([line for line in lines if "\t" in line])  # no error among the results
-    assert done.stderr.decode().startswith('cvae: no recipe "nonsense".' if error_is_seen else "")
+    assert done.stderr.decode().startswith('cvae: no recipe "nonsense"' if error_is_seen else "")
     assert bool(done.stderr) == error_is_seen
 
 

@@ -293,7 +293,7 @@ def test_messages_fit_a_terminal(
     _, shown = on_terminal(command, environment, tmp_path)
     assert broken_words(shown, columns) == []
     lines = shown.splitlines()
-    assert lines[0] == 'cvae: no metric "nonsense".'
+    assert lines[0] == 'cvae: no metric "nonsense"'
     assert " ".join(" ".join(lines[1:]).split()) == f"metrics: {', '.join([*METRICS, *GROUPS])}"
 
 

@@ -135,7 +135,7 @@ def test_mistakes_in_stages_are_named(recipe_file: Path) -> None:
         ({"then.1.training.epoch": 1}, 'unknown key "then.1.training.epoch".* Did you mean "then.1?.?training.epoch'),
         ({"then.1.tune": "prior"}, '"then.1" needs either a prior or a part to tune'),
         ({"then.0.tune": "encoder"}, '"then.0.tune"'),
-        ({"then.1.prior.layers": 3}, '"then.1.prior.layers" is not a setting of the kind that is chosen there'),
+        ({"then.1.prior.layers": 3}, '"then.1.prior.layers" is not a setting of the kind "score"'),
     ]:
         with pytest.raises(UsageError, match=message):
             read_recipe(recipe_file, changes)

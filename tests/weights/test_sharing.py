@@ -192,7 +192,7 @@ def test_a_path_that_is_not_here_is_said_at_once(
         for command in commands if name == "runs/typo" else commands[:1]:
             done = cvae(*command.format(name).split(), env=env, cwd=tmp_path)
             assert (done.returncode, done.stdout) == (2, ""), command
-            assert done.stderr.startswith(f'cvae: no folder "{name}".\n'), (command, done.stderr)
+            assert done.stderr.startswith(f'cvae: no folder "{name}"\n'), (command, done.stderr)
     assert hub.requests == []
 
 

@@ -61,14 +61,15 @@ def build(cls: type[S], values: dict[str, Any]) -> S:
         mistake = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
         path = [part for part in mistake["loc"] if not _is_union_tag(values, mistake["loc"], part)]
         key = ".".join(str(part) for part in path)
-        raise SettingsError(_sentence(cls, key, mistake), key) from error
+        raise SettingsError(_sentence(cls, values, key, mistake), key) from error
 
 
-def _sentence(cls: type[Settings], key: str, mistake: Any) -> str:
+def _sentence(cls: type[Settings], values: Any, key: str, mistake: Any) -> str:
     if mistake["type"] == "extra_forbidden":
         known = known_keys(cls)
         if re.sub(r"\.\d+(?=\.)", "", key) in known:  # without the numbers in lists
-            return f'"{key}" is not a setting of the kind that is chosen there'
+            tags = [part for part in mistake["loc"] if _is_union_tag(values, mistake["loc"], part)]
+            return f'"{key}" is not a setting of the kind "{tags[-1]}"'
         same_end = [each for each in known if each.endswith("." + key.rsplit(".", 1)[-1])]
         suggestion = f' Did you mean "{same_end[0]}"?' if same_end else did_you_mean(key, known)
         return f'unknown key "{key}".{suggestion}'

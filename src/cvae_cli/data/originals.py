@@ -111,7 +111,7 @@ def find_originals(
     path = Path(os.path.expanduser(source))
     if not source or not os.path.exists(path):
         raise MissingError(
-            f"no folder {source}.{did_you_mean(source, names())}".removesuffix("."),
+            f"no folder {source}.{did_you_mean(source, names())}",
             hint=f"give a folder of pictures, .tar files, or a data set: {', '.join(names())}",
         )
     if not os.path.isdir(path):
