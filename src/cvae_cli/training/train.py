@@ -115,8 +115,8 @@ def train(
         limit: use only so many pictures, the first ones or the first ones of each class, in epochs that are not longer.
         stream: read shards (`webdataset:PATTERN`) while training, instead of preparing them in the cache.
         prior: fit a prior in a second stage: `flow` or `score`; `none` leaves out the recipe's own.
-        tune: the part of `model` that is trained on, `network`, `decoder`, `prior`, `guidance` or `steps`; all else stays as it
-            is, to the bit.
+        tune: the part of `model` that is trained on, `network`, `decoder`, `prior`, `guidance` or `steps`; all else
+            stays as it is, to the bit.
         model: a finished model, to fit a `prior` to, to `tune`, or to start from when a folder is learned.
         settings: new values for any other settings of the recipe by dotted key, as `{"training.ema_decay": 0.99}`.
         force: start over in a folder that already holds a run.
