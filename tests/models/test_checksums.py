@@ -4,9 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from helpers import Listener
 
 from cvae_cli.errors import CorruptError
 from cvae_cli.models.checksums import SUMS, accept, changing, damaged_files, read_sums, write_sums
+from cvae_cli.models.pretrained import CARD, WEIGHTS
+from cvae_cli.models.verify import verify_model
 
 
 def digest(content: bytes) -> str:
@@ -71,3 +74,31 @@ def test_only_files_that_exist_are_accepted(folder: Path) -> None:
     (folder / "folder").mkdir()
     accept(folder, ["a.txt", "absent", "folder"])
     assert read_sums(folder) == {"a.txt": digest(b"edited")}
+
+
+def test_files_in_the_cache_of_the_hub_are_compared_with_the_names_of_their_blobs(
+    quick_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    folder, blobs = tmp_path / "models--a--b" / "snapshots" / "0", tmp_path / "models--a--b" / "blobs"
+    folder.mkdir(parents=True)
+    blobs.mkdir()
+    for file in quick_model.iterdir():
+        if file.name != SUMS:  # a model of an earlier version has none
+            blob = blobs / hashlib.sha256(file.read_bytes()).hexdigest()
+            blob.write_bytes(file.read_bytes())
+            (folder / file.name).symlink_to(blob)
+    listener = Listener()
+    about = {"name": "a/b", "folder": str(folder)}
+    assert verify_model("a/b", folder, callback=listener) == {**about, "state": "without digests", "problems": []}
+    assert listener.progress == [(0, None)]
+    (folder / "unfinished").mkdir()
+    (folder / CARD).resolve().write_text("another card")
+    (folder / WEIGHTS).resolve().write_bytes(b"no weights")
+    found = verify_model("a/b", folder)
+    assert found["state"] == "damaged"
+    weights, card = sorted(found["problems"], reverse=True)
+    assert card == f"{CARD} does not have its digest"
+    assert weights.startswith(WEIGHTS)  # it is told once, although two checks find it
+    (folder / WEIGHTS).unlink()
+    assert f"{WEIGHTS} is missing" in verify_model("a/b", folder)["problems"]
