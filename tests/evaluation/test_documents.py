@@ -157,7 +157,10 @@ def test_each_score_states_what_it_depends_on_and_nothing_else() -> None:
     assert list(whole["features"]) == ["precision"]
     settings = {"mse, mae, ssim, ssim-wang, ms-ssim, psnr", "ssim", "ssim-wang", "ms-ssim", "elbo", "active-units"}
     settings |= {"iwae", "inception-score", "kid", "precision, recall", "density, coverage"}
-    assert whole.keys() >= settings  # what each metric is in detail
+    words = {"conditions", "noise", "features", "versions"}
+    assert whole.keys() >= settings | words  # what each metric is in detail, and what else counts
+    assert whole["reconstruction"] == "decoder mean of the posterior's sample"
+    assert whole["precision"] == "fp32"
     assert found["mse"].keys() & settings == {"mse, mae, ssim, ssim-wang, ms-ssim, psnr"}
     assert {"python", "cvae-cli", "torch", "torchmetrics"} <= whole["versions"].keys()
     assert make_protocol(data, [], once, cpu)["guidance"] == 1.5

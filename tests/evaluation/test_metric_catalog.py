@@ -72,7 +72,7 @@ def test_what_is_said_of_each_metric(
     name: str, heading: str, direction: str | None, min_pictures: int, min_size: int
 ) -> None:
     metric = catalog.find_metric(name)
-    assert metric.heading(1500, "clip") == heading
+    assert (metric.name, metric.heading(1500, "clip")) == (name, heading)
     assert (metric.direction, metric.min_pictures, metric.min_size) == (direction, min_pictures, min_size)
 
 
@@ -127,7 +127,9 @@ def test_what_is_defined_for_some_pictures_is_refused_for_others() -> None:
     assert checked("ssim-wang", 11, "coco") == ""
     assert checked("ssim-wang", 10, "coco") == '"ssim-wang" needs pictures of at least 11 pixels a side, not of 10'
     assert checked("accuracy", 28, "fashion-mnist") == ""
-    assert checked("accuracy", 28, "mnist") == '"accuracy" is defined for pictures of fashion-mnist only, not of mnist'
+    for name in ("accuracy", "fid-fashion"):
+        said = f'"{name}" is defined for pictures of fashion-mnist only, not of mnist'
+        assert checked(name, 28, "mnist") == said
     assert checked("recall", 28, "fashion-mnist") == checked("recall", 32, "coco") == ""
     for name in ("recall", "recall:fashion", "fid-fashion"):  # recall of Fashion-MNIST is on features of 28x28
         said = "the features fashion are of pictures of 28x28, not of 32x32"
@@ -181,6 +183,13 @@ def test_a_new_metric_is_a_class_and_a_line_of_the_catalog(monkeypatch: pytest.M
     assert scores["mae"] == pytest.approx(error.mean().item(), rel=1e-5)
     assert catalog.listing().endswith(" or largest-error")
     assert "largest-error" in catalog.default_names("coco", [model])
+
+
+def test_a_mean_over_pictures_has_double_precision() -> None:
+    metric = LargestError(Context(CPU))
+    for value in (2.0**24, 1.0):  # whose sum is none of single precision
+        metric.update(ReconstructionBatch(torch.full((1, 1, 1, 1), value), torch.zeros(1, 1, 1, 1)))
+    assert metric.compute() == (2**24 + 1) / 2
 
 
 def test_settings_out_of_range_are_refused() -> None:

@@ -20,7 +20,7 @@ from cvae_cli.evaluation.metrics import catalog, inception_score, kernel, neighb
 from cvae_cli.evaluation.metrics.frechet import distance_of_gaussians, frechet_distance
 from cvae_cli.evaluation.metrics.neighbours import neighbour_scores
 from cvae_cli.evaluation.metrics.reconstruction import psnr
-from cvae_cli.evaluation.streams import ReconstructionBatch
+from cvae_cli.evaluation.streams import PictureBatch, ReconstructionBatch, SampleBatch
 from cvae_cli.weights.registry import REGISTRY, AddressWeights
 
 CPU = torch.device("cpu")
@@ -135,6 +135,9 @@ def test_inception_scores_are_those_of_torch_fidelity(monkeypatch: pytest.Monkey
     assert metric.deviation() == pytest.approx(theirs["inception_score_std"], rel=1e-6)
     assert metric.details() == {"inception-score deviation over splits": metric.deviation()}
     assert metric.deviation() > 1e-3
+    monkeypatch.setattr(metric, "update_real", pytest.fail)  # real pictures have no part in it
+    black = PictureBatch(torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
+    metric.update(SampleBatch(black, black, ["", ""]))
 
 
 def test_published_scores_have_these_subsets_splits_and_seeds() -> None:

@@ -31,7 +31,7 @@ class SetMetric(SampleMetric):
     def on(cls, features: str) -> "type[SetMetric]":
         """Return the metric on other features: its name and label are `METRIC:FEATURES`."""
         name = f"{cls.name}:{features}"
-        return type(cls.__name__, (cls,), {"name": name, "label": name, "features": features, "is_default": False})
+        return type(cls.__name__, (cls,), {"name": name, "label": name, "features": features})
 
     @classmethod
     def check(cls, model: CVAE, dataset: str) -> None:
