@@ -116,6 +116,8 @@ def refused(cvae: Command, tmp_path: Path) -> Refused:
             "train fashion --set start=closest",
             ["scenes draws 64x64 colour pictures; fashion-mnist has 28x28 grey ones"],
         ),
+        ("train --prior zzz --model fashion", ['no prior "zzz" that can be fitted afterwards']),
+        ("latents --model fashion --traverse 0 --prompt dress --steps 1", ["--steps", "from 2 to 1,000"]),
         ("train fashion --set start=emoji", ["emoji draws 64x64 colour pictures; fashion-mnist has 28x28 grey ones"]),
         (
             "train --prior score --model fashion --data cifar-10",

@@ -42,6 +42,10 @@ def broken(images):
     raise ValueError("no luck")
 
 number = 3
+
+class Unmade:
+    def __init__(self):
+        raise ValueError("no luck")
 """
 
 
@@ -80,14 +84,15 @@ def test_features_of_ones_own_are_found_in_the_working_directory(evaluate: Comma
     ("metric", "message", "hint"),
     [
         ("frechet:mine:absent", 'the module mine has no "absent"', ""),
-        ("frechet:none_such:means", 'no module "none_such"', "MODULE:CALLABLE"),
+        ("frechet:none_such:means", 'no module "none_such"', "for example:  mymodule:features"),
         ("frechet:mine:scalar", "mine:scalar returned a tensor  for 2x3x64x64 pictures", "a vector of finite numbers"),
         ("frechet:mine:array", "mine:array returned a ndarray", "a vector of finite numbers"),
         ("frechet:mine:endless", "mine:endless returned numbers that are not finite", ""),
         ("frechet:mine:broken", "failed for 2x3x64x64 uint8 pictures: ValueError: no luck", ""),
+        ("frechet:mine:Unmade", "mine:Unmade could not be made: ValueError: no luck", ""),
         ("frechet:mine:number", "mine:number cannot be called: it is a int", ""),
         ("frechet:picturs", 'no features "picturs". Did you mean "pictures"?', "MODULE:CALLABLE"),
-        ("frechet:", 'no features "".', "inception, clip, fashion, pictures"),
+        ("frechet:", 'no features ""', "inception, clip, fashion, pictures"),
         ("fid:clip", '"fid" has its own features or none', "--metric frechet:clip"),
         ("mse:clip", '"mse" has its own features or none', "metrics on features of your choice: frechet, kid"),
         ("precison:clip", 'no metric "precison:clip". Did you mean "precision"?', "metrics: mse"),

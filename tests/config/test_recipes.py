@@ -73,6 +73,12 @@ def test_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "x.toml"))
 
 
+def test_a_model_is_not_replaced_by_a_training_that_starts_from_it(quick_model: Path) -> None:
+    for out in (quick_model, quick_model.parent):
+        with pytest.raises(UsageError, match="holds the model to start from"):
+            plan_training(model=quick_model, prior="score", out=out, force=True)
+
+
 def test_guidance_that_is_an_input_is_said_to_be_untaught() -> None:
     told = [
         plan_training("pictures", settings={"then.prior.guidance_input": chosen}, out="somewhere").notices

@@ -28,8 +28,9 @@ from cvae_cli.data import coco
 from cvae_cli.data.catalog import evaluation_split, load_dataset
 from cvae_cli.data.conditions import Captions
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.data.published import unpack_zip
 from cvae_cli.errors import CorruptError, MissingError, UsageError
-from cvae_cli.events import Event, Progress
+from cvae_cli.events import Event, Progress, ignore
 
 IDS = [139, 285, 632]
 BRING = """
@@ -353,6 +354,15 @@ def test_hostile_archives_write_nowhere_else(server: Server, home: Path, tmp_pat
     assert len(load(None)) == 3
     assert sorted(each.name for each in (home / "val2017").iterdir()) == [f"{image:012}.jpg" for image in IDS]
     assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_an_archive_of_other_files_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "val2017.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "no pictures")
+    with pytest.raises(CorruptError, match=r"val2017\.zip has none of the files that it should have, and was removed"):
+        unpack_zip(path, tmp_path / "val2017", r"val2017/.*\.jpg", ignore)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_archive_that_was_not_unpacked_is_not_fetched_again(server: Server, home: Path) -> None:

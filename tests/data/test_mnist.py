@@ -91,6 +91,11 @@ def test_truncated_file_is_refused(tmp_path: Path, cut: int) -> None:
         read_idx(tmp_path / "cut.gz", dimensions=3)
 
 
+def test_labels_in_the_place_of_pictures_are_refused() -> None:
+    with pytest.raises(CorruptError, match="is not an IDX file of bytes in 3 dimensions"):
+        read_idx(FASHION / "t10k-labels-idx1-ubyte.gz", dimensions=3)
+
+
 def test_header_that_promises_too_much_or_too_little_is_refused(tmp_path: Path) -> None:
     for count in (1, 3, 2**31):
         path = tmp_path / f"{count}.gz"

@@ -365,6 +365,14 @@ def test_damaged_and_foreign_statistics_are_refused(home: Path, tmp_path: Path) 
         scores(None, home / "generated", reference=tmp_path / "absent", metrics="fid-fashion")
 
 
+def test_statistics_that_are_no_mean_and_covariance(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "stats.npz"
+    for mean, covariance in [(np.zeros(3), np.eye(2)), (np.zeros((3, 1)), np.eye(3)), (np.full(2, np.nan), np.eye(2))]:
+        np.savez(file, mu=mean, sigma=covariance)
+        with pytest.raises(CorruptError, match="are not a mean and a covariance"):
+            scores(None, home / "generated", reference=file, metrics="fid")
+
+
 def test_statistics_of_pytorch_fid(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They can be read in place of the pictures; another use is refused. A small network plays Inception."""
     rows = features(40, "test").double().numpy()

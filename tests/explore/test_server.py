@@ -55,6 +55,15 @@ def ask(app: Any, path: str, body: Any = None, **settings: Any) -> Answer:
     return asyncio.run(send(app, path, body, **settings))
 
 
+def test_the_page_offers_the_guidance_that_a_model_takes(session: Session, tmp_path: Path) -> None:
+    variants = {"map-attentive": (2.0, 5.0), "map-score": (1.0, 10), "map-flow": (None, 10)}
+    for variant in variants:
+        small_model(variant).save_pretrained(tmp_path / variant)
+    session.places = Places([str(tmp_path / variant) for variant in variants], [])
+    offered = [(each["guidance"], each["most_guidance"]) for each in session.describe()]
+    assert offered == list(variants.values())
+
+
 # ---- the door
 
 

@@ -290,7 +290,7 @@ def test_every_published_model_is_found_or_refused_in_a_sentence(
         ("ViT-B-32-quickgelu/datacomp-xl-s13b-b90k", "was not trained with QuickGELU"),
         ("ViT-B-32/opnai", 'ViT-B-32 has no weights "opnai". Did you mean "openai"?'),
         ("ViT-B-32", "ViT-B-32 is an architecture, and needs a tag"),
-        ("ViT-B32/openai", 'no CLIP model "ViT-B32/openai".'),
+        ("ViT-B32/openai", 'no CLIP model "ViT-B32/openai"'),
         ("hf-hub:org/name", "no CLIP model"),
         ("no/such/folder", "no CLIP model"),
         ("a\nb\x1b[31m", "no CLIP model"),

@@ -130,6 +130,13 @@ def test_what_does_not_go_with_seeds_is_refused(cvae: Command, options: list[str
     assert said in done.stderr
 
 
+def test_seeds_do_not_go_into_a_run_of_one_seed(cvae: Command, run_folder: Path) -> None:
+    done = cvae("train", "fashion-fast", "--seeds", "2", "--out", run_folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"cvae: {run_folder} is a run of one seed\n")
+    assert not (run_folder / "seed-0").exists()
+
+
 def test_the_sweep_of_the_documentation(
     cvae: Command, executable: str, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -69,7 +69,7 @@ def unpack_zip(path: Path, folder: Path, members: str, callback: Callback) -> No
         with _damage_as_corrupt(path), zipfile.ZipFile(path) as archive:
             chosen = [member for member in archive.infolist() if re.fullmatch(members, member.filename)]
         if not chosen:
-            raise CorruptError(f"{path.name} contains none of the files that it should contain")
+            raise CorruptError(f"{path} has none of the files that it should have, and was removed", hint="try again")
         with zipfile.ZipFile(path) as archive:
             for number, member in enumerate(chosen, 1):
                 with _damage_as_corrupt(path):
