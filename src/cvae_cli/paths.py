@@ -179,10 +179,10 @@ def check_regular(path: Path) -> None:
         raise UsageError(f"cannot read {path}: it is a pipe or a device")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically (see `atomic_path`)."""
-    with name_in_errors(path), atomic_path(path) as draft:
-        draft.write_bytes(content)
+def write_bytes(path: Path, *content: bytes | memoryview) -> None:
+    """Write a file, given in one or more pieces, atomically (see `atomic_path`)."""
+    with name_in_errors(path), atomic_path(path) as draft, draft.open("wb") as file:
+        file.writelines(content)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     files = {"b.bin": b"two", "a.txt": b"one"}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    write_sums(tmp_path, files)
+    write_sums(tmp_path, {name: digest(content) for name, content in files.items()})
     return tmp_path
 
 

@@ -4,7 +4,6 @@ The file is removed before anything changes and written last, so at any moment i
 of an earlier version has none: of that one only the weights can be verified.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,9 +17,9 @@ SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  ([\w.-]+)\n")
 
 
-def write_sums(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write the digests of files with this content."""
-    _write(folder, {name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    """Write the digests of files, by their names."""
+    write_text(folder / SUMS, render_sums(sums))
 
 
 @contextmanager
@@ -34,12 +33,12 @@ def changing(folder: Path, files: Sequence[str]) -> Iterator[None]:
     (folder / SUMS).unlink(missing_ok=True)
     yield
     if known is not None:
-        _write(folder, known | {name: file_sha256(folder / name) for name in files})
+        write_sums(folder, known | {name: file_sha256(folder / name) for name in files})
 
 
 def accept(folder: Path, files: Sequence[str]) -> None:
     """Record those of `files` that exist as they are now."""
-    _write(folder, {name: file_sha256(folder / name) for name in files if (folder / name).is_file()})
+    write_sums(folder, {name: file_sha256(folder / name) for name in files if (folder / name).is_file()})
 
 
 def read_sums(folder: Path) -> dict[str, str] | None:
@@ -72,10 +71,6 @@ def damaged_files(folder: Path) -> list[str]:
         elif file_sha256(folder / name) != digest:
             problems.append(f"{name} does not have its digest")
     return problems
-
-
-def _write(folder: Path, sums: Mapping[str, str]) -> None:
-    write_text(folder / SUMS, render_sums(sums))
 
 
 def render_sums(sums: Mapping[str, str]) -> str:

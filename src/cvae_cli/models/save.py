@@ -24,12 +24,13 @@ def write_model(folder: Path, config: ModelConfig, weights: bytes, *, card: str,
     _forget_sums(folder)
     _write_config(folder, config, digests=list(dict.fromkeys([digest, *_digests_before(folder)])))
     write_bytes(folder / WEIGHTS, weights)
-    files = {CONFIG: _write_config(folder, config, digests=[digest]), WEIGHTS: weights, CARD: card.encode()}
+    files = {CONFIG: _write_config(folder, config, digests=[digest]), CARD: card.encode()}
     if samples is not None:
         files[SAMPLES] = samples
         write_bytes(folder / SAMPLES, samples)
     write_bytes(folder / CARD, files[CARD])
-    write_sums(folder, files)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    write_sums(folder, sums | {WEIGHTS: digest})
 
 
 def write_card(folder: Path, card: str) -> None:

@@ -47,9 +47,9 @@ class ClipEncoder(TextEncoder):
             UsageError, MissingError, CorruptError: see `find_clip`.
         """
         source = find_clip(model, callback)
-        self._tokenizer = make_tokenizer(source)
         self._device = device or torch.device("cpu")
         self._tower = _text_tower(source).to(self._device)
+        self._tokenizer = make_tokenizer(source)
         self._mask = self._tower.attn_mask
         projected = self._tower.text_projection is not None
         width = self._tower.output_dim if projected else self._tower.width

@@ -7,6 +7,7 @@ is imported inside the functions that need it.
 import json
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,15 @@ def find_clip(model: str | None, callback: Callback = ignore) -> ClipSource:
 
 def make_tokenizer(source: ClipSource) -> Any:
     """Return CLIP's own tokenizer, for the model's context length."""
+    return _tokenizer(source.model["text_cfg"].get("context_length", 77))
+
+
+@cache
+def _tokenizer(context_length: int) -> Any:
+    """Return the tokenizer; reading its vocabulary takes longer than all else about a small model."""
     import open_clip
 
-    return open_clip.SimpleTokenizer(context_length=source.model["text_cfg"].get("context_length", 77))
+    return open_clip.SimpleTokenizer(context_length=context_length)
 
 
 def load_tensors(module: nn.Module, source: ClipSource, *, skip: str | None = None) -> None:

@@ -33,15 +33,15 @@ def write_state(path: Path, tensors: dict[str, "Tensor"], position: str) -> None
 
     header = {_POSITION: position, _DIGEST: _BLANK}
     content = safetensors.torch.save({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, header)
+    before, after = _around(content, _BLANK)
     digest = hashlib.sha256(content).hexdigest()
-    content = content.replace(_field(_BLANK), _field(digest), 1)
     if path.exists():
         older_state(path).unlink(missing_ok=True)
         try:
             os.link(path, older_state(path))
         except OSError:  # a file system without links
             os.replace(path, older_state(path))
-    write_bytes(path, content)
+    write_bytes(path, before, _field(digest), after)
 
 
 def read_state(path: Path) -> tuple[str, dict[str, "Tensor"]]:
@@ -60,13 +60,28 @@ def read_state(path: Path) -> tuple[str, dict[str, "Tensor"]]:
     except (SafetensorError, LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
         reason = str(error) if isinstance(error, SafetensorError) else "it is not the state of a training"
         raise CorruptError(f"{path} is damaged ({reason})") from error
-    if digest is not None:
-        content = content.replace(_field(digest), _field(_BLANK), 1)
-    if header or digest not in {None, hashlib.sha256(content).hexdigest()}:
+    if header or digest not in {None, _digest_of(content, digest)}:
         raise CorruptError(f"{path} is damaged (its content is not what was written)")
     return position, tensors
 
 
-def _field(digest: str) -> bytes:
+def _digest_of(content: bytes, recorded: object) -> str:
+    """Return the digest of the content of a file in which another is recorded."""
+    before, after = _around(content, recorded)
+    digest = hashlib.sha256(before)
+    digest.update(_field(_BLANK))
+    digest.update(after)
+    return digest.hexdigest()
+
+
+def _around(content: bytes, digest: object) -> tuple[memoryview, memoryview]:
+    """Return what is before and behind the field of the digest, as views: a state can be large."""
+    start = content.find(_field(digest))
+    start = len(content) if start < 0 else start  # a header that is written in another way
+    view = memoryview(content)
+    return view[:start], view[start + len(_field(digest)) :]
+
+
+def _field(digest: object) -> bytes:
     """Return the digest as it stands in the header."""
     return f'"{_DIGEST}":"{digest}"'.encode()

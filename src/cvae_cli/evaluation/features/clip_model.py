@@ -38,8 +38,8 @@ class ClipModel:
         """
         self._source = find_clip(model, callback)
         self._device = device or torch.device("cpu")
-        self._tokenizer = make_tokenizer(self._source)
         self._model, self._preprocess = _build_model(self._source)
+        self._tokenizer = make_tokenizer(self._source)
         load_tensors(self._model, self._source)
         self._model.eval().requires_grad_(False).to(self._device)
         self._transform = _transform(self._source, self._preprocess)
