@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import small_model
 
 from cvae_cli.data.mnist import FAMILY
 from cvae_cli.evaluation.features.fashion_cnn import load_fashion_cnn
+from cvae_cli.models import pretrained
 from cvae_cli.pictures.pixels import to_uint8
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +39,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_python_of_the_library_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CVAE_HOME", str(tmp_path / "cache"))
+    for name in ("scenes", "emoji"):  # small models stand for the bundled ones
+        small_model("captioned-map-score").save_pretrained(tmp_path / "bundled" / name)
+    (tmp_path / "bundled" / "fashion").symlink_to(pretrained.bundled_dir() / "fashion")
+    monkeypatch.setattr(pretrained, "bundled_dir", lambda: tmp_path / "bundled")
     page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(code) >= 3

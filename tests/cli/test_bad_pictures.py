@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forkserver
 import pytest
 from conftest import Command
 from helpers import RESIDUAL, captioned
@@ -453,7 +454,7 @@ def test_a_cache_that_is_a_file(refused: Refused, own: Command, home: Path, tmp_
 def test_two_trainings_prepare_the_same_pictures_once(
     executable: str, clean_environment: dict[str, str], home: Path, tmp_path: Path
 ) -> None:
-    large(tmp_path / "some", 340, side=300)
+    large(tmp_path / "some", 340, side=150)
     train = ["train", "folder:some", *SMALL, *DENSE, "--size", "128", "--batch-size", "64", "--condition", "static"]
     with start(executable, clean_environment, home, *train, "--out", "one") as one:
         wait_until(lambda: any(home.glob("prepared/*.part")), one)
@@ -471,22 +472,28 @@ def test_two_trainings_prepare_the_same_pictures_once(
 
 
 def test_an_interrupt_while_pictures_are_prepared(
-    installed: str, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
+    programs: Path, clean_environment: dict[str, str], own: Command, home: Path, tmp_path: Path
 ) -> None:
-    large(tmp_path / "some", 800, side=350)  # enough pictures that the signal comes first
+    large(tmp_path / "some", 560, side=200)  # enough pictures that the signal comes first
     train = ["train", "folder:some", *SMALL, *DENSE, "--size", "128", "--batch-size", "64"]
-    with start(installed, clean_environment, home, *train, start_new_session=True) as process:
-        wait_until(
-            lambda: any(b"\n" in path.read_bytes() for path in home.glob("prepared/*.part/journal.jsonl")), process
-        )
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: also to the decoding processes
-        stdout, stderr = process.communicate()
-    assert (process.returncode, stdout) == (130, "")
-    assert "Traceback" not in stderr
+    environment = {os.fsencode(k): os.fsencode(v) for k, v in (clean_environment | {"CVAE_HOME": str(home)}).items()}
+    with (tmp_path / "stdout").open("w") as stdout, (tmp_path / "stderr").open("w") as stderr:
+        streams = {1: stdout.fileno(), 2: stderr.fileno()}
+        order = (str(programs / "socket"), "cvae", train, environment, str(tmp_path), streams)
+        with forkserver.connect(*order) as server:
+            process = forkserver.receive(server)
+            end = time.monotonic() + 300
+            while not any(b"\n" in path.read_bytes() for path in home.glob("prepared/*.part/journal.jsonl")):
+                assert time.monotonic() < end
+                time.sleep(0.005)
+            os.killpg(process, signal.SIGINT)  # as a terminal does: also to the decoding processes
+            assert forkserver.receive(server) == 130
+    assert (tmp_path / "stdout").read_text() == ""
+    assert "Traceback" not in (tmp_path / "stderr").read_text()
     assert not (tmp_path / "runs").exists()
     (pixels,) = home.glob("prepared/*.part/pixels.bin")
     done = len(pixels.read_bytes()) // (3 * 128 * 128)
-    assert 0 < done < 700
+    assert 0 < done < 500
     with pixels.open("r+b") as file:
         file.write(b"mark")  # it stays if the first pictures are not prepared again
     again = own(*train)
@@ -494,7 +501,7 @@ def test_an_interrupt_while_pictures_are_prepared(
     assert not list(home.rglob("*.part"))
     (pixels,) = home.glob("prepared/*/pixels.bin")
     assert pixels.read_bytes()[:4] == b"mark"
-    assert pixels.stat().st_size == 720 * 3 * 128 * 128
+    assert pixels.stat().st_size == 504 * 3 * 128 * 128
 
 
 # ---- files that never end ----------------------------------------------------------------------------------------

@@ -145,18 +145,18 @@ def test_shards_have_a_thousand_pictures_and_the_same_bytes_each_time(bulk: Comm
     assert [(shard["file"], shard["pictures"]) for shard in shards] == [("000000.tar", 1000), ("000001.tar", 30)]
 
 
-@pytest.mark.parametrize(("format", "lines"), [("png", 100), ("webdataset", 2)])
+@pytest.mark.parametrize(("format", "n", "lines"), [("png", 1, 20), ("webdataset", 3, 2)])
 def test_killed_drawing_goes_on_behind_what_is_finished(
-    start: Start, bulk: Command, tmp_path: Path, format: str, lines: int
+    start: Start, bulk: Command, tmp_path: Path, format: str, n: int, lines: int
 ) -> None:
     (tmp_path / "prompts.txt").write_text("".join(f"dress {number}\n" for number in range(500)))
-    arguments = ["--from", "prompts.txt", "-n", "3", "--format", format]
+    arguments = ["--from", "prompts.txt", "-n", str(n), "--format", format]
     process = start(*arguments, "-o", "out")
     wait_for_lines(tmp_path / "out", lines, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = manifest(tmp_path / "out")[1:]
-    assert 0 < len(finished) < {"png": 1500, "webdataset": 2}[format]
+    assert 0 < len(finished) < {"png": 500, "webdataset": 2}[format]
     times = {line["file"]: (tmp_path / "out" / line["file"]).stat().st_mtime_ns for line in finished}
     with (tmp_path / "out" / "manifest.jsonl").open("a") as file:
         file.write('{"file": "torn')
@@ -172,7 +172,7 @@ def test_killed_drawing_goes_on_behind_what_is_finished(
 
 
 @pytest.mark.parametrize(
-    ("format", "total", "number"), [("webp", 1000, signal.SIGINT), ("webdataset", 2000, signal.SIGHUP)]
+    ("format", "total", "number"), [("webp", 400, signal.SIGINT), ("webdataset", 1600, signal.SIGHUP)]
 )
 def test_an_interrupt_is_one_line_and_loses_nothing(
     start: Start, bulk: Command, tmp_path: Path, format: str, total: int, number: signal.Signals

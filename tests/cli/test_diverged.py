@@ -26,7 +26,7 @@ class Case:
 
 
 CASES = {
-    "fashion-concat": Case(["fashion-concat", *SMALL]),
+    "fashion-concat": Case(["fashion-concat", *SMALL, "--latent-dim", "16"]),
     "residual-flow": Case(["fashion", *SMALL, *RESIDUAL]),
     "map-score": Case(["--model", "first", *SCORE, *SMALL], before=["fashion-concat", *SMALL, *MAP]),
 }

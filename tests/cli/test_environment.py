@@ -53,12 +53,12 @@ def test_all_streams_are_closed_before_the_interpreter_starts(shell: Shell) -> N
 
 
 def test_a_warning_for_a_closed_stderr_gets_into_no_result(shell: Shell) -> None:
-    done = shell('own_cvae generate "a shirt and jeans" --model fashion -o - 2>&-')
+    done = shell('cvae generate "a shirt and jeans" --model fashion -o - 2>&-')
     assert done.returncode == 0
     assert done.stdout.startswith(b"\x89PNG")
     assert done.stdout.endswith(b"IEND\xaeB`\x82")
     assert Image.open(BytesIO(done.stdout)).size == (28, 28)
-    done = shell("cvae train fashion --dry-run --json 2>&-")  # with a note
+    done = shell("own_cvae train fashion --dry-run --json 2>&-")  # with a note
     assert json.loads(done.stdout)["name"] == "fashion"
 
 

@@ -58,7 +58,7 @@ def curve(run: Path) -> list[float]:
 def test_two_processes_learn_what_one_learns(cvae: Command, tmp_path: Path, has_stages: bool) -> None:
     (tmp_path / "own_maps.py").write_text(FEATURES)
     (tmp_path / "stages.toml").write_text(STAGES)
-    train = ["train", "stages.toml" if has_stages else TRAIN[0], *TRAIN[1:]]
+    train = ["train", "stages.toml" if has_stages else TRAIN[0], *TRAIN[1:], "--limit", "75"]
     one, two = tmp_path / "one", tmp_path / "two"
     assert cvae(*train, "--out", one).returncode == 0
     done = cvae(*train, "--out", two, *TWO)
@@ -156,36 +156,36 @@ def drawn(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")}
 
 
-@pytest.mark.parametrize(("format", "n"), [("png", 3), ("webdataset", 7)])
+@pytest.mark.parametrize(("format", "n"), [("png", 3), ("webdataset", 6)])
 def test_two_processes_draw_what_one_draws(
     cvae: Command, quick_model: Path, tmp_path: Path, format: str, n: int
 ) -> None:
-    lines = [json.dumps({"prompt": f"a dress, number {number % 250}"}) for number in range(389)]  # some twice
+    lines = [json.dumps({"prompt": f"a dress, number {number % 250}"}) for number in range(350)]  # some twice
     (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
     arguments = ["generate", "sneaker", "--model", quick_model, "--from", "prompts.jsonl", "-n", str(n), "--json"]
     arguments += ["--format", format, "-o"]
     assert cvae(*arguments, "one").returncode == 0
     done = cvae(*arguments, "two", *TWO)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["pictures"] == 390 * n
+    assert json.loads(done.stdout)["pictures"] == 351 * n
     assert "Traceback" not in done.stderr
     assert drawn(tmp_path / "two") == drawn(tmp_path / "one")
     again = cvae(*arguments, "two", *TWO)
     assert again.returncode == 0
-    assert again.stderr.splitlines()[-1] == f"all {390 * n:,} pictures are in two already"
+    assert again.stderr.splitlines()[-1] == f"all {351 * n:,} pictures are in two already"
 
 
 @pytest.fixture(scope="module")
 def many(quick_model: Path) -> list[str]:
-    """The arguments, without the folder, that draw 1,800 pictures."""
-    return ["generate", "dress", "bag", "--model", str(quick_model), "-n", "900", "--format", "png", "-o"]
+    """The arguments, without the folder, that draw 1,600 pictures."""
+    return ["generate", "dress", "bag", "--model", str(quick_model), "-n", "800", "--format", "png", "-o"]
 
 
 @pytest.fixture(scope="module")
 def drawn_at_once(
     executable: str, clean_environment: dict[str, str], many: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, bytes]:
-    """The 1,800 pictures of one process that is not stopped."""
+    """The 1,600 pictures of one process that is not stopped."""
     folder = tmp_path_factory.mktemp("at-once") / "one"
     subprocess.run([executable, *many, str(folder)], env=clean_environment, capture_output=True, check=True)
     return drawn(folder)
@@ -207,7 +207,7 @@ def test_drawing_goes_on_where_it_was_stopped(
         [executable, *many, str(folder), *TWO], env=clean_environment, stderr=subprocess.PIPE, text=True
     )
     with process:
-        while len(list(folder.glob("*.png"))) < 1100:  # in the second round
+        while len(list(folder.glob("*.png"))) < 1050:  # in the second round
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.05)
         finished = (folder / "manifest.jsonl").read_text()
@@ -219,7 +219,7 @@ def test_drawing_goes_on_where_it_was_stopped(
             _, stderr = process.communicate(timeout=300)
             assert process.returncode == 130
             assert "Traceback" not in stderr
-            assert re.search(r"stopped after [\d,]+ of 1,800 pictures; run the same command again to continue", stderr)
+            assert re.search(r"stopped after [\d,]+ of 1,600 pictures; run the same command again to continue", stderr)
             assert cvae(*many, folder).returncode == 0  # one process
     assert (folder / "manifest.jsonl").read_text().startswith(finished)
     assert drawn(folder) == drawn_at_once

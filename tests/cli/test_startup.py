@@ -1,11 +1,13 @@
 """The imports of each command, and the lazy imports of the library."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import Command
+from helpers import small_model
 
 
 def imported(arguments: list[str], environment: dict[str, str], cwd: Path) -> set[str]:
@@ -34,17 +36,40 @@ def test_light_commands_import_nothing_heavy(
     assert imported(arguments, clean_environment, tmp_path) & heavy == set()
 
 
-def test_generate_imports_torch_and_pillow_only(
-    run_folder: Path, clean_environment: dict[str, str], tmp_path: Path
+DRAW = """
+import json, sys
+from cvae_cli.app import app
+for arguments in json.loads(sys.argv[1]):
+    app(arguments, standalone_mode=False)
+print(*sys.modules)
+"""
+WATCH = """
+import resource, subprocess, sys
+subprocess.run([sys.executable, *sys.argv[1:]], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def test_generate_imports_little_and_takes_little_memory(
+    quick_model: Path, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    arguments = ["generate", "dress", "--model", str(run_folder), "-o", "out.png"]
-    modules = imported(arguments, clean_environment, tmp_path)
-    assert {"torch", "PIL"} <= modules
-    assert (
-        modules
-        & {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy", "matplotlib", "sklearn"}
-        == set()
-    )
+    """With a model of classes, and with one of captions."""
+    small_model("captioned-map-score").save_pretrained(tmp_path / "captions")
+    calls = [
+        ["generate", "dress", "--model", str(quick_model), "-o", "class.png"],
+        ["generate", "two 🐕 on a 🏖️", "-n", "16", "--model", "captions", "-o", "captions.png"],
+    ]
+    # Linux counts the memory of the parent at the fork as the child's peak, so a small process must start it
+    watched = [sys.executable, "-c", WATCH, "-c", DRAW, json.dumps(calls)]
+    done = subprocess.run(watched, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    names, peak = done.stdout.splitlines()
+    modules = {name.split(".")[0] for name in names.split()}
+    assert {"torch", "PIL", "tokenizers"} <= modules
+    heavy = {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy", "matplotlib", "sklearn"}
+    heavy |= {"sentencex", "ftfy", "transformers"}
+    assert modules & heavy == set()
+    assert int(peak) * (1 if sys.platform == "darwin" else 1024) < 1.2e9
+    assert {path.name for path in tmp_path.glob("*.png")} == {"class.png", "captions.png"}
 
 
 def test_wrong_names_are_said_without_torch(clean_environment: dict[str, str], tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from conftest import Command
 from pictures_data import classes, coco, imagefolder, picture
 from PIL import Image
-from test_startup import imported_modules
 from tiny_clip import save_tiny_clip
 
 from cvae_cli import CVAE
@@ -33,11 +31,6 @@ STATIC = [
     *("train", "folder:pictures", "--size", "32", "--condition", "static", "--epochs", "4", "--batch-size", "4"),
     *("--set", "data.epoch_size=1"),
 ]
-WATCH = """
-import resource, subprocess, sys
-subprocess.run([sys.executable, "-X", "importtime", "-m", "cvae_cli", *sys.argv[1:]], check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
 RUN_FILES = [
     *(
         "data.json",
@@ -301,21 +294,6 @@ def test_same_picture_whatever_else_is_drawn(cvae: Command, static_run: Path, tm
     assert len(set(rows)) == 54
     pictures = CVAE.from_pretrained(static_run).generate("a dog on a beach", n=18, seed=5)
     assert [each.tobytes() for each in pictures] == rows[18:36]
-
-
-def test_drawing_imports_little_and_takes_little_memory(
-    clean_environment: dict[str, str], static_run: Path, tmp_path: Path
-) -> None:
-    arguments = ["generate", "two 🐕 on a 🏖️", "-n", "16", "--model", str(static_run), "-o", "out.png"]
-    # Linux counts the memory of the parent at the fork as the child's peak, so a small process must start it
-    watched = [sys.executable, "-c", WATCH, *arguments]
-    done = subprocess.run(watched, env=clean_environment, cwd=tmp_path, capture_output=True, text=True, check=True)
-    modules = imported_modules(done.stderr)
-    assert {"torch", "PIL", "tokenizers"} <= modules
-    heavy = {"torchvision", "torchmetrics", "open_clip", "timm", "huggingface_hub", "scipy", "sentencex", "ftfy"}
-    heavy |= {"transformers"}
-    assert modules & heavy == set()
-    assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 1.2e9
 
 
 # ---- folders of classes ------------------------------------------------------------------------------------------

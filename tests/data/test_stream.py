@@ -210,7 +210,7 @@ def test_a_training_on_a_stream_resumes_to_the_bit(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(clock, "_REPORT_INTERVAL", 0.0)  # after each step
     folder = shards(tmp_path / "s", n=2, each=30)
     small = {"architecture.network.width": 8, "data.epoch_size": 1, "data.readers": 1}
-    small |= {"then.prior.width": 8, "then.prior.blocks": 1, "then.prior.steps": 2}
+    small |= {"then.prior.width": 8, "then.prior.blocks": 1, "then.prior.steps": 2, "then.training.epochs": 2}
     arguments: dict[str, Any] = {
         "stream": True, "size": 16, "epochs": 2, "batch_size": 8, "settings": small, "device": "cpu", "prior": "score",
     }  # fmt: skip

@@ -75,11 +75,11 @@ def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("variant", ["article-concat", "captioned-residual-modulate"])
 def test_a_training_stopped_between_epochs_ends_with_the_same_bits(tmp_path: Path, variant: str) -> None:
     """Without averages, schedule and flips; test_every_model.py stops all models within epochs, and has these."""
-    whole = start(tmp_path / "whole", {}, variant)
+    whole = start(tmp_path / "whole", {"training.epochs": 2}, variant)
     fit(whole, whole.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder())
-    broken = start(tmp_path / "broken", {}, variant)
+    broken = start(tmp_path / "broken", {"training.epochs": 2}, variant)
     with pytest.raises(ConnectionError):
-        fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder(stop_after=2))
+        fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder(stop_after=1))
     torch.rand(17)  # unrelated random numbers of this process in between
     fit(broken, broken.recipe(), *data(variant), device=CPU, resume=True, callback=Recorder())
     assert weights(broken) == weights(whole)

@@ -22,11 +22,12 @@ TERMS = {"training.perceptual": 1.0, "training.adversarial": 0.1}
 
 @pytest.mark.parametrize("variant", ["article-concat", "map-modulate", "photo-add"])
 def test_a_broken_run_goes_on_to_the_same_bits(tmp_path: Path, variant: str) -> None:
-    whole = start(tmp_path / "whole", TERMS, variant)
+    changes = {**TERMS, "training.epochs": 2}
+    whole = start(tmp_path / "whole", changes, variant)
     recorder = Recorder()
     fit(whole, whole.recipe(), *data(variant), device=CPU, resume=False, callback=recorder)
     assert list(recorder.results[-1].losses) == ["rate", "distortion", "perceptual", "adversarial"]
-    broken = start(tmp_path / "broken", TERMS, variant)
+    broken = start(tmp_path / "broken", changes, variant)
     with pytest.raises(ConnectionError):
         fit(broken, broken.recipe(), *data(variant), device=CPU, resume=False, callback=Recorder(stop_after=1))
     fit(broken, broken.recipe(), *data(variant), device=CPU, resume=True, callback=Recorder())

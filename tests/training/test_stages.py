@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import FASHION, Command
-from helpers import captioned, data_for, same, small_model
+from helpers import ATTENTIVE, captioned, data_for, same, small_model
 from pictures_data import texts
 from test_fit import CPU, Recorder, weights
 
@@ -177,12 +177,8 @@ def test_tuning_the_network_keeps_the_prior(tmp_path: Path, variant: str) -> Non
 
 def test_a_captioned_folder_starts_from_the_closest_model_unless_asked_otherwise(cvae: Command, tmp_path: Path) -> None:
     texts(tmp_path / "pics", 20)
-    short = [*("--set", "data.epoch_size=1"), *("--set", "training.steps=1"), *("--set", "then.0.training.steps=1")]
-    short += ["--set", "then.1.training.steps=1", "--epochs", "1", "--batch-size", "2", "--limit", "4"]
-    short += ["--set", "then.0.training.batch_size=2", "--set", "then.1.training.batch_size=2"]
-    done = cvae(
-        "train", "folder:pics", *short, "--set", "then.0.training.epochs=1", "--set", "then.1.training.epochs=1"
-    )
+    short = ["--epochs", "1", "--set", "data.epoch_size=1", "--set", "training.steps=1", "--set", "then=[]"]
+    done = cvae("train", "folder:pics", *short, "--batch-size", "2", "--limit", "4")
     assert done.returncode == 0, done.stderr
     assert "starts from one of scenes, emoji; from nothing:" in done.stderr
     assert "starts from scenes, which describes them best (-ELBO: scenes " in done.stderr
@@ -222,10 +218,11 @@ def test_the_closest_start_has_the_lowest_bound_on_the_pictures(tmp_path: Path) 
         folder = tmp_path / name
         folder.mkdir()
         model = CVAE.from_pretrained(name)
-        for caption in ("a dog on grass", "a red house", "the sea", "a tree"):
+        for caption in ("a dog on grass", "a red house"):
             (picture,) = model.generate(caption)
-            picture.save(folder / f"{caption}.png")
-            (folder / f"{caption}.txt").write_text(caption)
+            for number in (1, 2):
+                picture.save(folder / f"{caption} {number}.png")
+                (folder / f"{caption} {number}.txt").write_text(caption)
         plan = plan_training(f"folder:{folder}", out=tmp_path / "run")
         recipes = [plan.recipe, *plan.alternatives]
         assert [Path(recipe.start or "").name for recipe in recipes] == ["scenes", "emoji"]
@@ -269,7 +266,7 @@ def test_one_call_learns_what_guidance_makes_of_two() -> None:
     batches = objective.make_batches(data_for("map-score", 32), batch_size=32, device=CPU)
     objective.calibrate(batches)
     torch.manual_seed(0)
-    for epoch in range(150):
+    for epoch in range(100):
         ((moments, condition),) = batches.epoch(epoch)
         optimizer.zero_grad()
         objective.losses(moments, condition).mean().backward()
@@ -311,14 +308,14 @@ def test_guidance_needs_a_prior_that_has_it(tmp_path: Path) -> None:
 
 
 def test_a_large_step_learns_to_lead_where_small_ones_do() -> None:
-    student = small_model("map-attentive")
+    student = small_model("map-attentive", {"architecture.prior": ATTENTIVE["architecture.prior"] | {"blocks": 1}})
     prior = student.prior
     assert isinstance(prior, FlowMatching)
     torch.manual_seed(0)
     for parameter in prior.write.parameters():  # a field of velocities that a straight step does not follow
         parameter.data += 0.5 * torch.randn_like(parameter)
     objective = StepsObjective(student)
-    optimizer = torch.optim.Adam(objective.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=2e-3)
     batches = objective.make_batches(data_for("map-attentive", 8), batch_size=8, device=CPU)
     objective.calibrate(batches)
     ((moments, condition),) = batches.epoch(0)
@@ -330,7 +327,7 @@ def test_a_large_step_learns_to_lead_where_small_ones_do() -> None:
             return of._path(noise, plan, condition, 3.0, is_mean=is_mean)[-1]
 
     wanted, before = ends(objective.teacher, 25, is_mean=False), ends(prior, 1)
-    for _ in range(50):
+    for _ in range(20):
         optimizer.zero_grad()
         objective.losses(moments, condition).mean().backward()
         optimizer.step()

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,13 @@ from cvae_cli.training.train import train
 
 FEW: dict[str, Any] = {"data_dir": FASHION, "limit": 300}
 SMALL = {"architecture.network.width": 16, "architecture.network.blocks": 1, "data.epoch_size": 1}
+SESSION = """
+import code, sys, types
+main = sys.modules["__main__"] = types.ModuleType("__main__")  # which has no file, as in a session
+sys.argv, sys.ps1 = [""], ""
+code.interact(banner="", local=vars(main), exitmsg="")
+"""
+"""An interactive session that reads its lines from stdin."""
 SCORE = {"then.prior.width": 16, "then.prior.blocks": 1, "then.training.epochs": 1, "then.training.batch_size": 32}
 
 
@@ -46,9 +52,8 @@ def run_script(
     script = folder / "script.py"
     script.write_text(text)
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [interpreter, *before, str(script)], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
-    )
+    command = [interpreter, *before, str(script)]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 # ---- in this process -------------------------------------------------------------------------------------------
@@ -177,16 +182,12 @@ def test_a_folder_is_learned_without_a_main_guard(
         "result = train('folder:pics', size=16, out='run', **options)",
         "print(result.model, [picture.size for picture in result.load().generate('bright')])",
     ]
-    if program == "script":
-        with run_script("\n".join(code), clean_environment, tmp_path, interpreter) as process:
-            stdout, stderr = process.communicate(timeout=300)
-    else:
-        session = subprocess.run(
-            [sys.executable, "-q", "-i"], input="\n".join([*code, ""]), cwd=tmp_path, env=clean_environment,
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        stdout, stderr = session.stdout, session.stderr.replace(">>> ", "").strip()
-    assert stderr == ""
+    script, given = "\n".join(code), None
+    if program == "interactive session":
+        script, given = SESSION, "\n".join([*code, ""])
+    with run_script(script, clean_environment, tmp_path, interpreter) as process:
+        stdout, stderr = process.communicate(given, timeout=300)
+    assert stderr.strip() == ""  # a session ends its last line
     assert stdout == f"{Path('run/model')} [(16, 16)]\n"
 
 
