@@ -28,8 +28,8 @@ def measure(model: CVAE, data: Dataset, metric: str, k: int = 64) -> float:
 
 def test_scores_of_the_bound_are_means_of_its_parts() -> None:
     names = ["rate", "distortion", "elbo", "bits-per-dim"]
-    for variant, has_bits in (("map-add", True), ("map-concat", False)):
-        model, data = small_model(variant), fashion("test", 10)
+    for variant, n, has_bits in (("map-add", 10, True), ("map-add", 1, True), ("map-concat", 10, False)):
+        model, data = small_model(variant), fashion("test", n)
         bound = evaluate_bound(model, Batches(data, batch_size=4, device=CPU))
         rate, distortion = bound.rate.mean().item(), bound.distortion.mean().item()
         bits = (rate + distortion) / math.log(2) / 28**2 if has_bits else None

@@ -62,8 +62,27 @@ def test_terms_teach_the_model_and_not_the_discriminator() -> None:
     assert any(each.grad is not None and each.grad.any() for each in hybrid.model.parameters())
 
 
+def test_processes_share_the_gradient_of_the_discriminator(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = []
+
+    class World:
+        def all_reduce_mean_(self, tensors: Any) -> None:
+            for each in tensors:
+                shared.append(each.clone())
+                each.zero_()  # as if another process had the opposite
+
+    monkeypatch.setattr("cvae_cli.training.objectives.hybrid.get_world", World)
+    hybrid, images, condition = objective(adversarial=1.0)
+    before = [each.detach().clone() for each in hybrid.discriminator.parameters()]
+    hybrid.losses(images, condition)
+    assert [each.shape for each in shared] == [each.shape for each in before]
+    assert sum(bool(each.any()) for each in shared) > 4
+    assert all(torch.equal(*each) for each in zip(before, hybrid.discriminator.parameters(), strict=True))
+
+
 def test_weights_of_the_terms_count() -> None:
-    hybrid, *_ = objective(perceptual=2.0, adversarial=0.5)
+    hybrid, images, condition = objective(perceptual=2.0, adversarial=0.5)
+    assert hybrid.losses(images[:1], condition[:1]).shape == (1, 4)  # the last batch may have a single picture
     losses = torch.tensor([[1.0, 10.0, 100.0, 1000.0]])
     assert hybrid.total(losses, beta=3.0).tolist() == [3 * 1 + 10 + 2 * 100 + 0.5 * 1000]
 

@@ -86,7 +86,7 @@ def test_processes_that_share_a_batch_see_the_same_views() -> None:
     images = torch.from_numpy(few.images).permute(0, 3, 1, 2) / 255
     condition = torch.from_numpy(few.conditions.values(few.rows))
     distances = []
-    for rank, size in ((0, 1), (0, 2), (1, 2)):
+    for rank, size in ((0, 1), *((rank, 8) for rank in range(8))):
         objective.random = BatchRandom(rank, size)
         torch.manual_seed(0)
         rows = slice(rank * 8 // size, (rank + 1) * 8 // size)
