@@ -1,5 +1,6 @@
 """Ways through the latent space, and the latents of a data set."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -142,6 +143,13 @@ def test_latents_that_are_no_numbers_are_said():
         next(model.network.parameters()).fill_(float("nan"))
     with pytest.raises(CorruptError, match="not finite numbers"):
         model.latents(fashion("test", 8))
+
+
+def test_latents_of_pictures_of_another_size_are_refused() -> None:
+    data = fashion("test", 8)
+    smaller = replace(data, pixels=data.pixels[:, :14, :14])
+    with pytest.raises(UsageError, match="draws 28x28 grey pictures; fashion-mnist has 14x14 grey ones"):
+        small_model().latents(smaller)
 
 
 def test_bounds():

@@ -136,9 +136,13 @@ def check_image_shape(ours: "ImageShape", name: str, *, called: str, hint: str |
         hint: what to do.
     """
     source = find_source(name)
-    theirs = source.image_shape(ours.size if source.has_sizes else None)
+    check_shapes(ours, source.image_shape(ours.size if source.has_sizes else None), name, called=called, hint=hint)
+
+
+def check_shapes(ours: "ImageShape", theirs: "ImageShape", name: str, *, called: str, hint: str | None = None) -> None:
+    """Raise a UsageError if a model is not for pictures of the shape that those of a data set have."""
     if ours != theirs:
-        raise UsageError(f"{called} draws {ours} pictures; {source.short_name} has {theirs} ones", hint=hint)
+        raise UsageError(f"{called} draws {ours} pictures; {short_name(name)} has {theirs} ones", hint=hint)
 
 
 def has_sizes(name: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cvae_cli.data.batches import Batches
+from cvae_cli.data.catalog import check_shapes
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, RealFeatures, feature_device
@@ -106,9 +107,7 @@ def measure_seeds(
 
 def check(metrics: Sequence[str], model: CVAE, dataset: Dataset) -> None:
     """Raise a UsageError if a model cannot be measured on a data set, or not by these metrics."""
-    if model.config.image != dataset.image_shape:
-        ours, theirs = model.config.image, dataset.image_shape
-        raise UsageError(f"{model.called} draws {ours} pictures; {dataset.name} has {theirs} ones")
+    check_shapes(model.config.image, dataset.image_shape, dataset.name, called=model.called)
     for metric in map(catalog.find_metric, metrics):
         metric.check(model, dataset.name)
         if len(dataset) < metric.min_pictures:

@@ -8,10 +8,17 @@ import torch
 from jaxtyping import Float32, Int64
 
 from cvae_cli.data.batches import Batches
-from cvae_cli.data.catalog import check_image_shape, check_name, evaluation_split, load_dataset, short_name
+from cvae_cli.data.catalog import (
+    check_image_shape,
+    check_name,
+    check_shapes,
+    evaluation_split,
+    load_dataset,
+    short_name,
+)
 from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
-from cvae_cli.errors import CorruptError, UsageError
+from cvae_cli.errors import CorruptError
 from cvae_cli.events import Callback, Progress
 from cvae_cli.models.autoencoder import Autoencoder
 from cvae_cli.runtime.device import full_precision
@@ -75,8 +82,7 @@ def encode_dataset(model: Autoencoder, data: Dataset, *, n: int, seed: int, call
         UsageError: the model is for pictures of another size, or knows other classes.
         CorruptError: a latent is no finite number, as after a training that has diverged.
     """
-    if model.config.image != data.image_shape:
-        raise UsageError(f"{model.called} is not for pictures of the size of {data.name}")
+    check_shapes(model.config.image, data.image_shape, data.name, called=model.called)
     rows = data.choose(n, seed)
     chosen = data.take(rows)
     encoded = with_model_conditions(chosen, model.config.condition, callback=callback)
