@@ -1,9 +1,11 @@
 """Models as ONNX files."""
 
+import functools
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ import onnxruntime
 import pytest
 import torch
 from conftest import Command
+from filelock import FileLock
 from helpers import CAPTIONS, small_model
 from PIL import Image
 from tokenizers import Tokenizer
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from cvae_cli.errors import CvaeError, MissingError, UsageError
 from cvae_cli.models import onnx_file
@@ -26,17 +30,27 @@ CLIENT = Path(__file__).parents[2] / "docs" / "export.md"
 TEXTS = [caption for captions in CAPTIONS for caption in captions] + ["a Ｒed 犬 dog's café", "teapots & xqzt 7"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def operators() -> Iterator[None]:
+    """Let torch make its table of the operators once: it takes two seconds for each file."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
 @pytest.fixture(scope="module")
-def texts_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model of captions with guidance, and its file, in one folder."""
-    folder = tmp_path_factory.mktemp("onnx")
-    model = small_model("captioned-map-score")
-    model.save_pretrained(folder / "model")
-    written = model.export_onnx(folder / "model.onnx", guidance=3.0)
-    assert (written.guidance, written.opset, written.bytes) == (3.0, 18, written.path.stat().st_size)
-    assert written.difference <= 1e-4
-    assert written.inputs == {"noise": "float32 (batch, 3, 8, 8)", "tokens": "int64 (batch, length)"}
-    assert written.outputs == {"images": "float32 (batch, 3, 16, 16)"}
+def texts_model(programs: Path) -> Path:
+    """A small model of captions with guidance, and its file, in one folder, which all workers of xdist share."""
+    folder = programs / "onnx"
+    with FileLock(programs / "onnx.lock"):
+        if not (folder / "model.onnx").exists():
+            model = small_model("captioned-map-score")
+            model.save_pretrained(folder / "model")
+            written = model.export_onnx(folder / "model.onnx", guidance=3.0)
+            assert (written.guidance, written.opset, written.bytes) == (3.0, 18, written.path.stat().st_size)
+            assert written.difference <= 1e-4
+            assert written.inputs == {"noise": "float32 (batch, 3, 8, 8)", "tokens": "int64 (batch, length)"}
+            assert written.outputs == {"images": "float32 (batch, 3, 16, 16)"}
     return folder
 
 
