@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cvae_cli import CVAE, load_dataset
 from cvae_cli.data.batches import Batches
+from cvae_cli.data.conditions import Labels
 from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.metrics.reconstruction import closeness
@@ -36,7 +37,7 @@ def main() -> None:
 
     test, train = (load_dataset("fashion-mnist", split, data_dir=options.data_dir) for split in ("test", "train"))
     shown = test.sample(options.samples, seed=0)
-    labels = torch.from_numpy(shown.conditions.indices)
+    labels = classes_of(shown)
     print("pictures\tcompared with\tMSE, sum\tSSIM")
     for name in options.model:
         model = CVAE.from_pretrained(name)
@@ -45,12 +46,18 @@ def main() -> None:
         show(f"reconstructions of {model.config.name}", "their originals", decoded, originals)
         compare(f"samples of {model.config.name}", model.sample(labels), labels, test)
     others = train.sample(options.samples, seed=0)
-    compare("training pictures", pictures(others), torch.from_numpy(others.conditions.indices), test)
+    compare("training pictures", pictures(others), classes_of(others), test)
+
+
+def classes_of(data: Dataset) -> Tensor:
+    """Return the class of each picture."""
+    assert isinstance(data.conditions, Labels)
+    return torch.from_numpy(data.conditions.indices)
 
 
 def compare(name: str, images: Pictures, labels: Tensor, test: Dataset) -> None:
     """Compare pictures with test pictures of their classes: the nearest, and a random one."""
-    real, classes = pictures(test), torch.from_numpy(test.conditions.indices)
+    real, classes = pictures(test), classes_of(test)
     random = torch.Generator().manual_seed(0)
     nearest, any_one = torch.empty_like(images), torch.empty_like(images)
     for label in labels.unique():

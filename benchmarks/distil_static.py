@@ -31,6 +31,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -70,6 +71,8 @@ class Teacher:
     def embed_tokens(self, tokens: Sequence[str]) -> Tensor:
         """Return the embedding of each token alone. Pieces of words are passed by id: as text they would be words."""
         begin, end = (self.tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]"))
+        assert begin is not None
+        assert end is not None
         whole = [self.tokenizer.token_to_id(token) for token in tokens]
         return self.embed_ids(
             [
@@ -180,6 +183,8 @@ def flatten(ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 class Student(nn.Module):
     """The trainable form of the encoder; `StaticEncoder` documents what it computes."""
 
+    start: Tensor
+
     def __init__(self, start: Tensor) -> None:
         super().__init__()
         self.register_buffer("start", start)
@@ -206,9 +211,10 @@ class Student(nn.Module):
 
 def tune(student: Student, texts: Sequence[list[int]], targets: Tensor) -> None:
     """Train the student to give vectors with the direction of `targets`, which have unit length."""
-    weights = [parameter for name, parameter in student.named_parameters() if name == "log_weights"]
-    others = [parameter for name, parameter in student.named_parameters() if name != "log_weights"]
-    optimizer = torch.optim.Adam([{"params": weights, "lr": 3 * RATE}, {"params": others}], RATE)
+    weights = student.log_weights
+    others = [parameter for parameter in student.parameters() if parameter is not weights]
+    groups: list[dict[str, Any]] = [{"params": [weights], "lr": 3 * RATE}, {"params": others}]
+    optimizer = torch.optim.Adam(groups, RATE)
     steps = EPOCHS * (len(texts) // BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1, (step + 1) / WARM_UP) * (1 - step / steps)

@@ -19,11 +19,13 @@ import tarfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import resvg_py
 from PIL import Image
 
 from cvae_cli.data.catalog import load_dataset
+from cvae_cli.data.conditions import Captions
 
 SIDE = 96
 PACKAGE = "https://registry.npmjs.org/{name}/-/{file}-{version}.tgz"
@@ -34,7 +36,7 @@ HANDS = {  # style: package, version
 NAMES = ("emojibase-data", "17.0.0")
 
 
-def read_package(name: str, version: str, *files: str) -> list[dict | list]:
+def read_package(name: str, version: str, *files: str) -> list[Any]:
     """Return JSON files of an npm package."""
     address = PACKAGE.format(name=name, file=name.rpartition("/")[2], version=version)
     with urllib.request.urlopen(address, timeout=60) as response:
@@ -76,10 +78,9 @@ def draw(body: str, width: int, height: int) -> Image.Image:
 
 def held_out(name: str) -> set[str]:
     """Return the names in the captions of a validation split."""
-    texts = load_dataset(
-        name, "validation", size=16
-    ).conditions.sentences  # one caption of each picture is its name alone
-    return {base(text) for text in texts}
+    captions = load_dataset(name, "validation", size=16).conditions
+    assert isinstance(captions, Captions), f"{name} has no captions"
+    return {base(text) for text in captions.sentences}  # one caption of each picture is its name alone
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from cvae_cli.data.catalog import load_dataset
+from cvae_cli.data.conditions import Labels
 from cvae_cli.evaluation.features.fashion_cnn import load_fashion_cnn
 
 BATCH = 500
@@ -31,6 +32,7 @@ def main() -> None:
     train = load_dataset("fashion-mnist", "train", data_dir=data_dir).sample(PICTURES, seed=0)
     right = 0
     for dataset in (test, train):
+        assert isinstance(dataset.conditions, Labels)
         images = torch.from_numpy(dataset.images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
         for pictures, labels in zip(
             images.split(BATCH), torch.from_numpy(dataset.conditions.indices).split(BATCH), strict=True

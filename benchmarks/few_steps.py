@@ -25,10 +25,10 @@ from train_bundled import Average, Schedule, take_step
 
 from cvae_cli.config import model as config
 from cvae_cli.config.condition import LabelCondition
+from cvae_cli.config.model import MOST_GUIDANCE
 from cvae_cli.models.cvae import CVAE
 from cvae_cli.models.flow_matching import FlowMatching
 from cvae_cli.models.solver import adams_bashforth
-from cvae_cli.models.velocity import MOST_GUIDANCE
 
 SMALL_STEPS = 24
 SIZES = {1: 0.0, 2: 1.0, 3: 2.0, 4: 3.0, 6: 6.0, 8: 3.0, 12: 1.0, 24: 0.5}  # of a large step, and how often
@@ -122,7 +122,7 @@ def main() -> None:
     conditions = model.condition(prompts)
     order, device = settings.solver_order, torch.device(options.device)
     paths = Paths(teacher, conditions.to(device), order=order, minutes=0.1 * options.minutes)
-    student = with_few_steps(model, options.steps).to(device, memory_format=torch.channels_last)
+    student = with_few_steps(model, options.steps).to(device).to(memory_format=torch.channels_last)
     prior = student.prior
     assert isinstance(prior, FlowMatching)
     for rate, has_ends in ((6e-4, False), (3e-4, True)):

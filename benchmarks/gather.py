@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from cvae_cli.data.coco import Coco
+from cvae_cli.data.conditions import Captions
 from cvae_cli.data.folder import Folder
 from cvae_cli.data.listing import Listing
 
@@ -20,6 +21,7 @@ def gather(listings: list[Listing], place: Path) -> int:
     lines = []
     for number, listing in enumerate(listings):
         captions = listing.conditions
+        assert isinstance(captions, Captions), f"{listing.name} has no captions"
         for row, file in enumerate(listing.files):
             name = f"{number}-{Path(file).name}"
             (place / name).symlink_to((listing.root / file).resolve())

@@ -155,6 +155,7 @@ def features_of_training(data: Dataset, network: PictureNetwork, teacher: Teache
     for start in range(0, len(data), 256):
         pictures.append(network(torch.from_numpy(data.take(np.arange(start, min(start + 256, len(data)))).images)))
         tell(f"training pictures: {start + len(pictures[-1]):,} of {len(data):,}", end="\r")
+    assert isinstance(data.conditions, Captions)
     return {"pictures": torch.cat(pictures), "captions": teacher.embed(data.conditions.sentences).half()}
 
 
@@ -239,13 +240,15 @@ def main() -> None:
         parser.error(f"{options.data} has no captions")
     train, data = train.sample(TAUGHT, seed=0), data.sample(options.samples or len(data), options.seed)
     captions = train.conditions
+    assert isinstance(captions, Captions)
     bounds = zip(captions.first, captions.first + captions.count, strict=True)
-    train = replace(train, conditions=make_captions([list(captions.sentences[a:b]) for a, b in bounds]))
+    captions = make_captions([list(captions.sentences[a:b]) for a, b in bounds])
+    train = replace(train, conditions=captions)
 
     network, teacher = PictureNetwork(), Teacher(find_teacher())
     text_digest = file_sha256(find_teacher() / "model.safetensors")
-    made_of = hashlib.sha256(f"{network.digest} {text_digest} {SIDE} {train.conditions.count.tolist()}".encode())
-    for text in train.conditions.sentences:
+    made_of = hashlib.sha256(f"{network.digest} {text_digest} {SIDE} {captions.count.tolist()}".encode())
+    for text in captions.sentences:
         made_of.update(text.encode(errors="replace") + b"\0")
     made_of.update(train.images.tobytes())
     beside = options.heads.with_suffix(".features.safetensors")
@@ -258,7 +261,7 @@ def main() -> None:
         heads = Heads()
         copy_tensors(tensors, named_tensors(heads), source=options.heads)
     else:
-        heads = train_heads(known["pictures"], replace(train.conditions, vectors=known["captions"].numpy()))
+        heads = train_heads(known["pictures"], replace(captions, vectors=known["captions"].numpy()))
         write_tensors(options.heads, named_tensors(heads), {"made_of": made_of.hexdigest()})
         tell(f"the scorer after {time.monotonic() - began:.0f} s")
 

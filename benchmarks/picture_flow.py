@@ -129,7 +129,7 @@ def main() -> None:
     device = torch.device(options.device)
     model = CVAE.from_pretrained(options.model).to(device).eval()
     pictures, means = rebuilt(model, options.data, device)
-    flow = PictureFlow().to(device, memory_format=torch.channels_last)
+    flow = PictureFlow().to(device).to(memory_format=torch.channels_last)
     flow.deviation.fill_(math.sqrt(float(((pictures.float() - means.float()) / 255).square().mean())))
     print(f"{len(pictures):,} pictures, standard deviation {float(flow.deviation):.4f}", flush=True)
     parameters = list(flow.parameters())

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -21,13 +21,14 @@ from cvae_cli import CVAE
 from cvae_cli.config.recipe_files import load_recipe
 from cvae_cli.data.catalog import load_dataset
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.models.network import Network
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
 
 BATCH, RATE = 128, 1e-3
 
 
-def steps(network: nn.Module, loader: DataLoader[tuple[Tensor, ...]]) -> Iterator[float]:
+def steps(network: Network, loader: DataLoader[tuple[Tensor, ...]]) -> Iterator[float]:
     """Train without end, one step per iteration, and yield the loss of each step: -ELBO per image, in nats."""
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     device = next(network.parameters()).device

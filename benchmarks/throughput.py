@@ -14,6 +14,7 @@ loop as a share of the machine's peak, the speed of a product of two square fp32
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def measure(kind: str, recipe_name: str, file: str, seconds: float) -> dict[str,
     images, condition = next(batches.in_order())
     operations = count_flops(model.elbo, images[:1], condition[:1])
     precision = "fp32"
+    steps: Iterator[Any]
     if kind == "cvae":
         precision, _ = decide_precision(recipe, data, device)
         steps = cost.steps(model, batches, precision)

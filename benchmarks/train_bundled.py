@@ -131,6 +131,8 @@ class Sight(nn.Module):
             pixels without a gradient, and so a lattice in flat areas.
     """
 
+    mean: Tensor
+
     def __init__(self, device: torch.device, *, smooth: bool) -> None:
         import onnx
 
@@ -153,7 +155,7 @@ class Sight(nn.Module):
             self.convolutions.append(layer)
         self.smooth = smooth
         self.register_buffer("mean", torch.tensor([123.0, 117.0, 104.0]).view(1, 3, 1, 1))
-        self.requires_grad_(False).to(device, memory_format=torch.channels_last)
+        self.requires_grad_(False).to(device).to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         layers = iter(self.convolutions)
@@ -220,7 +222,7 @@ def make_model(options: argparse.Namespace) -> CVAE:
     settings = CVAE.from_pretrained(options.like).config
     architecture = settings.architecture.model_copy(update={"prior": config.StandardPrior()})
     settings = settings.model_copy(update={"architecture": architecture, "hybrid": options.perceptual > 0})
-    return CVAE(settings).to(options.device, memory_format=torch.channels_last)
+    return CVAE(settings).to(options.device).to(memory_format=torch.channels_last)
 
 
 def train_network(options: argparse.Namespace) -> None:
@@ -239,6 +241,7 @@ def train_network(options: argparse.Namespace) -> None:
             beta = min(1.0, schedule.step / 1500)
             loss, distance = (beta * bound.rate + bound.distortion).mean(), torch.zeros((), device=device)
             if sight is not None:
+                assert bound.output is not None
                 both = torch.cat([bound.output.sigmoid(), images])
                 shift = torch.randint(7, (2,)).tolist()
                 both = F.pad(both, [3] * 4, mode="reflect")[..., shift[0] :, shift[1] :][
@@ -261,7 +264,8 @@ def train_network(options: argparse.Namespace) -> None:
 
 def load_network(file: Path, device: torch.device) -> CVAE:
     kept = torch.load(file, map_location=device, weights_only=True)
-    model = CVAE(config.ModelConfig.model_validate_json(kept["config"])).to(device, memory_format=torch.channels_last)
+    model = CVAE(config.ModelConfig.model_validate_json(kept["config"])).to(device)
+    model.to(memory_format=torch.channels_last)
     model.load_state_dict(kept["weights"])
     return model.eval()
 
@@ -330,14 +334,17 @@ def train_prior(options: argparse.Namespace) -> None:
     settings = CVAE.from_pretrained(options.like).config.architecture.prior
     assert isinstance(settings, config.ScorePrior)
     prior = FlowMatching(settings, latent_shape=model.latent_shape, condition=model.config.condition)
-    prior = prior.to(device, memory_format=torch.channels_last)
+    prior = prior.to(device).to(memory_format=torch.channels_last)
     mean, deviation = latents.moments[0].float().unbind(1)
     prior.calibrate(mean + deviation * torch.randn_like(mean))
     width = settings.width
     project = nn.Sequential(nn.Conv2d(width, 384, 1), nn.SiLU(), nn.Conv2d(384, latents.maps.shape[2], 1)).to(device)
     told = nn.Linear(3, settings.condition_width, bias=False).to(device)
     nn.init.zeros_(told.weight)
-    hooks = [block.second.register_forward_pre_hook(partial(drop, options.dropout)) for block in prior.blocks]
+    hooks = [
+        block.get_submodule("second").register_forward_pre_hook(partial(drop, options.dropout))
+        for block in prior.blocks
+    ]
     everything = [*prior.parameters(), *project.parameters(), *told.parameters()]
     optimizer = torch.optim.AdamW(everything, weight_decay=0.0)
     average, schedule = Average(prior, 0.9995), Schedule(optimizer, 1.5e-3, 0.85 * options.minutes)

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from cvae_cli.data.catalog import load_dataset
+from cvae_cli.data.conditions import Labels
 from cvae_cli.evaluation.features.fashion_cnn import VERSION, WEIGHTS, FashionCNN
 from cvae_cli.models.tensors import named_tensors, write_tensors
 
@@ -45,7 +46,9 @@ def main() -> None:
     torch.manual_seed(0)
     splits = {name: load_dataset("fashion-mnist", name, data_dir=options.data_dir) for name in ("train", "test")}
     images, test_images = (torch.from_numpy(s.images).permute(0, 3, 1, 2) for s in splits.values())
-    labels, test_labels = (torch.from_numpy(s.conditions.indices) for s in splits.values())
+    labels, test_labels = (
+        torch.from_numpy(s.conditions.indices) for s in splits.values() if isinstance(s.conditions, Labels)
+    )
 
     network = FashionCNN().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), PEAK_RATE, momentum=0.9, weight_decay=5e-4, nesterov=True)

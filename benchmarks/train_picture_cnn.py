@@ -83,7 +83,7 @@ def crops(images: Tensor, rows: Tensor) -> Tensor:
 
 def train(images: Tensor, teacher: Teacher, batch: int, minutes: float) -> tuple[PictureCNN, int]:
     """Train for this time, and return the network and the number of its steps."""
-    network = PictureCNN().to(images.device, memory_format=torch.channels_last)
+    network = PictureCNN().to(images.device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), PEAK_RATE, weight_decay=DECAY)
     began, step, total = time.monotonic(), 0, torch.zeros((), device=images.device)
     while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
