@@ -245,7 +245,7 @@ def test_the_quick_start_leads_through(cvae: Command, drawing_folder: Path, tmp_
         (tmp_path / "my-pictures" / f"{number}.txt").write_text("a red kite" if number % 2 else "a blue ball")
     start = str(drawing_folder / "small" / "scenes")
     short = ["--epochs", "1", "--batch-size", "4", "--set", "data.epoch_size=1"]
-    small = {"folder:my-pictures": ["--model", start], "coco-64": ["--size", "16"]}
+    small = {"folder:my-pictures": ["--model", start, "--set", "then.training.epochs=1"], "coco-64": ["--size", "16"]}
     done = []
     for arguments in own_commands(ROOT / "docs" / "index.md"):
         if not any("my-pictures" in word for word in arguments) or arguments[0] in {"explore", "models"}:

@@ -21,7 +21,7 @@ from cvae_cli.training.events import duration
 
 ARTICLE = ["train", "fashion-concat", "--data-dir", str(FASHION), "--batch-size", "4", "--epochs", "4"]
 DENSE = ["--set", "architecture.network={kind='dense', width=32, layers=1}", "--latent-dim", "4"]
-TRAIN = [*ARTICLE, *DENSE, "--limit", "240"]
+TRAIN = [*ARTICLE, *DENSE, "--limit", "160"]
 """Many fast steps: long enough to be stopped within it."""
 
 

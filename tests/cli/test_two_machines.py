@@ -14,7 +14,7 @@ import pytest
 from conftest import Command
 from test_processes import DENSE, TRAIN, curve
 
-EPOCHS = 8
+EPOCHS = 5
 
 
 def ip(*arguments: str) -> str:
