@@ -173,7 +173,7 @@ def test_a_picture_is_reconstructed_by_a_prompt(cvae: Command, coco_run: Path, t
 def test_reconstruction_asks_what_a_picture_shows(cvae: Command, coco_run: Path, tmp_path: Path) -> None:
     done = cvae("reconstruct", picture(tmp_path / "x.jpg", "snow", 7), "--model", coco_run)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "x.jpg show?" in done.stderr
+    assert "x.jpg shows" in done.stderr
     assert "--prompt" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "pairs.png").exists()
 
