@@ -1,6 +1,8 @@
 """`SHA256SUMS` from Python: what is written, and how changed, missing and damaged files are told."""
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,8 @@ from helpers import Listener
 
 from cvae_cli.errors import CorruptError
 from cvae_cli.models.checksums import SUMS, accept, changing, damaged_files, read_sums, write_sums
-from cvae_cli.models.pretrained import CARD, WEIGHTS
-from cvae_cli.models.verify import verify_model
+from cvae_cli.models.pretrained import CARD, CONFIG, WEIGHTS
+from cvae_cli.models.verify import check_folder, verify_model
 
 
 def digest(content: bytes) -> str:
@@ -102,3 +104,18 @@ def test_files_in_the_cache_of_the_hub_are_compared_with_the_names_of_their_blob
     assert weights.startswith(WEIGHTS)  # it is told once, although two checks find it
     (folder / WEIGHTS).unlink()
     assert f"{WEIGHTS} is missing" in verify_model("a/b", folder)["problems"]
+
+
+def test_each_file_of_a_model_is_told_once_and_its_configuration_is_read(quick_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(quick_model, tmp_path / "model")
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, "more": 1}))
+    (folder / CARD).write_text("another card")
+    assert check_folder(folder) == [f"{name} does not have its digest" for name in (CARD, CONFIG)]
+    (folder / SUMS).unlink()
+    (problem,) = check_folder(folder)
+    assert problem.startswith(f"{CONFIG}: ")
+    (folder / CONFIG).write_text(json.dumps({**config, "format": 2}))
+    assert check_folder(folder) == [f"{CONFIG} has format 2, this version reads format 1"]
+    (folder / CONFIG).write_text(json.dumps(config))
+    assert check_folder(folder) == []
