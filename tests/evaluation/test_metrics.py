@@ -108,6 +108,20 @@ def test_classifier_recognises_real_pictures() -> None:
     assert right.double().mean() > 0.9
 
 
+def test_accuracy_is_the_share_of_pictures_that_show_what_was_asked_for() -> None:
+    data = fashion("test", 50)
+    pictures = torch.from_numpy(data.images).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+    seen = load_fashion_cnn(CPU).classify(pictures).argmax(1)
+    shown, right = data.conditions.indices, 0
+    metric = catalog.find_metric("accuracy")(Context(CPU))
+    for batches, asked in enumerate((np.arange(50), np.roll(np.arange(50), 1)), start=1):
+        texts = [data.conditions.text(row) for row in asked.tolist()]
+        metric.update(SampleBatch(PictureBatch(pictures), PictureBatch(pictures), texts))
+        right += int((seen.numpy() == shown[asked]).sum())
+        assert metric.compute() == right / (50 * batches)
+    assert 45 < right < 60  # nearly all of the first, and few of the others
+
+
 def test_frechet_distance_is_the_formula_on_the_features() -> None:
     """Compute Heusel et al. 2017, eq. 6, with numpy on the same pictures."""
     model, data = small_model("residual-modulate"), fashion("test", 200)

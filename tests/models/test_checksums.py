@@ -11,7 +11,7 @@ from helpers import Listener
 from cvae_cli.errors import CorruptError
 from cvae_cli.models.checksums import SUMS, accept, changing, damaged_files, read_sums, write_sums
 from cvae_cli.models.pretrained import CARD, CONFIG, WEIGHTS
-from cvae_cli.models.verify import check_folder, verify_model
+from cvae_cli.models.verify import accept_changes, check_folder, verify_model
 
 
 def digest(content: bytes) -> str:
@@ -117,5 +117,8 @@ def test_each_file_of_a_model_is_told_once_and_its_configuration_is_read(quick_m
     assert problem.startswith(f"{CONFIG}: ")
     (folder / CONFIG).write_text(json.dumps({**config, "format": 2}))
     assert check_folder(folder) == [f"{CONFIG} has format 2, this version reads format 1"]
+    with pytest.raises(CorruptError, match="has format 2"):
+        accept_changes(folder)
+    assert not (folder / SUMS).exists()
     (folder / CONFIG).write_text(json.dumps(config))
     assert check_folder(folder) == []

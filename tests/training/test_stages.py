@@ -375,9 +375,12 @@ def test_latents_of_windows_are_served_with_what_they_show() -> None:
         whole = model.posterior(pictures, condition).mean.flatten(1)
     nearest = torch.cdist(moments[:, 0, :channels].flatten(1), whole).amin(1)
     assert nearest[~is_window].max() < 0.02 < nearest[is_window].min()
-    # without the setting there are whole pictures alone
-    ((plain, _),) = LatentBatches(model, data, **settings).epoch(0)
-    assert plain.shape[2] == channels
+    ((in_order, _),) = served.in_order()
+    assert not in_order[:, 0, channels:].any()
+    # without the setting, or without larger pictures, there are whole pictures alone
+    for each, has_windows in ((data, False), (small, True)):
+        ((plain, _),) = LatentBatches(model, each, windows=has_windows, **settings).epoch(0)
+        assert plain.shape[2] == channels
 
 
 def test_a_prior_learns_from_windows(cvae: Command, tmp_path: Path) -> None:
