@@ -128,7 +128,7 @@ def shape_of(name: str, size: int | None = None) -> "ImageShape":
 
 
 def check_image_shape(ours: "ImageShape", name: str, *, called: str, hint: str | None = None) -> None:
-    """Raise a UsageError if the pictures of a data set cannot have the size and colours of a model; none is opened.
+    """Raise a UsageError if the pictures of a data set cannot have the size and colours of a model.
 
     Args:
         ours: the shape of the model's pictures.
@@ -136,7 +136,10 @@ def check_image_shape(ours: "ImageShape", name: str, *, called: str, hint: str |
         hint: what to do.
     """
     source = find_source(name)
-    check_shapes(ours, source.image_shape(ours.size if source.has_sizes else None), name, called=called, hint=hint)
+    theirs = source.image_shape(ours.size if source.has_sizes else None)
+    if ours != theirs:
+        source.find_splits()  # raises when the source cannot be used, which is said first
+    check_shapes(ours, theirs, name, called=called, hint=hint)
 
 
 def check_shapes(ours: "ImageShape", theirs: "ImageShape", name: str, *, called: str, hint: str | None = None) -> None:
