@@ -95,3 +95,13 @@ def test_walks_name_functions_that_exist() -> None:
                 f"class {owner}" in code and f"def {name}(" in code
                 for code in (path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
             ), f"there is no {method}"
+
+
+def test_files_fit_the_mind() -> None:
+    """No module has more than 260 lines, and a command only translates."""
+    package = ROOT / "src" / "cvae_cli"
+    lines = {path.relative_to(package): len(path.read_text("utf-8").splitlines()) for path in package.rglob("*.py")}
+    most = {Path("commands/generate.py"): 130}
+    limit = {path: most.get(path, 120 if path.parts[0] == "commands" else 260) for path in lines}
+    assert {path: count for path, count in lines.items() if count > limit[path]} == {}
+    assert len(list(package.glob("*.py"))) <= 8

@@ -68,9 +68,7 @@ SameNoise = Annotated[
 ]
 Split = Annotated[
     str | None,
-    typer.Option(
-        "--split", help="Split of the data set.  [default: test, or val if there is no test split]", metavar="SPLIT"
-    ),
+    typer.Option("--split", help="Split of the data set.  [default: test, or val if there is none]", metavar="SPLIT"),
 ]
 DataDir = Annotated[
     Path | None,

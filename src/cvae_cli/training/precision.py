@@ -9,6 +9,7 @@ import torch
 from cvae_cli.config.recipe import Precision, Recipe
 from cvae_cli.data.batches import Batches
 from cvae_cli.data.dataset import Dataset
+from cvae_cli.events import Callback, Notice
 from cvae_cli.runtime.device import computes_bf16, count_flops
 from cvae_cli.text.condition import condition_config
 from cvae_cli.training.build import build_model
@@ -16,6 +17,15 @@ from cvae_cli.training.build import build_model
 _SMALL_FLOPS = 1e6  # operations an image: on a CPU a smaller network loses in converting to bf16 what it gains
 _SMALL_STEP = 50e9  # operations a step: a GPU spends a smaller one on starting kernels, and bf16 needs more of them
 _TRAINING = 3  # operations of a training step, relative to a forward pass
+
+
+def with_precision(recipe: Recipe, train: Dataset, device: torch.device, callback: Callback) -> Recipe:
+    """Return the recipe with "auto" replaced by a precision, which a run keeps when it is resumed elsewhere."""
+    precision, reason = decide_precision(recipe, train, device)
+    if reason:
+        callback(Notice(f"precision: {precision} ({reason})"))
+    settings = recipe.training.model_copy(update={"precision": precision})
+    return recipe.model_copy(update={"training": settings})
 
 
 def decide_precision(recipe: Recipe, train: Dataset, device: torch.device) -> tuple[Precision, str]:

@@ -26,7 +26,7 @@ from cvae_cli.training.data_record import check_data, record_data
 from cvae_cli.training.events import TrainingStart
 from cvae_cli.training.fit import fit
 from cvae_cli.training.plan import TrainingPlan, plan_training
-from cvae_cli.training.precision import decide_precision
+from cvae_cli.training.precision import with_precision
 from cvae_cli.training.run import Run
 from cvae_cli.training.tensorboard import logged
 from cvae_cli.training.time_plan import plan_for
@@ -184,7 +184,7 @@ def _execute(plan: TrainingPlan, device: str | torch.device, callback: Callback)
         recipe, resume = plan.recipe, plan.resume
         if plan.alternatives:
             recipe = closest((recipe, *plan.alternatives), validation, local, callback)
-        recipe = world.broadcast(_with_precision(recipe, train, local, callback) if world.is_first else recipe)
+        recipe = world.broadcast(with_precision(recipe, train, local, callback) if world.is_first else recipe)
         if plan.minutes is not None:
             recipe = plan_for(plan.minutes, recipe, train, validation, local, callback)
         if not resume:
@@ -213,15 +213,6 @@ def _next_recipe(run: Run, recipe: Recipe) -> Recipe:
     following = recipe.next_stage(run.kept_model.resolve(), weights_sha256(run.kept_model))
     assert following is not None
     return following
-
-
-def _with_precision(recipe: Recipe, train: Dataset, device: torch.device, callback: Callback) -> Recipe:
-    """Return the recipe with "auto" replaced by a precision, which a run keeps when it is resumed elsewhere."""
-    precision, reason = decide_precision(recipe, train, device)
-    if reason:
-        callback(Notice(f"precision: {precision} ({reason})"))
-    settings = recipe.training.model_copy(update={"precision": precision})
-    return recipe.model_copy(update={"training": settings})
 
 
 def _create_run(run: Run, recipe: Recipe, world: World, *, force: bool) -> None:
