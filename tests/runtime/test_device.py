@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cvae_cli.runtime.device import count_flops, full_precision, send
+from cvae_cli.runtime.device import full_precision, send
 
 GPU = torch.device("cuda")  # the switches of its precision exist without one
 
@@ -35,17 +35,3 @@ def _fail_within() -> None:
 def test_sending_to_the_cpu_keeps_the_tensor() -> None:
     tensor = torch.arange(6).view(2, 3)
     assert send(tensor, torch.device("cpu")) is tensor
-
-
-@pytest.mark.parametrize("variant", ["article-add", "residual-modulate", "map-attentive"])
-def test_operations_are_those_that_torch_counts(variant: str) -> None:
-    from helpers import data_for, small_model
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from cvae_cli.data.batches import Batches
-
-    model = small_model(variant)
-    pictures, condition = next(Batches(data_for(variant), batch_size=2, device=model.device).in_order())
-    with torch.no_grad(), FlopCounterMode(display=False) as counted:
-        model.elbo(pictures, condition)
-    assert count_flops(model.elbo, pictures, condition) == counted.get_total_flops() > 0

@@ -2,11 +2,9 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from cvae_cli.errors import UsageError
 
@@ -82,24 +80,9 @@ DTYPES = {"auto": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16}
 
 def count_flops(forward: "torch.nn.Module | object", *inputs: torch.Tensor) -> int:
     """Count the floating-point operations of one call; a multiply-add counts as two."""
-    counter = _Counter()
-    with torch.no_grad(), counter:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.inference_mode():
         forward(*inputs)  # type: ignore[operator]
-    return counter.total
-
-
-class _Counter(TorchDispatchMode):
-    """Adds up the operations by torch's formulas, without asking which module they are of, as torch's counter does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        from torch.utils.flop_counter import flop_registry
-
-        result = function(*args, **(kwargs or {}))
-        operations = flop_registry.get(function._overloadpacket)
-        if operations is not None:
-            self.total += int(operations(*args, **(kwargs or {}), out_val=result))
-        return result
+    return int(counter.get_total_flops())
