@@ -27,7 +27,11 @@ from collections.abc import Mapping
 EXIT_OF_A_DEFECT = 70
 _LIMITS = [resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS]
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH]
-_SIGNALS += [signal.SIGTSTP, signal.SIGCONT]  # a stand-in cannot pass on SIGSTOP, so SIGTSTP stops the fork
+_SIGNALS += [signal.SIGTSTP, signal.SIGCONT]
+KILL = signal.SIGUSR2
+"""Kills a program as SIGKILL does, which its stand-in could not pass on: when the stand-in has ended, so has the fork."""
+_PASSED_ON_AS = {signal.SIGTSTP: signal.SIGSTOP, KILL: signal.SIGKILL}  # a stand-in cannot catch these
+_SIGNALS.append(KILL)
 
 
 # ---- the program that stands in ------------------------------------------------------------------------------
@@ -101,7 +105,7 @@ def run(address: str, kind: str, arguments: list[str]) -> int:
             while caught:
                 try:
                     number = caught.pop(0)
-                    os.kill(process, signal.SIGSTOP if number == signal.SIGTSTP else number)
+                    os.kill(process, _PASSED_ON_AS.get(number, number))
                 except ProcessLookupError:
                     break
             if server in ready:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import Command
+from forkserver import KILL
 from PIL import Image
 from PIL.ExifTags import Base
 
@@ -153,7 +154,7 @@ def test_killed_drawing_goes_on_behind_what_is_finished(
     arguments = ["--from", "prompts.txt", "-n", str(n), "--format", format]
     process = start(*arguments, "-o", "out")
     wait_for_lines(tmp_path / "out", lines, process)
-    process.send_signal(signal.SIGKILL)
+    process.send_signal(KILL)
     process.wait()
     finished = manifest(tmp_path / "out")[1:]
     assert 0 < len(finished) < {"png": 500, "webdataset": 2}[format]

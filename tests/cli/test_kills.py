@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import Command
+from forkserver import KILL
 from pictures_data import classes
 from test_bulk import written
 
@@ -37,7 +38,7 @@ def killed(executable: str, clean_environment: dict[str, str], tmp_path: Path) -
             try:
                 _, stderr = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
-                process.kill()
+                process.send_signal(KILL)
                 process.communicate()
                 return True
         assert process.returncode == 0, stderr.decode()

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Command
+from forkserver import KILL
 from pictures_data import classes, coco, imagefolder, picture
 from PIL import Image
 from tiny_clip import save_tiny_clip
@@ -262,7 +262,7 @@ def test_killed_training_resumes_to_the_same_bits(
     for moment in ("state/training.safetensors", "samples/epoch-002.png"):
         with subprocess.Popen(command, cwd=where, env=clean_environment, stderr=subprocess.DEVNULL) as process:
             wait_for(run / moment, process)
-            process.send_signal(signal.SIGKILL)
+            process.send_signal(KILL)
         command, where = [executable, "train", "--resume", str(run)], tmp_path
     done = cvae("train", "--resume", run)
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import FASHION, Command
+from forkserver import KILL
 from PIL import Image
 
 from cvae_cli.training.events import duration
@@ -58,7 +59,7 @@ def test_killed_training_resumes_to_the_same_bits(
     for moment in ("state/training.safetensors", "last/model.safetensors", "samples/epoch-002.png"):
         with subprocess.Popen(command, env=clean_environment, stderr=subprocess.DEVNULL) as process:
             wait_for(run / moment, process)
-            process.send_signal(signal.SIGKILL)
+            process.send_signal(KILL)
         command = [executable, "train", "--resume", str(run)]
     done = cvae("train", "--resume", run)
     assert done.returncode == 0, done.stderr
