@@ -62,7 +62,8 @@ def _commands(name: str, group: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _rows(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
+    """Return a table; a bar within a cell is escaped, because it would begin another cell, in code too."""
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, ["---"] * len(header), *rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -78,12 +79,9 @@ def _splits(source: Any) -> str:
 
 
 def _table(parameters: list[Any]) -> str:
-    rows = ["| option | meaning |", "| --- | --- |"]
-    for parameter in parameters:
-        if parameter.name != "help":
-            meaning = parameter.help.replace(".  [default", ". [default") + _default(parameter)
-            rows.append(f"| {_names(parameter)} | {meaning} |")
-    return "\n".join(rows)
+    shown = [parameter for parameter in parameters if parameter.name != "help"]
+    meanings = [each.help.replace(".  [default", ". [default") + _default(each) for each in shown]
+    return _rows(["option", "meaning"], [list(row) for row in zip(map(_names, shown), meanings, strict=True)])
 
 
 def _names(parameter: Any) -> str:

@@ -15,6 +15,7 @@ from cvae_cli.config.condition import ClipCondition
 from cvae_cli.config.model import ModelConfig
 from cvae_cli.errors import CorruptError, UsageError
 from cvae_cli.models import pretrained, save
+from cvae_cli.models.card.scores import add_results, make_result
 from cvae_cli.models.cvae import CVAE
 
 
@@ -208,3 +209,11 @@ def test_a_data_set_of_its_own_name_needs_no_path(quick_model: Path) -> None:
     assert pretrained.training_data(config, option="--dataset") == "fashion-mnist"
     with pytest.raises(UsageError, match="say where it is"):
         pretrained.training_data(config.model_copy(update={"dataset": "folder:x"}), option="--dataset")
+
+
+def test_a_bar_in_a_name_stays_in_its_cell_of_a_card() -> None:
+    score = make_result(
+        metric="mse", label="mse", value=2.5, better="lower", dataset="cats|dogs", split="test", protocol="9 pictures"
+    )
+    row = add_results("", [score], name="pets").splitlines()[-3]
+    assert row == r"| mse ↓ | 2.5 | cats\|dogs, test | 9 pictures |"

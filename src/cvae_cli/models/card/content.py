@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cvae_cli.config.condition import LabelCondition
 from cvae_cli.config.model import ModelConfig
-from cvae_cli.models.card.document import put_section, render_card
+from cvae_cli.models.card.document import cell, put_section, render_card
 from cvae_cli.models.card.scores import put_results
 from cvae_cli.models.pretrained import SAMPLES
 from cvae_cli.version import __version__
@@ -165,7 +165,7 @@ def _what_it_is(facts: CardFacts) -> str:
         **facts.training,
         "made with": facts.made_with,
     }
-    table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items() if text)
+    table = "\n".join(f"| {name} | {cell(text)} |" for name, text in rows.items() if text)
     return f"{_kind(config)}\n\n| | |\n| --- | --- |\n{table}"
 
 
@@ -203,10 +203,6 @@ def _limits(config: ModelConfig) -> str:
         lines.append("Its likelihood is no density of pictures that could be compared with that of other models.")
     lines.append("A picture shows nothing that has happened, and must not be passed off as a photograph.")
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _is_conditional(config: ModelConfig) -> bool:

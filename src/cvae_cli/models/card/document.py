@@ -56,3 +56,8 @@ def put_section(card: "ModelCard", title: str, body: str) -> None:
     pattern = re.compile(rf"^## {re.escape(title)}[ \t]*\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     text, count = pattern.subn(lambda _: section + "\n", card.text, count=1)
     card.text = text if count else f"{card.text.rstrip()}\n\n{section}"
+
+
+def cell(text: str) -> str:
+    """Return a text as one cell of a table: in one line, without a bar that would begin the next cell."""
+    return " ".join(text.split()).replace("|", "\\|")

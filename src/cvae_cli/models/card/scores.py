@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cvae_cli.models.card.document import parse_card, put_section, render_card
+from cvae_cli.models.card.document import cell, parse_card, put_section, render_card
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -69,7 +69,8 @@ def _table(results: Sequence["EvalResult"]) -> str:
         about = each.metric_args or {}
         name = f"{each.metric_name or each.metric_type}{_ARROWS.get(about.get('better', ''), '')}"
         where = f"{each.dataset_name}, {each.dataset_split or 'all'}"
-        rows.append(f"| {name} | {_number(each.metric_value)} | {where} | {about.get('protocol', '')} |")
+        cells = (name, _number(each.metric_value), where, about.get("protocol", ""))
+        rows.append(f"| {' | '.join(map(cell, cells))} |")
     return "\n".join(rows) + "\n\nArrows say which way is better. `cvae evaluate` measures all of this again."
 
 
