@@ -29,7 +29,7 @@ _LIMITS = [resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS]
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGWINCH]
 _SIGNALS += [signal.SIGTSTP, signal.SIGCONT]
 KILL = signal.SIGUSR2
-"""Kills a program as SIGKILL does, which its stand-in could not pass on: when the stand-in has ended, so has the fork."""
+"""Kills a program as SIGKILL does, which its stand-in cannot pass on: once the stand-in has ended, so has the fork."""
 _PASSED_ON_AS = {signal.SIGTSTP: signal.SIGSTOP, KILL: signal.SIGKILL}  # a stand-in cannot catch these
 _SIGNALS.append(KILL)
 

@@ -39,19 +39,18 @@ def operators() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def texts_model(programs: Path) -> Path:
-    """A small model of captions with guidance, and its file, in one folder, which all workers of xdist share."""
-    folder = programs / "onnx"
+def scenes(programs: Path) -> Path:
+    """The file of the bundled `scenes`, which all workers of xdist share."""
+    file = programs / "scenes.onnx"
     with FileLock(programs / "onnx.lock"):
-        if not (folder / "model.onnx").exists():
-            model = small_model("captioned-map-score")
-            model.save_pretrained(folder / "model")
-            written = model.export_onnx(folder / "model.onnx", guidance=3.0)
-            assert (written.guidance, written.opset, written.bytes) == (3.0, 18, written.path.stat().st_size)
+        if not file.exists():
+            written = CVAE.from_pretrained("scenes").export_onnx(file)
+            assert (written.guidance, written.opset, written.bytes) == (3.0, 18, file.stat().st_size)
+            assert written.bytes < 27.5e6  # the weights once, not once for each step
             assert written.difference <= 1e-4
-            assert written.inputs == {"noise": "float32 (batch, 3, 8, 8)", "tokens": "int64 (batch, length)"}
-            assert written.outputs == {"images": "float32 (batch, 3, 16, 16)"}
-    return folder
+            assert written.inputs == {"noise": "float32 (batch, 12, 8, 8)", "tokens": "int64 (batch, length)"}
+            assert written.outputs == {"images": "float32 (batch, 3, 64, 64)"}
+    return file
 
 
 def draw(file: Path, **inputs: torch.Tensor) -> torch.Tensor:
@@ -64,16 +63,27 @@ def tokens_of(texts: list[str]) -> torch.Tensor:
     return torch.tensor([each.ids for each in Tokenizer.from_str(client_tokenizer()).encode_batch(texts)])
 
 
-@pytest.mark.parametrize("n", [1, 9])
-def test_prompts_draw_the_pictures_of_torch(texts_model: Path, n: int) -> None:
-    model = CVAE.from_pretrained(texts_model / "model")
-    prompts = (TEXTS * 3)[:n]
+def test_prompts_draw_the_pictures_of_torch(scenes: Path) -> None:
+    model = CVAE.from_pretrained("scenes")
+    prompts = (TEXTS * 3)[:9]
     condition = model.condition(prompts)
-    noise = model.noise(condition, prompts=prompts)
-    images = draw(texts_model / "model.onnx", noise=noise, tokens=tokens_of(prompts))
-    expected = model.sample(condition, prompts=prompts, guidance=3.0)
-    torch.testing.assert_close(images, expected, rtol=0, atol=1e-4)
-    assert (images - model.sample(condition, prompts=prompts, guidance=1.0)).abs().max() > 1e-3
+    noise, tokens = model.noise(condition, prompts=prompts), tokens_of(prompts)
+    expected = model.draw(noise, condition)
+    for n in (1, 9):
+        images = draw(scenes, noise=noise[:n], tokens=tokens[:n])
+        torch.testing.assert_close(images, expected[:n], rtol=0, atol=1e-4)
+
+
+def test_guidance_in_two_calls_draws_the_pictures_of_torch(tmp_path: Path) -> None:
+    model = small_model("captioned-map-score")
+    written = model.export_onnx(tmp_path / "model.onnx", guidance=3.0, text_encoder=False)
+    assert written.guidance == 3.0
+    assert written.inputs == {"noise": "float32 (batch, 3, 8, 8)", "condition": "float32 (batch, 256)"}
+    condition = model.condition(TEXTS[:3])
+    noise = model.noise(condition, prompts=TEXTS[:3])
+    images = draw(written.path, noise=noise, condition=condition)
+    torch.testing.assert_close(images, model.draw(noise, condition, guidance=3.0), rtol=0, atol=1e-4)
+    assert (images - model.draw(noise, condition, guidance=1.0)).abs().max() > 1e-3
 
 
 def test_tokens_give_the_vectors_of_the_text_encoder_to_the_bit() -> None:
@@ -85,15 +95,15 @@ def test_tokens_give_the_vectors_of_the_text_encoder_to_the_bit() -> None:
     assert torch.equal(torch.cat([graph(tokens_of([text])) for text in TEXTS]), expected)
 
 
-def test_the_client_of_the_docs_draws_what_generate_draws_without_torch(texts_model: Path, tmp_path: Path) -> None:
+def test_the_client_of_the_docs_draws_what_generate_draws_without_torch(scenes: Path, tmp_path: Path) -> None:
     match = re.search(r"<!-- client -->\n```python\n(.*?)```", CLIENT.read_text(encoding="utf-8"), re.DOTALL)
     assert match is not None
     code = match[1] + '\nassert not {"torch", "cvae_cli"} & set(sys.modules)\n'
     prompt = "two dogs on a beach"
-    arguments = [sys.executable, "-c", code, str(texts_model / "model.onnx"), prompt]
+    arguments = [sys.executable, "-c", code, str(scenes), prompt]
     done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    expected = CVAE.from_pretrained(texts_model / "model").generate(prompt, n=4, guidance=3.0)
+    expected = CVAE.from_pretrained("scenes").generate(prompt, n=4)
     for number, picture in enumerate(expected):
         difference = np.asarray(Image.open(tmp_path / f"{number}.png"), int) - np.asarray(picture, int)
         assert abs(difference).max() <= 1
@@ -114,24 +124,11 @@ def test_every_kind_of_part_draws_the_pictures_of_torch(variant: str, tmp_path: 
     )
 
 
-def test_the_bundled_scenes_draws_the_pictures_of_torch(tmp_path: Path) -> None:
-    model = CVAE.from_pretrained("scenes")
-    written = model.export_onnx(tmp_path / "scenes.onnx")
-    assert written.bytes < 27.5e6  # the weights once, not once for each step
-    prompts = ["two dogs on a beach", "snow", "a red bus"]
-    condition = model.condition(prompts)
-    noise, tokens = model.noise(condition, prompts=prompts), tokens_of(prompts)
-    expected = model.draw(noise, condition)
-    for n in (1, 3):
-        images = draw(tmp_path / "scenes.onnx", noise=noise[:n], tokens=tokens[:n])
-        torch.testing.assert_close(images, expected[:n], rtol=0, atol=1e-4)
-
-
-def test_each_step_has_the_operations_of_onnx_alone_and_the_weights_of_the_others(texts_model: Path) -> None:
-    proto = onnx.load(texts_model / "model.onnx")
+def test_each_step_has_the_operations_of_onnx_alone_and_the_weights_of_the_others(scenes: Path) -> None:
+    proto = onnx.load(scenes)
     assert [each.domain for each in proto.opset_import] == [""]
     assert not proto.functions
-    steps = CVAE.from_pretrained(texts_model / "model").config.architecture.prior.steps
+    steps = CVAE.from_pretrained("scenes").config.architecture.prior.steps
     weight = "layers.prior.blocks.0.first.weight"
     assert sum(each.name == weight for each in proto.graph.initializer) == 1
     assert sum(weight in each.input for each in proto.graph.node) == steps > 1
