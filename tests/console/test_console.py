@@ -1,5 +1,6 @@
 """What the console shows: on terminals of several widths, in a pipe, with `--quiet` and with `--json`."""
 
+import io
 import json
 import os
 import pty
@@ -7,6 +8,7 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,57 @@ def test_progress_in_a_pipe_is_a_line_now_and_then(
         callback(Progress("unpacking", 2e6, None, unit="B"))
         callback(Notice("careful"))
     assert capsys.readouterr().err.splitlines() == expected
+
+
+class Terminal(io.StringIO):
+    """A terminal of 80 columns, and what has been written to it."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def last(self) -> str:
+        """Return the line that was written last."""
+        without_colours = re.sub(r"\x1b\[[0-9;?]*m", "", self.getvalue())
+        written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", without_colours)
+        return next(line for line in reversed(written.splitlines()) if line.strip())
+
+
+@pytest.fixture
+def bar(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[progress.Bar, Terminal]]:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = Terminal()
+    bar = progress.Bar("work", terminal)
+    bar.update("reading", "2/2", 1, 2)
+    bar.update("reading", "2/2", 2, 2)
+    yield bar, terminal
+    bar.close()
+
+
+def test_a_task_of_unknown_length_shows_neither_a_share_nor_a_time(bar: tuple[progress.Bar, Terminal]) -> None:
+    shown, terminal = bar
+    shown.update("fitting", "", 0, None)
+    shown.close()
+    assert "fitting" in terminal.last()
+    assert not re.search(r"%|\d:\d\d", terminal.last())
+
+
+def test_what_follows_a_finished_task_shows_neither_a_share_nor_a_time(
+    bar: tuple[progress.Bar, Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, terminal = bar
+    monkeypatch.setattr(progress, "SECONDS_WITHOUT_BAR", 0)
+    shown.beat()
+    shown.close()
+    assert "work" in terminal.last()
+    assert not re.search(r"%|\d:\d\d", terminal.last())
+
+
+def test_the_time_of_a_finished_task_is_not_that_of_the_next(bar: tuple[progress.Bar, Terminal]) -> None:
+    shown, terminal = bar
+    shown.update("writing", "1/2", 1, 2)  # as many as were read
+    shown.close()
+    assert re.search(r"writing .*1/2 +50% -:--:--", terminal.last())
 
 
 def test_a_command_shows_a_bar_and_a_warning(

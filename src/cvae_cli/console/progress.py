@@ -99,7 +99,7 @@ class Bar:
             room = bar.console.width - len(task) - self._taken
             if not (detail.endswith(" left") and len(detail) <= room):
                 detail = _fitting(detail, room - _TIME)
-            bar.update(bar.task_ids[0], completed=done, total=total, description=task, text=detail)
+            self._show(task, detail, done, total)
 
     def beat(self) -> None:
         """Show that the call works if nothing has happened for a while."""
@@ -112,7 +112,7 @@ class Bar:
                 print(f"{self._name} · {self._last - self._started:.0f} s", end="", file=self._stream, flush=True)
                 self._has_status = True
             elif self._is_finished:  # what follows has no progress: the bar should not lie at 100%
-                self._bar.update(self._bar.task_ids[0], total=None, description=self._name, text="")
+                self._show(self._name, "", 0, None)
 
     def close(self) -> None:
         """Remove the bar."""
@@ -120,6 +120,14 @@ class Bar:
             self._erase_status()
             if self._bar is not None:
                 self._bar.stop()
+
+    def _show(self, task: str, detail: str, done: float, total: float | None) -> None:
+        bar = self._open()
+        shown = bar.tasks[0]
+        if (shown.description, shown.total) != (task, total):  # another task: nothing of the last one's time holds
+            shown.total = total  # Rich's own methods cannot take a total away
+            bar.reset(shown.id)
+        bar.update(shown.id, completed=done, description=task, text=detail)
 
     def _open(self) -> "RichBar":
         if self._bar is None:
