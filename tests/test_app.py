@@ -2,6 +2,7 @@
 
 import errno
 import subprocess
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import get_type_hints
 
@@ -11,7 +12,7 @@ from conftest import Command
 from typer.models import OptionInfo
 
 from cvae_cli.app import _as_cvae_error, app
-from cvae_cli.errors import CvaeError, ExitCode
+from cvae_cli.errors import CvaeError, ExitCode, did_you_mean
 from cvae_cli.runtime import launch
 
 
@@ -132,6 +133,17 @@ def test_help_marks_nothing_that_must_be_given_and_says_defaults_with_their_rang
     for default in ("[default: the model's own; 0 to 100]", "[default: 1.0; 0 to 100]", "[1 or more]"):
         assert default in said
     assert "] [" not in said.partition("Options:")[2]
+
+
+def test_the_word_that_was_meant_is_the_most_similar_of_all() -> None:
+    known = ["ankle boot", "Bag", "coat", "coats", "dress", "sandal", "shirt", "sneaker", "T-shirt", "trouser"]
+    said = set()
+    for word in ("snaeker", "SHRIT", "tshirt", "bags", "coast", "dresss", "ankle-boots", "underwear", "toast", "x", ""):
+        similarity = {each: SequenceMatcher(None, word.casefold(), each.casefold()).ratio() for each in known}
+        nearest = max(known, key=lambda each: (similarity[each], each))
+        said.add(expected := f' Did you mean "{nearest}"?' if similarity[nearest] >= 0.6 else "")
+        assert did_you_mean(word, known) == did_you_mean(["zebra", word], known) == expected
+    assert len(said) > 6
 
 
 def test_messages_end_without_a_full_stop(cvae: Command) -> None:

@@ -129,14 +129,16 @@ def did_you_mean(given: str | Sequence[str], known: Sequence[str]) -> str:
     from difflib import SequenceMatcher
 
     words = [given] if isinstance(given, str) else given[:_MAX_WORDS]
-    matches = [
-        (SequenceMatcher(None, word.casefold(), each.casefold()).ratio(), each)
-        for word in words
-        if len(word) <= _MAX_LENGTH
-        for each in known
-    ]
-    similarity, nearest = max(matches, default=(0.0, ""))
-    return f' Did you mean "{nearest}"?' if similarity >= _MIN_SIMILARITY else ""
+    words = [word.casefold() for word in words if len(word) <= _MAX_LENGTH]
+    similarity, nearest = _MIN_SIMILARITY, ""
+    matcher = SequenceMatcher()
+    for each in known:
+        matcher.set_seq2(each.casefold())  # what takes long is done once for all words
+        for word in words:
+            matcher.set_seq1(word)
+            if min(matcher.real_quick_ratio(), matcher.quick_ratio()) >= similarity:  # upper bounds, computed fast
+                similarity, nearest = max((similarity, nearest), (matcher.ratio(), each))
+    return f' Did you mean "{nearest}"?' if nearest else ""
 
 
 def byte_size(length: float) -> str:
