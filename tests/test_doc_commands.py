@@ -4,6 +4,7 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,13 @@ def own_commands(page: Path) -> list[list[str]]:
     return found
 
 
+cvae_command = cache(typer.main.get_command)
+"""What Typer makes of an application takes long to build."""
+
+
 def parse(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """Parse arguments as the program does; return the name of the command and its options."""
-    command, name, rest = typer.main.get_command(app), "cvae", arguments
+    command, name, rest = cvae_command(app), "cvae", arguments
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         name, *rest = rest
         command = command.commands[name]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import FASHION
 
-SMALL = ["--data-dir", FASHION, "--limit", "40", "--epochs", "1"]
+SMALL = ["--data-dir", FASHION, "--limit", "40", "--epochs", "1", "--set", "architecture.network.width=8"]
 FEW = ["--data-dir", FASHION, "--model", "MODEL"]
 
 COMMANDS = {
