@@ -127,7 +127,7 @@ def test_terminal_gets_a_preview(
     assert process.returncode == 0
     assert all(line.count("▀") <= 60 for line in lines)
     assert sum("▀" in line for line in lines) == 30  # scaled to 60x60 pixels, two per character
-    assert lines[-1].startswith("dress.png   fashion-concat · seed 0 · 28x28 · ")
+    assert lines[-1].startswith("dress.png   small · seed 0 · 28x28 · ")
 
 
 def _read(descriptor: int) -> bytes:

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import FASHION, Command
 from PIL import Image
+
+from cvae_cli import console
+from cvae_cli.commands.reconstruct import _show
+from cvae_cli.evaluation.reconstruct import Reconstructions
 
 
 @pytest.fixture
@@ -100,3 +105,12 @@ def test_model_without_a_condition_shows_no_label(cvae: Command, tmp_path: Path)
     done = cvae("reconstruct", "x.png", "--model", "plain", "--json")
     assert json.loads(done.stdout)["images"][0]["prompt"] == "-"
     assert cvae("reconstruct", "--label", "bag", "--dataset", "fashion-mnist").returncode == 2
+
+
+def test_below_the_scores_stands_the_model_as_its_user_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = torch.full((1, 1, 8, 8), 0.5)
+    result = Reconstructions("fashion-concat", ["1.png"], ["bag"], grey, grey, {"mse": [0.0]})
+    below: list[str] = []
+    monkeypatch.setattr(console, "table", lambda document, *, footer, **columns: below.append(footer))
+    _show(result, Path("pairs.png"), "runs/likelihood")
+    assert below == ["pairs.png   likelihood · through the mean of the posterior"]

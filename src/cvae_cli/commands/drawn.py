@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvae_cli import console
+from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.text.prompts import Prompts
 
 if TYPE_CHECKING:
@@ -13,14 +14,19 @@ if TYPE_CHECKING:
 _MAX_NAMED = 1000  # files in the result; of more than that only the manifest has the names
 
 
-def show_grid(grid: "Grid", path: Path, *, seconds: float, is_named: bool, preview: bool) -> None:
-    """Show where the sheet is, unless the user has named it, and on a terminal also what it shows."""
+def show_grid(grid: "Grid", path: Path, *, model: str, seconds: float, is_named: bool, preview: bool) -> None:
+    """Show where the sheet is, unless the user has named it, and on a terminal also what it shows.
+
+    Args:
+        model: the name that the user gave; the metadata have that of its configuration.
+    """
     if preview and console.has_colour():
         from cvae_cli.pictures.terminal import preview as picture_to_text
 
         console.drawing(picture_to_text(grid.sheet, width=console.width()))
     made = grid.metadata
-    caption = f"{path}   {made['model']} · seed {made['seed']} · {grid.size}x{grid.size} · {seconds:.1f} s"
+    name = distinct_labels([model])[0]
+    caption = f"{path}   {name} · seed {made['seed']} · {grid.size}x{grid.size} · {seconds:.1f} s"
     text = None if is_named else caption if console.is_terminal() else str(path)
     facts = {"file": str(path), "prompts": grid.prompts, "n": grid.n, "pictures": grid.pictures, **made}
     console.result(facts, text)

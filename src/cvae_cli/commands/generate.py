@@ -97,7 +97,8 @@ def generate(
     if format_:
         show_files(files, wanted)
     elif path is not None:
-        show_grid(grid, path, seconds=time.perf_counter() - started, is_named=place.has_name, preview=output is None)
+        seconds = time.perf_counter() - started
+        show_grid(grid, path, model=model, seconds=seconds, is_named=place.has_name, preview=output is None)
 
 
 def _check_can_be_shared(format: str | None, file: str | None) -> None:

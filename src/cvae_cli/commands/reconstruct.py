@@ -10,6 +10,7 @@ from cvae_cli.commands import options
 from cvae_cli.commands.output import OUTPUT, Output
 from cvae_cli.data.catalog import check_known, names
 from cvae_cli.errors import UsageError
+from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.paths import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -94,13 +95,14 @@ def reconstruct(
         return console.note("mean: " + ", ".join(f"{name} {value:.4g}" for name, value in result.mean.items()))
     if not output.has_name and not console.is_terminal():
         console.note(f"pairs in {path}")
-    return _show(result, path)
+    return _show(result, path, model)
 
 
 _HEADINGS = {"mse": "mse, sum ↓", "mse_per_pixel": "mse, pixel ↓", "ssim": "ssim ↑", "ssim-wang": "ssim-wang ↑"}
 
 
-def _show(result: "Reconstructions", path: Path) -> None:
+def _show(result: "Reconstructions", path: Path, model: str) -> None:
+    """Show the scores, and below them the name of the model that the user gave."""
     scores = [dict(zip(result.scores, values, strict=True)) for values in zip(*result.scores.values(), strict=True)]
     images = [
         {"image": name, "prompt": prompt, **each}
@@ -113,5 +115,5 @@ def _show(result: "Reconstructions", path: Path) -> None:
         rows=[
             [value if isinstance(value, str) else f"{value:.4g}" for value in row.values()] for row in [*images, mean]
         ],
-        footer=f"{path}   {result.model} · through the mean of the posterior",
+        footer=f"{path}   {distinct_labels([model])[0]} · through the mean of the posterior",
     )
