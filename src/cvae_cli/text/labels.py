@@ -125,15 +125,17 @@ def _tokens(text: str) -> Tokens:
     return tuple(_TOKEN.findall(visible(text).replace("\u2019", "'")))
 
 
+@lru_cache(maxsize=4096)  # a long text repeats its tokens
 def _folded(token: str) -> str:
     """Return a token without regard to case and to variants of a character, such as wide letters."""
     return unicodedata.normalize("NFKC", token).casefold()
 
 
-def _words(token: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _words(token: str) -> Tokens:
     """Return the words in a token: none in a sign."""
     folded = _folded(token)
-    return [] if folded == _POSSESSIVE else _WORD.findall(folded)
+    return () if folded == _POSSESSIVE else tuple(_WORD.findall(folded))
 
 
 def _matches(tokens: Tokens, phrases: _Phrases) -> Iterator[tuple[int, int, list[int]]]:
