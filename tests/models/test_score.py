@@ -15,7 +15,7 @@ from cvae_cli.models import flow_matching
 from cvae_cli.models.flow_matching import FlowMatching
 from cvae_cli.runtime import randomness
 
-SETTINGS = ScorePrior(width=32, blocks=2, condition_width=32, steps=20)
+SETTINGS = ScorePrior(width=32, blocks=1, condition_width=32, steps=20)
 TWO = LabelCondition(classes=(LabelClass(name="a", words=("a",)), LabelClass(name="b", words=("b",))))
 
 
@@ -28,7 +28,7 @@ def fitted() -> FlowMatching:
     optimizer = torch.optim.Adam(prior.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=200)
     for _ in range(200):
-        loss = prior.loss(*draw(512)).mean()
+        loss = prior.loss(*draw(256)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
