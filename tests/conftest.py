@@ -222,6 +222,15 @@ def model_folder(run_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def no_grids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trainings save no grids of samples: to draw and compress one takes as long as an epoch of a small model."""
+    from cvae_cli.paths import write_bytes
+    from cvae_cli.training import trainer
+
+    monkeypatch.setattr(trainer, "save_sample_grid", lambda model, pictures, path: write_bytes(path, b""))
+
+
+@pytest.fixture
 def browse() -> Callable[[str], contextlib.AbstractContextManager[Any]]:
     """A function that opens an address in a real browser, and gives Playwright's page to a `with` block.
 

@@ -41,7 +41,7 @@ class Recorder:
 
 
 def start(folder: Path, changes: dict[str, Any] | None = None, variant: str = "article-concat") -> Run:
-    settings = {"training.epochs": 3, "training.batch_size": 16, "data.dir": str(FASHION)}
+    settings = {"training.epochs": 3, "training.batch_size": 8, "data.dir": str(FASHION)}
     run = Run(folder)
     run.create(load_recipe("fashion-concat", settings | VARIANTS[variant] | (changes or {})), force=False)
     return run
@@ -49,7 +49,7 @@ def start(folder: Path, changes: dict[str, Any] | None = None, variant: str = "a
 
 def data(variant: str = "article-concat") -> tuple[Dataset, Dataset]:
     """Return two batches of pictures, and some for validation."""
-    return data_for(variant, 32), data_for(variant, 8)
+    return data_for(variant, 16), data_for(variant, 4)
 
 
 def weights(run: Run) -> dict[str, bytes]:
@@ -72,6 +72,7 @@ def test_training_learns_and_writes_a_run(tmp_path: Path) -> None:
     assert not list(run.folder.rglob("*.tmp"))
 
 
+@pytest.mark.usefixtures("no_grids")
 @pytest.mark.parametrize("variant", ["article-concat", "captioned-residual-modulate"])
 def test_a_training_stopped_between_epochs_ends_with_the_same_bits(tmp_path: Path, variant: str) -> None:
     """Without averages, schedule and flips; test_every_model.py stops all models within epochs, and has these."""
@@ -85,6 +86,7 @@ def test_a_training_stopped_between_epochs_ends_with_the_same_bits(tmp_path: Pat
     assert weights(broken) == weights(whole)
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_memory_of_adam_is_a_setting(tmp_path: Path) -> None:
     runs = [
         start(tmp_path / str(beta2), {"training.adam_beta2": beta2, "training.epochs": 1}, "dense-concat")
@@ -95,6 +97,7 @@ def test_memory_of_adam_is_a_setting(tmp_path: Path) -> None:
     assert weights(runs[0]) != weights(runs[1])
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_average_of_the_weights_becomes_the_model(tmp_path: Path) -> None:
     runs = [start(tmp_path / str(decay), {"training.ema_decay": decay, "training.epochs": 1}) for decay in (0.0, 0.99)]
     for run in runs:
@@ -103,6 +106,7 @@ def test_average_of_the_weights_becomes_the_model(tmp_path: Path) -> None:
     assert not same(plain.network.mean.weight.detach(), averaged.network.mean.weight.detach())
 
 
+@pytest.mark.usefixtures("no_grids")
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_the_model_is_the_epoch_that_was_asked_for(tmp_path: Path, keep: str) -> None:
     changes = {"training.keep": keep, "training.epochs": 6, "training.learning_rate": 0.03, "data.epoch_size": 64}
@@ -113,6 +117,7 @@ def test_the_model_is_the_epoch_that_was_asked_for(tmp_path: Path, keep: str) ->
     assert (weights(run)["kept"] == weights(run)["last"]) == (keep == "last")
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_diverging_training_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
     with pytest.raises(ConnectionError):
@@ -126,6 +131,7 @@ def test_diverging_training_stops_and_keeps_the_last_good_state(tmp_path: Path) 
     fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=Recorder())
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_state_of_another_model_is_refused(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
     fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
@@ -134,12 +140,14 @@ def test_state_of_another_model_is_refused(tmp_path: Path) -> None:
         fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=Recorder())
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_run_stopped_before_its_first_state_begins_again(tmp_path: Path) -> None:
     run, recorder = start(tmp_path / "run", {"training.epochs": 1}), Recorder()
     fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=recorder)
     assert len(recorder.results) == 1
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_going_on_without_the_state_is_refused(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
     fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())
@@ -148,6 +156,7 @@ def test_going_on_without_the_state_is_refused(tmp_path: Path) -> None:
         fit(run, run.recipe(), *data(), device=CPU, resume=True, callback=Recorder())
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_epochs_can_only_be_added_and_not_to_one_cycle(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 2})
     fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())

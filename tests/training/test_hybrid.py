@@ -20,6 +20,7 @@ from cvae_cli.training.objectives.hybrid import HybridObjective
 TERMS = {"training.perceptual": 1.0, "training.adversarial": 0.1}
 
 
+@pytest.mark.usefixtures("no_grids")
 @pytest.mark.parametrize("variant", ["article-concat", "map-modulate", "photo-add"])
 def test_a_broken_run_goes_on_to_the_same_bits(tmp_path: Path, variant: str) -> None:
     changes = {**TERMS, "training.epochs": 2}
@@ -38,14 +39,14 @@ def objective(**settings: Any) -> tuple[HybridObjective, torch.Tensor, torch.Ten
     torch.manual_seed(0)
     model = small_model("map-modulate").train()
     chosen = TrainingSettings(epochs=1, **settings)
-    pixels = data_for("map-modulate", 16)
+    pixels = data_for("map-modulate", 8)
     images = torch.from_numpy(pixels.images).permute(0, 3, 1, 2) / 255
     return HybridObjective(model, chosen), images, torch.from_numpy(pixels.conditions.values(pixels.rows))
 
 
 def test_the_discriminator_learns_to_tell_pictures_from_reconstructions() -> None:
     hybrid, images, condition = objective(adversarial=1.0)
-    for _ in range(30):
+    for _ in range(20):
         hybrid.losses(images, condition)  # the model itself is not trained here
     with torch.no_grad():
         real, _ = hybrid.discriminator(images)
@@ -87,6 +88,7 @@ def test_weights_of_the_terms_count() -> None:
     assert hybrid.total(losses, beta=3.0).tolist() == [3 * 1 + 10 + 2 * 100 + 0.5 * 1000]
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_a_hybrid_says_so_and_stays_one_with_another_prior(tmp_path: Path) -> None:
     first = start(tmp_path / "first", {**TERMS, "training.epochs": 1}, "map-modulate")
     fit(first, first.recipe(), *data("map-modulate"), device=CPU, resume=False, callback=Recorder())
@@ -101,6 +103,7 @@ def test_a_hybrid_says_so_and_stays_one_with_another_prior(tmp_path: Path) -> No
     assert "hybrid" in card(second.kept_model)
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_a_pure_model_says_that(tmp_path: Path) -> None:
     run = start(tmp_path / "run", {"training.epochs": 1})
     fit(run, run.recipe(), *data(), device=CPU, resume=False, callback=Recorder())

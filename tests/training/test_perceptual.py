@@ -113,25 +113,29 @@ def test_vgg16_is_torchvisions() -> None:
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_a_broken_run_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "frozen_maps.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     terms = {"training.features": "frozen_maps:Maps", "training.perceptual": 0.5, "training.epochs": 2}
+    terms |= {"training.batch_size": 16}
+    pictures = data_for("map-modulate", 32), data_for("map-modulate", 4)
     whole = start(tmp_path / "whole", terms, "map-modulate")
     recorder = Recorder()
-    fit(whole, whole.recipe(), *data("map-modulate"), device=CPU, resume=False, callback=recorder)
+    fit(whole, whole.recipe(), *pictures, device=CPU, resume=False, callback=recorder)
     assert list(recorder.results[-1].losses) == ["rate", "distortion", "perceptual"]
     assert recorder.results[1].losses["perceptual"] < recorder.results[0].losses["perceptual"]
     broken = start(tmp_path / "broken", terms, "map-modulate")
     with pytest.raises(ConnectionError):
-        fit(broken, broken.recipe(), *data("map-modulate"), device=CPU, resume=False, callback=Recorder(stop_after=1))
-    fit(broken, broken.recipe(), *data("map-modulate"), device=CPU, resume=True, callback=Recorder())
+        fit(broken, broken.recipe(), *pictures, device=CPU, resume=False, callback=Recorder(stop_after=1))
+    fit(broken, broken.recipe(), *pictures, device=CPU, resume=True, callback=Recorder())
     assert weights(broken) == weights(whole)
     assert read_config(whole.kept_model).hybrid
     card = (whole.kept_model / "README.md").read_text()
     assert "hybrid: the bound and the features of frozen_maps:Maps (perceptual 0.5)" in card
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_half_precision_sees_the_same_distances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_maps.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)

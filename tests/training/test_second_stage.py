@@ -25,15 +25,13 @@ from cvae_cli.training.objectives.latent_batches import LatentBatches
 from cvae_cli.training.objectives.prior import PriorObjective
 from cvae_cli.training.run import Run
 
-SHORT = {"training.epochs": 2, "training.batch_size": 16, "data.flip": True}
+SHORT = {"training.epochs": 2, "training.batch_size": 8, "data.flip": True}
 
 
 def finished(folder: Path, variant: str) -> CVAE:
-    run = Run(folder / variant)
-    recipe = load_recipe("fashion-concat", SHORT | VARIANTS[variant] | {"training.epochs": 1})
-    run.create(recipe, force=False)
-    fit(run, recipe, data_for(variant, 32), data_for(variant, 8), device=CPU, resume=False, callback=Recorder())
-    return CVAE.from_pretrained(run.folder)
+    model = small_model(variant)
+    model.save_pretrained(folder / variant / "model")
+    return model
 
 
 def second(folder: Path, model: CVAE, variant: str, prior: dict[str, Any]) -> tuple[Run, Recipe]:
@@ -45,6 +43,7 @@ def second(folder: Path, model: CVAE, variant: str, prior: dict[str, Any]) -> tu
     return run, recipe
 
 
+@pytest.mark.usefixtures("no_grids")
 @pytest.mark.parametrize(
     ("variant", "prior"),
     [
@@ -57,7 +56,7 @@ def test_only_the_prior_is_learned_and_a_broken_run_goes_on(
     tmp_path: Path, variant: str, prior: dict[str, Any]
 ) -> None:
     before = finished(tmp_path, variant)
-    data = data_for(variant, 32), data_for(variant, 8)
+    data = data_for(variant, 16), data_for(variant, 4)
     run, recipe = second(tmp_path, before, variant, prior)
     fit(run, recipe, *data, device=CPU, resume=False, callback=Recorder())
     whole = weights(run)
@@ -82,8 +81,8 @@ def test_a_recipe_of_another_network_is_refused(tmp_path: Path) -> None:
         fit(
             run,
             recipe.model_copy(update={"architecture": architecture}),
-            data_for("map-modulate", 64),
-            data_for("map-modulate", 16),
+            data_for("map-modulate", 8),
+            data_for("map-modulate", 4),
             device=CPU,
             resume=False,
             callback=Recorder(),
@@ -94,7 +93,7 @@ def test_a_score_prior_is_not_learned_with_the_rest(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     recipe = load_recipe("fashion-concat", VARIANTS["map-score"])
     run.create(recipe, force=False)
-    data = data_for("map-score", 64), data_for("map-score", 16)
+    data = data_for("map-score", 8), data_for("map-score", 4)
     with pytest.raises(UsageError, match="a score prior is fitted to a finished model"):
         fit(run, recipe, *data, device=CPU, resume=False, callback=Recorder())
 

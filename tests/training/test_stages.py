@@ -161,14 +161,15 @@ def test_prior_exchanges_what_trains_the_prior(recipe_file: Path) -> None:
 # ---- the network of a finished model ----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_grids")
 @pytest.mark.parametrize("variant", ["map-attentive", "map-flow", "dense-concat"])
 def test_tuning_the_network_keeps_the_prior(tmp_path: Path, variant: str) -> None:
     model, start = small_model(variant), tmp_path / variant
     model.save_pretrained(start)
     run = Run(tmp_path / "run")
-    recipe = recipe_for_tuning(str(start), model.config, "network", {"training.epochs": 1, "training.batch_size": 16})
+    recipe = recipe_for_tuning(str(start), model.config, "network", {"training.epochs": 1, "training.batch_size": 8})
     run.create(recipe, force=False)
-    data = data_for(variant, 32), data_for(variant, 8)
+    data = data_for(variant, 8), data_for(variant, 4)
     fit(run, recipe, *data, device=CPU, resume=False, callback=Recorder())
     parts = {name.split(".")[0] for name in changed(model, CVAE.from_pretrained(run.folder))}
     assert "network" in parts
@@ -212,12 +213,15 @@ def test_a_captioned_folder_starts_from_the_closest_model_unless_asked_otherwise
     assert 'Did you mean "scenes"' in missing.stderr
 
 
-def test_the_closest_start_has_the_lowest_bound_on_the_pictures(tmp_path: Path) -> None:
+def test_the_closest_start_has_the_lowest_bound_on_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The samples of a bundled model are its own kind of picture."""
-    for name in ("scenes", "emoji"):
+    models = {name: CVAE.from_pretrained(name) for name in ("scenes", "emoji")}
+    monkeypatch.setattr(CVAE, "from_pretrained", lambda start, device: models[Path(start).name])  # they are loaded once
+    for name, model in models.items():
         folder = tmp_path / name
         folder.mkdir()
-        model = CVAE.from_pretrained(name)
         for caption in ("a dog on grass", "a red house"):
             (picture,) = model.generate(caption)
             for number in (1, 2):
@@ -279,12 +283,13 @@ def test_one_call_learns_what_guidance_makes_of_two() -> None:
         assert left < 0.5  # without an effect of the scale it would be 1
 
 
+@pytest.mark.usefixtures("no_grids")
 def test_the_teacher_of_a_training_that_goes_on_is_the_prior_of_its_start(tmp_path: Path) -> None:
     model = small_model("map-score")
     model.save_pretrained(tmp_path / "start")
-    changes = {"training.epochs": 2, "training.batch_size": 16, "training.learning_rate": 1e-2}
+    changes = {"training.epochs": 2, "training.batch_size": 8, "training.learning_rate": 1e-2}
     recipe = recipe_for_tuning(str(tmp_path / "start"), model.config, "guidance", changes)
-    data = data_for("map-score", 32), data_for("map-score", 8)
+    data = data_for("map-score", 16), data_for("map-score", 4)
     runs = [Run(tmp_path / name) for name in ("whole", "broken")]
     for run in runs:
         run.create(recipe, force=False)

@@ -16,17 +16,18 @@ from cvae_cli.training.run import Run
 
 
 def tuned(folder: Path, model: CVAE, start: Path, *, stop_after: int = 0, resume: bool = False) -> Run:
-    changes = {"training.epochs": 2, "training.batch_size": 16}
+    changes = {"training.epochs": 2, "training.batch_size": 8}
     recipe = recipe_for_tuning(str(start), model.config, "decoder", changes)
     run = Run(folder)
     variant = start.name
     if not resume:
         run.create(recipe, force=False)
-    data = data_for(variant, 32), data_for(variant, 8)
+    data = data_for(variant, 16), data_for(variant, 4)
     fit(run, recipe, *data, device=CPU, resume=resume, callback=Recorder(stop_after=stop_after))
     return run
 
 
+@pytest.mark.usefixtures("no_grids")
 @pytest.mark.parametrize("variant", ["article-concat", "residual-concat", "dense-add", "photo-concat", "map-attentive"])
 def test_only_the_decoder_learns_and_a_broken_run_goes_on(tmp_path: Path, variant: str) -> None:
     model, start = small_model(variant), tmp_path / variant
