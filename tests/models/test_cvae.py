@@ -72,12 +72,12 @@ def test_every_parameter_learns(variant: str, shown: Shown) -> None:
 
 
 def test_sample_does_not_depend_on_the_batch(model: CVAE, condition: torch.Tensor) -> None:
-    many = model.sample(torch.cat([condition] * 5), seed=3)
+    many = model.sample(torch.cat([condition] * 2), seed=3)  # more than a chunk
     few = model.sample(condition[:4], seed=3)
-    equal = (torch.cat([condition] * 5) == condition[-1]).reshape(5 * len(condition), -1).all(dim=1)
+    equal = (torch.cat([condition] * 2) == condition[-1]).reshape(2 * len(condition), -1).all(dim=1)
     last = model.sample(condition[-1:], seed=3, indices=[int(equal.sum()) - 1])  # its number among equal conditions
     assert torch.equal(many[:4], few)
-    assert torch.equal(many[49:], last)
+    assert torch.equal(many[19:], last)
 
 
 def test_pictures_do_not_depend_on_the_number_of_threads() -> None:
@@ -98,8 +98,8 @@ def test_indices_go_with_conditions(model: CVAE, condition: torch.Tensor) -> Non
 
 
 def test_seed_and_temperature_matter(model: CVAE, condition: torch.Tensor) -> None:
-    reference = model.sample(condition, seed=0)
-    assert not torch.equal(reference, model.sample(condition, seed=1))
+    reference = model.sample(condition[:2], seed=0)
+    assert not torch.equal(reference, model.sample(condition[:2], seed=1))
     cold = model.sample(condition[[0, 0]], temperature=0.0)
     assert torch.equal(cold[0], cold[1])
 
@@ -125,7 +125,7 @@ def test_saved_model_is_the_model(model: CVAE, condition: torch.Tensor, tmp_path
     assert all(
         torch.equal(a, b) for a, b in zip(named_tensors(model).values(), named_tensors(loaded).values(), strict=True)
     )
-    assert torch.equal(loaded.sample(condition), model.sample(condition))
+    assert torch.equal(loaded.sample(condition[:2]), model.sample(condition[:2]))
 
 
 def test_reconstruction_through_the_mean_is_repeatable(model: CVAE, shown: Shown) -> None:
