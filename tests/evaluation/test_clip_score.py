@@ -8,12 +8,14 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import fashion, small_model
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_clip import save_tiny_clip
 from torch import Tensor
 
+from cvae_cli.config.condition import ClipCondition
 from cvae_cli.errors import CorruptError
 from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.features import Extractor
@@ -164,6 +166,23 @@ def test_metrics_compare_samples_and_real_pictures_with_the_same_captions() -> N
     assert (score.compute(), ranks.compute()) == (50, 0.5)
     assert score.details() == {"clip-score captions cut": 3, "clip-score of real pictures": 75}
     assert ranks.details() == {"retrieval of real pictures": 0.75, "retrieval by chance": 0.25}
+
+
+def test_a_model_that_is_measured_by_its_own_text_encoder_is_warned_about() -> None:
+    clip = Extractor(network=None, num_features=4, protocol={"clip_sha256": "ab"})
+    context = Context(torch.device("cpu"), _extractors={"clip": clip})
+    model, data = small_model(), fashion()
+
+    def warned() -> list[str]:
+        return [
+            text.partition(":")[0] for each in (CLIPScore, Retrieval) for text in each.warnings(model, data, context)
+        ]
+
+    assert warned() == []  # its conditions are labels
+    for sha256, expected in (("ab", ["clip-score", "retrieval"]), ("cd", [])):
+        condition = ClipCondition(model="ViT-B-32/openai", width=4, sha256=sha256)
+        model.config = model.config.model_copy(update={"condition": condition})
+        assert warned() == [f"{name} of {model.called} is circular" for name in expected]
 
 
 def test_groups_are_not_of_neighbours() -> None:

@@ -14,6 +14,7 @@ from helpers import fashion
 
 from cvae_cli.evaluation import report
 from cvae_cli.evaluation.context import Context, Settings
+from cvae_cli.evaluation.naming import distinct_labels
 from cvae_cli.evaluation.protocol import differences, essentials, make_protocol, score_protocols
 from cvae_cli.evaluation.result import Evaluation, ModelScores, SetEvaluation, SetScores
 
@@ -106,6 +107,29 @@ def test_the_footer_has_the_essentials_of_the_protocol() -> None:
         "1,000 test pictures of fashion-mnist · seed 3 · temperature 0.7 · details: --json",
         "recall, coverage: fashion-cnn 1.0 · resize none (28x28) · weights ae1804e6",
     ]
+
+
+def test_the_footer_has_what_is_unusual_about_the_samples() -> None:
+    model = ModelScores("one", None, None, "gaussian", False, {"accuracy": 1.0}, protocols={"accuracy": {}})
+    protocol = {"real_images": 9, "split": "val", "dataset": "coco", "seed": 0, "repeats": 3, "guidance": 2.5}
+    assert report.footer(Evaluation([model], ["accuracy"], protocol)) == (
+        "9 val pictures of coco · seed 0 · mean of 3 seeds · guidance 2.5 · details: --json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["runs/a", "runs/b/"], ["a", "b"]),
+        (["one/a", "two/a", "b"], ["one/a", "two/a", "b"]),
+        (["a", "a"], ["1 a", "2 a"]),
+        ([Path.cwd(), "."], [str(Path.cwd()), "."]),
+        (["."], [Path.cwd().name]),
+        (["/"], ["/"]),
+    ],
+)
+def test_labels_are_short_and_different(names: list[str], labels: list[str]) -> None:
+    assert distinct_labels(names) == labels
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -192,6 +193,30 @@ def test_a_mean_over_pictures_has_double_precision() -> None:
     assert metric.compute() == (2**24 + 1) / 2
 
 
-def test_settings_out_of_range_are_refused() -> None:
-    with pytest.raises(UsageError, match="at least 1"):
-        Settings(k=0)
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"k": 0}, "k must be at least 1, not 0"),
+        ({"repeats": 0}, "repeats must be at least 1, not 0"),
+        ({"seed": -1}, "seed"),
+        ({"temperature": float("nan")}, "temperature"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Settings(**settings)
+
+
+def test_names_of_features_depend_on_the_data_and_on_the_settings() -> None:
+    of_clothes = Context(CPU, Settings(clip="ViT-B-32/openai"), dataset="fashion-mnist")
+    assert [of_clothes.features_name(name) for name in ("small", "clip", "inception")] == [
+        "fashion",
+        "clip:ViT-B-32/openai",
+        "inception",
+    ]
+    assert [Context(CPU, dataset="coco").features_name(name) for name in ("small", "clip")] == ["pictures", "clip"]
+
+
+def test_too_few_pictures_for_a_metric_are_refused() -> None:
+    with pytest.raises(UsageError, match='"fid-fashion" needs at least 2 pictures, and many to be reliable'):
+        evaluate_model(small_model(), fashion("test", 1), ["mse", "fid-fashion"])

@@ -1,5 +1,7 @@
 """`evaluate --report`: one page with everything in it, in which every text is a text."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -18,11 +20,14 @@ from PIL import Image
 from cvae_cli import CVAE, evaluate, load_dataset
 from cvae_cli.errors import UsageError
 from cvae_cli.evaluation.context import Context, Settings
+from cvae_cli.evaluation.history import METRICS_FILE
 from cvae_cli.evaluation.measure import evaluate_model
 from cvae_cli.evaluation.page import check_page, content, write_page
-from cvae_cli.evaluation.page.commands import make_commands
+from cvae_cli.evaluation.page.commands import find_runs, make_commands
+from cvae_cli.evaluation.page.figures import Trade, draw_trades
 from cvae_cli.evaluation.page.latents import data_options
 from cvae_cli.evaluation.page.models import model_part
+from cvae_cli.evaluation.page.pictures import show
 from cvae_cli.events import Event, Progress
 
 EVIL = '"><img src=x onerror=alert(1)>'
@@ -137,6 +142,40 @@ def test_commands_say_what_the_page_was_made_of(tmp_path: Path) -> None:
     assert texts["Interpolation by fashion"] == (
         f"cvae latents --model fashion --interpolate bag coat {sampled} -o between.gif"
     )
+
+
+def test_the_run_of_a_model_is_that_of_its_first_stage(quick_model: Path, tmp_path: Path) -> None:
+    last = tmp_path / "run" / "prior" / "guidance" / "model"
+    shutil.copytree(quick_model, last)
+    shutil.copytree(quick_model, tmp_path / "alone" / "model")
+    assert find_runs([str(last), None, str(tmp_path / "alone")]) == []
+    (last.parent / METRICS_FILE).touch()
+    assert find_runs([str(last)]) == [str(last.parent)]
+    (tmp_path / "run" / METRICS_FILE).touch()
+    assert find_runs([str(last), str(last.parent)]) == [str(tmp_path / "run")]
+
+
+def test_distortions_of_one_kind_share_a_panel() -> None:
+    kinds = ["gaussian", "bernoulli", "gaussian"]
+    trades = [Trade(str(number), kind, rate=float(number), distortion=9.0) for number, kind in enumerate(kinds)]
+    panels = draw_trades(trades).axes
+    assert [panel.get_title() for panel in panels] == ["gaussian likelihood", "bernoulli likelihood"]
+    rates = [[float(line.get_xdata()[0]) for line in panel.lines if len(line.get_xdata()) == 1] for panel in panels]
+    assert rates == [[0, 2], [1]]
+
+
+def test_large_pictures_of_a_page_are_compressed_and_small_ones_keep_every_pixel() -> None:
+    for size, kind in ((64, "PNG"), (65, "WEBP")):
+        shown = show([Image.effect_noise((size, size), 50)] * 2, "two")
+        with Image.open(io.BytesIO(base64.b64decode(shown.uri.partition(",")[2]))) as picture:
+            assert (picture.format, picture.size) == (kind, (2 * size + 2, size))
+        assert shown.uri.startswith(f"data:image/{kind.lower()};base64,")
+
+
+def test_a_page_needs_the_models_that_were_measured(quick_model: Path, tmp_path: Path) -> None:
+    evaluation = evaluate(quick_model, metrics="mse", data_dir=FASHION, samples=1)
+    with pytest.raises(UsageError, match="give the models that were measured: 1, not 2"):
+        write_page(evaluation, tmp_path / "page.html", models=[quick_model, quick_model])
 
 
 def test_a_page_from_python_with_a_model_in_memory(tmp_path: Path, quick_model: Path) -> None:

@@ -23,6 +23,7 @@ from cvae_cli.evaluation import report
 from cvae_cli.evaluation.features import EXTRACTORS, fashion_cnn, load_extractor
 from cvae_cli.evaluation.metrics.frechet import frechet_distance
 from cvae_cli.evaluation.sets import picture_stream
+from cvae_cli.evaluation.sets.reference import Reference, read_reference
 
 METRICS = ["fid-fashion", "recall:fashion"]
 
@@ -298,6 +299,15 @@ def test_options_that_do_not_go_together(cvae: Command, home: Path) -> None:
         assert said in done.stderr
 
 
+def test_numbers_of_pictures_that_cannot_be_measured(home: Path) -> None:
+    with pytest.raises(UsageError, match="samples must be at least 1, not 0"):
+        scores(home / "real", home / "generated", samples=0)
+    with pytest.raises(UsageError, match=r'"fid-fashion" needs at least 2 pictures, .* has 1$'):
+        scores(home / "real", home / "generated", samples=1)
+    with pytest.raises(UsageError, match="there are no generated pictures to measure"):
+        evaluate_sets(home / "real", [])
+
+
 def test_pictures_of_another_size_than_the_features_are_for(home: Path, tmp_path: Path) -> None:
     for number in range(2):
         Image.new("L", (28, 32)).save(tmp_path / f"{number}.png")
@@ -363,6 +373,17 @@ def test_damaged_and_foreign_statistics_are_refused(home: Path, tmp_path: Path) 
     refused(other_weights, UsageError, "other fashion features than those of now")
     with pytest.raises(MissingError, match="no file"):
         scores(None, home / "generated", reference=tmp_path / "absent", metrics="fid-fashion")
+
+
+def test_statistics_that_are_not_finite_are_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "stats.safetensors"
+    for value in (1.0, float("nan"), float("inf")):
+        Reference({}, {"fashion": {"mean": torch.tensor([0.0, value])}}, {}).write(file)
+        if value == 1:
+            assert read_reference(file).states["fashion"]["mean"].tolist() == [0, 1]
+            continue
+        with pytest.raises(CorruptError, match="is damaged"):
+            read_reference(file)
 
 
 def test_statistics_that_are_no_mean_and_covariance(home: Path, tmp_path: Path) -> None:

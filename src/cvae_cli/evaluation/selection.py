@@ -74,13 +74,18 @@ def select_for_sets(metrics: Sequence[str], dataset: str) -> Selection:
 
     Args:
         metrics: names of metrics of sets, also of `catalog.GROUPS`; those by default if there are none.
+
+    Raises:
+        UsageError: groups of metrics none of which is of sets.
     """
     catalog.check_names(metrics, groups=True)
     if not metrics:
         return Selection(catalog.default_set_names(dataset))
     of_sets, selection = catalog.set_names(), _expand(metrics, dataset)
     names = [name for name in selection.names if name not in selection.optional or name in of_sets]
-    return Selection(names, selection.optional).without({})
+    if not names:
+        raise UsageError("none of the metrics is of sets of pictures", hint=f"metrics of sets: {', '.join(of_sets)}")
+    return Selection(names, selection.optional)
 
 
 def load_networks(selection: Selection, dataset: str | None, context: Context) -> Selection:

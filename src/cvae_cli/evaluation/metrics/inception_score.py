@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cvae_cli.evaluation.context import Context, Settings
 from cvae_cli.evaluation.metrics.feature_rows import FeatureRowsMetric
@@ -26,12 +25,6 @@ class InceptionScore(FeatureRowsMetric):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._deviation: float | None = None
-
-    def real_state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load_real_state(self, state: dict[str, Tensor]) -> None:
-        pass
 
     @torch.no_grad()
     def compute(self) -> float | None:

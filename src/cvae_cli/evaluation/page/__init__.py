@@ -64,7 +64,7 @@ def write_page(
     path = check_page(path)
     sources = list(models) if models is not None else [scores.source for scores in evaluation.models]
     if len(sources) != len(evaluation.models):
-        raise UsageError(f"{len(evaluation.models)} models were measured, not {len(sources)}")
+        raise UsageError(f"give the models that were measured: {len(evaluation.models)}, not {len(sources)}")
     loaded = [_load(source, device, callback) for source in sources]
     data = _measured_pictures(evaluation, loaded[0], data_dir, callback)
     named = [str(source) if isinstance(source, str | Path) else None for source in sources]
