@@ -41,9 +41,9 @@ def register(name: str, tensors: dict[str, Tensor], home: Path, monkeypatch: pyt
 
 @pytest.fixture(scope="module")
 def features() -> tuple[Tensor, Tensor]:
-    """Features of 300 and 260 pictures, generated and real."""
+    """Features of 180 and 160 pictures, generated and real."""
     network = load_extractor("pictures", CPU).network
-    pictures = [torch.from_numpy(fashion(*each).images) for each in (("train", 300), ("test", 260))]
+    pictures = [torch.from_numpy(fashion(*each).images) for each in (("train", 180), ("test", 160))]
     generated, real = (network(each.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)) for each in pictures)
     return generated, real
 

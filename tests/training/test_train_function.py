@@ -94,7 +94,7 @@ def test_a_prior_is_fitted_in_a_second_stage_or_to_a_finished_model(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     events: list[Event] = []
-    settings: dict[str, Any] = {**FEW, "limit": 100, "precision": "fp32", "epochs": 1}
+    settings: dict[str, Any] = {**FEW, "limit": 40, "precision": "fp32", "epochs": 1}
     both = train(
         "fashion-concat", **settings, prior="score", settings=SCORE, out=tmp_path / "both", callback=events.append
     )
