@@ -95,6 +95,15 @@ def pytest_xdist_auto_num_workers() -> int:
     return cores + 1
 
 
+LONG = ["test_sharing", "test_servers", "test_compile", "test_onnx_file", "test_set_parity", "test_two_machines"]
+"""Modules of tests that wait, or that take very long one by one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that at the end no worker of xdist is left alone with it."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the modules and the tests themselves."""
     gc.collect()
