@@ -43,7 +43,7 @@ def test_what_is_needed_must_be_free_with_a_reserve(tmp_path: Path, monkeypatch:
         if enough:
             require_space(tmp_path, 10_000_000_000, "a file")
         else:
-            with pytest.raises(UsageError, match=r"a file needs 10 GB in .*, where 10 GB are free"):
+            with pytest.raises(UsageError, match=r"a file needs 10 GB in .*, 1 B more than are free there"):
                 require_space(tmp_path, 10_000_000_000, "a file")
 
 

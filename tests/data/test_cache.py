@@ -386,7 +386,7 @@ def test_too_little_space_is_said_before_anything_is_done(
 ) -> None:
     captioned(pictures / "test", 3)
     monkeypatch.setattr("shutil.disk_usage", lambda path: namedtuple("Usage", "free")(10_000_000))
-    with pytest.raises(UsageError, match=r"needs 20 MB in .*, where 10 MB are free") as caught:
+    with pytest.raises(UsageError, match=r"needs 20 MB in .*, 10 MB more than are free there") as caught:
         Heard().load(pictures)
     assert caught.value.hint == "CVAE_HOME puts the cache elsewhere"
     assert kept(home) == []

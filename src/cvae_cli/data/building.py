@@ -54,7 +54,8 @@ def require_space(folder: Path, needed: int, task: str) -> None:
     needed += needed // 50 + _RESERVE
     if needed > free:
         raise UsageError(
-            f"{task} needs {byte_size(needed)} in {folder}, where {byte_size(free)} are free", hint=_MOVE_HINT
+            f"{task} needs {byte_size(needed)} in {folder}, {byte_size(needed - free)} more than are free there",
+            hint=_MOVE_HINT,
         )
 
 

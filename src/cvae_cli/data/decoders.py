@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pkgutil import resolve_name
 from typing import Any
 
-from cvae_cli.data.process import Answer, EndedError, Process
+from cvae_cli.data.process import MEMORY_HINT, Answer, EndedError, Process
 from cvae_cli.errors import CvaeError
 
 Request = list[Any]
@@ -84,7 +84,7 @@ class _Decoders:
         except EndedError as error:
             raise CvaeError(
                 f"a process that decodes pictures has ended (status {error.status}) {_where(request)}",
-                hint="the memory may not have been enough",
+                hint=MEMORY_HINT,
             ) from error
         finally:
             self._idle.put(process)

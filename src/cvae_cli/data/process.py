@@ -32,6 +32,9 @@ _PIPE = 1 << 20  # bytes
 _SET_PIPE_SIZE = 1031  # of Linux
 
 
+MEMORY_HINT = "the memory may not have been enough: end other programs, then run the command again"
+
+
 class EndedError(Exception):
     """The process has ended; `status` is its exit status."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Shaped, UInt8
 
 from cvae_cli.data.lane import read_lane
-from cvae_cli.data.process import EndedError, Process
+from cvae_cli.data.process import MEMORY_HINT, EndedError, Process
 from cvae_cli.errors import CorruptError, CvaeError
 
 Values = Callable[[Sequence[Sequence[str]], Float64[np.ndarray, " b"]], Shaped[np.ndarray, "b ..."]]
@@ -96,7 +96,7 @@ class LaneProcess:
         except EndedError as error:
             raise CvaeError(
                 f"a process that reads shards has ended (status {error.status})",
-                hint="the memory may not have been enough",
+                hint=MEMORY_HINT,
             ) from error
         if "error" in told:
             raise CorruptError(told["error"])
