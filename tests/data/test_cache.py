@@ -200,7 +200,10 @@ def test_drafts_of_large_jpegs_look_the_same(tmp_path: Path) -> None:
     assert abs(drafted - exact).max() <= 4
 
 
-def test_a_few_broken_pictures_are_named_and_left_out(pictures: Path) -> None:
+def test_a_few_broken_pictures_are_named_and_left_out(
+    pictures: Path, interpreter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", interpreter)  # that of the processes that decode
     folder = captioned(pictures / "test", 100)
     for number in range(200, 504):  # enough for several processes
         os.link(folder / "07.png", folder / f"x{number}.png")

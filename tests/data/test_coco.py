@@ -8,7 +8,6 @@ import os
 import re
 import resource
 import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -397,10 +396,10 @@ def test_a_place_that_cannot_be_written(server: Server, home: Path) -> None:
     assert server.asked() == []
 
 
-def test_two_processes_fetch_once(server: Server) -> None:
+def test_two_processes_fetch_once(server: Server, interpreter: str) -> None:
     page = server.serve("annotations", archives()["annotations"])
     page.gate = threading.Event()
-    command = [sys.executable, "-c", BRING, server.loopback.url, json.dumps(server.changes)]
+    command = [interpreter, "-c", BRING, server.loopback.url, json.dumps(server.changes)]
     processes = []
     for _ in range(2):
         processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import tarfile
 from collections.abc import Iterator
 from itertools import islice
@@ -40,8 +41,10 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cache(tmp_path: Path, interpreter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache, and processes that start at once."""
     monkeypatch.setenv("CVAE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "executable", interpreter)
 
 
 def streamed(place: Path | str, **settings: Any) -> tuple[Dataset, Dataset, list[str]]:
