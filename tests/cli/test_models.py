@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import FASHION, Command
+from helpers import small_model
 from huggingface_hub import ModelCard
 from PIL import Image
 
@@ -66,8 +67,10 @@ def test_a_training_writes_a_card_that_the_hub_can_read(run: Path) -> None:
     assert subprocess.run(["sha256sum", "--quiet", "-c", SUMS], cwd=run / "model").returncode == 0
 
 
-def test_one_flipped_bit_is_noticed_in_any_file(run: Path) -> None:
-    folder, chance = run / "model", random.Random(5)
+def test_one_flipped_bit_is_noticed_in_any_file(tmp_path: Path) -> None:
+    folder, chance = tmp_path / "model", random.Random(5)
+    Image.new("L", (28, 28)).save(tmp_path / "samples.png")
+    small_model("dense-concat").save_pretrained(folder, samples=tmp_path / "samples.png")
     assert check_folder(folder) == []
     for name in (CONFIG, WEIGHTS, CARD, SAMPLES, SUMS):
         sound = (folder / name).read_bytes()

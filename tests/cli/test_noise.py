@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import FASHION, Command
-from helpers import Listener
+from helpers import Listener, small_model
 from PIL import Image
 
 from cvae_cli import CVAE
@@ -169,7 +169,7 @@ def test_samples_that_are_measured_are_those_that_are_drawn(model: CVAE) -> None
 
 def test_conditions_without_a_text_have_a_noise_of_their_own() -> None:
     """Vectors stand for themselves, by their signs: rounding elsewhere changes the last bits only."""
-    model = CVAE.from_pretrained("scenes")
+    model = small_model("captioned-map-score")
     condition = model.condition(["snow", "a beach"])
     both, beach = model.sample(condition), model.sample(condition[1:])
     assert torch.equal(both[1:], beach)

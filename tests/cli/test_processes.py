@@ -235,10 +235,10 @@ def test_drawing_goes_on_where_it_was_stopped(
     ],
 )
 def test_what_cannot_be_drawn_is_said_once(
-    cvae: Command, tmp_path: Path, arguments: list[str], code: int, says: str
+    cvae: Command, quick_model: Path, tmp_path: Path, arguments: list[str], code: int, says: str
 ) -> None:
     (tmp_path / "last.txt").write_text("dress\n" * 599 + "volcano\n")
-    done = cvae("generate", "--model", "fashion", *arguments, *TWO)
+    done = cvae("generate", "--model", quick_model, *arguments, *TWO)
     assert done.returncode == code
     errors = [line for line in done.stderr.splitlines() if line.startswith("cvae: ")]
     assert len(errors) == 1

@@ -1,6 +1,6 @@
 """The cases: each damages one of the files that a user gives, or types something odd, and runs a command.
 
-Three of four cases run the function of the library behind the command instead, which is five times as fast.
+Seven of eight cases run the function of the library behind the command instead, which is five times as fast.
 """
 
 import json
@@ -159,5 +159,5 @@ def reading(data: str, *more: str) -> Command:
 
 
 def quickly(chance: random.Random, function: str, *arguments: str) -> Command | None:
-    """In three of four cases: call a function of `fuzz_library` instead of `cvae`."""
-    return [f"library:{function}", *arguments] if chance.random() < 0.75 else None
+    """In seven of eight cases: call a function of `fuzz_library` instead of `cvae`."""
+    return [f"library:{function}", *arguments] if chance.random() < 0.875 else None
