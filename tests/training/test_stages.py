@@ -176,7 +176,10 @@ def test_tuning_the_network_keeps_the_prior(tmp_path: Path, variant: str) -> Non
     assert "prior" not in parts
 
 
-def test_a_captioned_folder_starts_from_the_closest_model_unless_asked_otherwise(cvae: Command, tmp_path: Path) -> None:
+def test_a_captioned_folder_starts_from_the_closest_model_unless_asked_otherwise(
+    cvae: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     texts(tmp_path / "pics", 20)
     short = ["--epochs", "1", "--set", "data.epoch_size=1", "--set", "training.steps=1", "--set", "then=[]"]
     done = cvae("train", "folder:pics", *short, "--batch-size", "2", "--limit", "4")
@@ -193,18 +196,22 @@ def test_a_captioned_folder_starts_from_the_closest_model_unless_asked_otherwise
     assert 0 < change < 0.01
 
     for options, recipe, start in [
-        ([], "finetune", "scenes"),  # or emoji: the pictures decide when the training starts
-        (["--model", "scenes"], "finetune", "scenes"),
-        (["--model", "emoji"], "finetune", "emoji"),
-        (["--set", "start=emoji"], "finetune", "emoji"),
-        (["--set", "start=none"], "pictures", None),
-        (["--size", "32"], "pictures", None),
-        (["--latent-dim", "4"], "pictures", None),
-        (["--prior", "flow"], "pictures", None),
+        ({}, "finetune", "scenes"),  # or emoji: the pictures decide when the training starts
+        ({"model": "scenes"}, "finetune", "scenes"),
+        ({"model": "emoji"}, "finetune", "emoji"),
+        ({"settings": {"start": "emoji"}}, "finetune", "emoji"),
+        ({"settings": {"start": "none"}}, "pictures", None),
+        ({"size": 32}, "pictures", None),
+        ({"latent_dim": 4}, "pictures", None),
+        ({"prior": "flow"}, "pictures", None),
     ]:
-        planned = json.loads(cvae("train", "folder:pics", *options, "--out", "other", "--dry-run", "--json").stdout)
-        assert (planned.get("start") or "None").endswith(str(start))
-        assert planned["training"]["epochs"] == load_recipe(recipe).training.epochs
+        planned = plan_training("folder:pics", **options, out="other").recipe
+        assert (planned.start or "None").endswith(str(start))
+        assert planned.training.epochs == load_recipe(recipe).training.epochs
+    words = ["--latent-dim", "4", "--out", "other", "--dry-run", "--json"]
+    planned = json.loads(cvae("train", "folder:pics", *words).stdout)
+    assert planned.get("start") is None
+    assert planned["training"]["epochs"] == load_recipe("pictures").training.epochs
     refused = cvae("train", "finetune", "--data", "folder:pics", "--size", "32")
     assert refused.returncode == 2
     assert '"data.size" is 64 in scenes, the model to start from, not 32' in refused.stderr

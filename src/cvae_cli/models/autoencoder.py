@@ -1,6 +1,7 @@
 """The conditional variational autoencoder: a class in which training and sampling can be compared line by line."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -140,23 +141,18 @@ class Autoencoder(nn.Module):
     ) -> Generator[Images, None, None]:
         """Yield the pictures of `draw` in order, a few at a time."""
         self.prior.check_guidance(guidance)
+        return self.in_chunks(partial(self._draw_chunk, guidance), noise, condition)
 
-        def draw(noise: Latents, c: Condition) -> Images:
-            with full_precision(self.device):
-                z = self.prior.from_noise(send(noise, self.device), c, guidance=guidance)  # a sample of p(z | c)
-            return self.decode(z, c)  # p(x | z, c)
-
-        return self.in_chunks(draw, noise, condition)
+    def _draw_chunk(self, guidance: float | None, noise: Latents, condition: Condition) -> Images:
+        with full_precision(self.device):
+            z = self.prior.from_noise(send(noise, self.device), condition, guidance=guidance)  # a sample of p(z | c)
+        return self.decode(z, condition)  # p(x | z, c)
 
     def in_chunks(self, work: Callable[..., Tensor], *rows: Tensor) -> Generator[Tensor, None, None]:
         """Yield what `work` makes of a few rows of some tensors at a time, in order; on a CPU on all cores."""
         size = chunk_size(self.device, self.config.image.size)
-
-        @torch.inference_mode()
-        def compute(chunk: Sequence[Tensor]) -> Tensor:
-            return work(*(pad(part, size) for part in chunk))[: len(chunk[0])]
-
-        return map_on_cores(compute, zip(*(each.split(size) for each in rows), strict=True), self.device)
+        chunks = zip(*(each.split(size) for each in rows), strict=True)
+        return map_on_cores(partial(_compute_chunk, work, size), chunks, self.device)
 
     @torch.inference_mode()
     def encode(self, images: Images, condition: Condition) -> Latents:
@@ -226,6 +222,12 @@ class Autoencoder(nn.Module):
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one picture's latent."""
         return self.network.latent_shape
+
+
+@torch.inference_mode()
+def _compute_chunk(work: Callable[..., Tensor], size: int, rows: Sequence[Tensor]) -> Tensor:
+    """Return what `work` makes of some rows, which are padded to `size`."""
+    return work(*(pad(part, size) for part in rows))[: len(rows[0])]
 
 
 def joined(chunks: Iterable[Images], total: int, callback: Callback = ignore) -> Images:
