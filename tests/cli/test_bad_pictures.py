@@ -143,7 +143,7 @@ def test_copies_of_coco_that_cannot_be_used(
     refused: Refused, copy: Path, damage: Callable[[Path], object], code: int, words: list[str]
 ) -> None:
     damage(copy)
-    refused("train scenes --data-dir coco", code, *words)
+    refused(["train", "pictures", "--data", "coco", "--data-dir", "coco", *SMALL], code, *words)
 
 
 @pytest.mark.parametrize(
