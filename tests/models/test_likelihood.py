@@ -1,11 +1,14 @@
 """Likelihoods are normalised probabilities or densities."""
 
+import math
+
 import pytest
 import torch
 
 from cvae_cli.config.model import BernoulliLikelihood, GaussianLikelihood, LogisticLikelihood
 from cvae_cli.models.bernoulli import Bernoulli
 from cvae_cli.models.gaussian import Gaussian
+from cvae_cli.models.likelihood import Likelihood
 from cvae_cli.models.logistic import DiscretisedLogistic
 
 torch.manual_seed(0)
@@ -31,6 +34,27 @@ def test_a_bernoulli_is_that_of_torch() -> None:
     black_or_white = IMAGES.round()
     expected = -torch.distributions.Bernoulli(logits=OUTPUT).log_prob(black_or_white).sum((1, 2, 3))
     torch.testing.assert_close(bernoulli.distortion(OUTPUT, black_or_white), expected)
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        Bernoulli(BernoulliLikelihood(), channels=3),
+        Gaussian(GaussianLikelihood(), channels=3),
+        DiscretisedLogistic(LogisticLikelihood(), channels=3),
+    ],
+)
+def test_the_mean_is_a_picture_whose_grey_is_an_output_of_zero(likelihood: Likelihood) -> None:
+    output = torch.tensor([-1e3, 0.0, math.log(3), 1e3]).expand(1, 3, 1, 4)
+    torch.testing.assert_close(likelihood.mean(output), torch.tensor([0, 0.5, 0.75, 1]).expand(1, 3, 1, 4))
+
+
+def test_a_logistic_is_never_narrower_than_its_smallest_scale() -> None:
+    likelihood = DiscretisedLogistic(LogisticLikelihood(), channels=3)
+    likelihood.log_scale.data.fill_(-7)
+    smallest = likelihood.distortion(OUTPUT, IMAGES)
+    likelihood.log_scale.data.fill_(-9)
+    torch.testing.assert_close(likelihood.distortion(OUTPUT, IMAGES), smallest)
 
 
 @pytest.mark.parametrize("log_scale", [-7.0, -4.0, -2.0, 1.0])
