@@ -478,7 +478,7 @@ def test_pixels_are_compared_once_in_a_process(pictures: Path, monkeypatch: pyte
     assert compared == []
     data.read(np.array([0, 9, 24]))
     assert compared == [10, 5]
-    data.take(np.array([3, 11])).images  # noqa: B018
+    data.take(np.array([3, 10])).images  # noqa: B018
     assert compared == [10, 5, 10]
     heard.load(pictures, size=32).images  # noqa: B018
     assert compared == [10, 5, 10]
@@ -601,6 +601,56 @@ def test_indexes_with_odd_values_are_damaged(pictures: Path, change: dict[str, A
     assert [each.state for each in cache_check.check_cache()] == ["damaged"]
     assert (heard.load(pictures).images == before).all()
     assert "damaged, and are prepared again" in heard.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_whole"),
+    [
+        ({}, True), ({"size": 0}, False), ({"size": -8}, False), ({"size": 16}, False), ({"files": []}, False),
+        ({"format": 3}, False), ({"split": None}, False), ({"broken": {"b": "cut"}}, True),
+        ({"broken": {"a": "cut", "c": "cut"}}, False), ({"broken": {"b": None}}, False),
+        ({"chunks": [[1, "x"], [2, "y"]]}, True), ({"chunks": [[1, "x"]]}, False), ({"chunks": [[3, "x"]]}, False),
+        ({"chunks": [[0, "x"], [2, "y"]]}, False), ({"chunks": [[2, "x"], [2, "y"]]}, False),
+        ({"chunks": [[2, "x"], [1, "y"]]}, False), ({"chunks": [[2, 1]]}, False), ({"chunks": [[2, "x", "y"]]}, False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_parts_of_an_index_fit_each_other(tmp_path: Path, change: dict[str, Any], is_whole: bool) -> None:
+    (tmp_path / prepared.PIXELS).write_bytes(bytes(2 * 3 * 8 * 8))
+    index = {"format": 2, "name": "n", "split": "s", "size": 8, "vouched": "v", "chunks": [[2, "x"]]}
+    (tmp_path / prepared.INDEX).write_text(json.dumps({**index, "files": ["a", "b"], "broken": {}, **change}))
+    if not is_whole:
+        with pytest.raises(prepared.UnusableError, match="damaged"):
+            prepared.read_prepared(tmp_path)
+        return
+    found = prepared.read_prepared(tmp_path)
+    assert (found.name, found.split, found.size, found.files) == ("n", "s", 8, ("a", "b"))
+    assert (found.vouched, found.broken) == ("v", change.get("broken", {}))
+    assert found.ends.tolist() == [end for end, _ in change.get("chunks", [[2, "x"]])]
+    assert found.map().shape == (2, 8, 8, 3)
+    assert not found.checked.any()
+
+
+@pytest.mark.parametrize("key", ["chunks", "vouched"])
+def test_an_index_of_the_first_version_vouches_for_nothing(tmp_path: Path, key: str) -> None:
+    (tmp_path / prepared.PIXELS).write_bytes(bytes(3 * 8 * 8))
+    index: dict[str, Any] = {"format": 1, "size": 8, "files": ["a"], "broken": {}}
+    (tmp_path / prepared.INDEX).write_text(json.dumps(index))
+    found = prepared.read_prepared(tmp_path)
+    assert (found.name, found.split, found.vouched, found.chunks) == ("", "", None, ())
+    (tmp_path / prepared.INDEX).write_text(json.dumps({**index, key: []}))
+    with pytest.raises(prepared.UnusableError):
+        prepared.read_prepared(tmp_path)
+
+
+def test_an_empty_file_has_a_digest_too(tmp_path: Path) -> None:
+    path = tmp_path / "captions-0.f16"
+    path.touch()
+    prepared.write_digest(path, path)
+    assert prepared.is_as_written(path)
+    path.write_bytes(b"x")
+    forget()
+    assert not prepared.is_as_written(path)
 
 
 def test_a_file_beside_the_pixels_is_compared_with_its_digest_once(tmp_path: Path) -> None:
