@@ -1,5 +1,6 @@
 """The table of metrics agrees with the classes, and reading it costs no torch."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -75,6 +76,29 @@ def test_what_is_said_of_each_metric(
     metric = catalog.find_metric(name)
     assert (metric.name, metric.heading(1500, "clip")) == (name, heading)
     assert (metric.direction, metric.min_pictures, metric.min_size) == (direction, min_pictures, min_size)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "hint"),
+    [
+        ("mse2", 'no metric "mse2". Did you mean "mse"?', "metrics: mse, mae, ssim"),
+        ("all", 'no metric "all".', "metrics: mse"),
+        ("mse:clip", '"mse" has its own features or none', "of your choice: frechet, kid"),
+        ("fid:fashion", '"fid" has its own features or none', "--metric frechet:fashion"),
+        ("fid-fashion:", '"fid-fashion" has its own features or none', "--metric frechet:clip"),
+        ("recall:", 'no features ""', "inception, clip, fashion, pictures"),
+    ],
+)
+def test_what_is_no_metric_is_refused_with_a_way_out(name: str, said: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)) as error:
+        catalog.find_metric(name)
+    assert hint in str(error.value.hint)
+
+
+def test_groups_are_names_where_they_are_allowed() -> None:
+    catalog.check_names([*catalog.GROUPS, "mse", "recall:clip"], groups=True)
+    with pytest.raises(UsageError, match="metric"):
+        catalog.check_names(["mse", "samples"])
 
 
 def test_reading_the_catalog_imports_no_torch() -> None:
