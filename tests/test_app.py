@@ -126,6 +126,20 @@ def test_the_parser_speaks_as_all_other_messages_do(cvae: Command, arguments: st
     assert done.stderr.splitlines()[0] == f"cvae: {said}"
 
 
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [
+        ("generate", "x --model"),
+        ("latents", "--interpolate dress"),
+        ("models show", "--json=1"),
+        ("plot", ""),
+        ("train", "--nope"),
+    ],
+)
+def test_a_mistake_of_the_parser_names_the_help_of_its_command(cvae: Command, command: str, rest: str) -> None:
+    assert cvae(*command.split(), *rest.split()).stderr.splitlines()[1].strip() == f"see  cvae {command} --help"
+
+
 def test_help_marks_nothing_that_must_be_given_and_says_defaults_with_their_ranges(cvae: Command) -> None:
     for words, usage in [("models push", "MODEL ORG/NAME"), ("plot", "RUN..."), ("models verify", "[MODEL]")]:
         assert cvae(*words.split(), "--help").stdout.startswith(f"Usage: cvae {words} [OPTIONS] {usage}\n")

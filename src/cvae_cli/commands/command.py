@@ -70,6 +70,15 @@ class Command(_FittingHelp, TyperCommand):
             if parameter.param_type_name == "argument":
                 parameter.display_type_rich = lambda ctx: None  # type: ignore[attr-defined]
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments. Each error knows its command, so that the hint can name it."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:  # the parser leaves it out where a value is missing
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command, which needs a folder to run in."""
         try:
