@@ -31,7 +31,6 @@ _START = (
 _PIPE = 1 << 20  # bytes
 _SET_PIPE_SIZE = 1031  # of Linux
 
-
 MEMORY_HINT = "the memory may not have been enough: end other programs, then run the command again"
 
 
