@@ -1,6 +1,7 @@
 """Measure `cvae generate`: start-up time, pictures per second in bulk, and memory by the number of pictures.
 
     python benchmarks/generate.py [--part start|speed|memory] [--rounds 5] [--pictures 256] [--large]
+    python benchmarks/generate.py --beside CHECKOUT [--rounds 5] [--pictures 256]
 
 start: the installed command generates one picture, and a Python process only imports what the command needs. The rounds
 alternate, and the best round of each counts. The last column is the ratio to the imports.
@@ -11,11 +12,15 @@ time, followed by `Image.save`. "generate" is the same loop with `CVAE.generate`
 its picture is bit-identical to that of the command. "bulk" is the code of `cvae generate --format png`.
 
 memory: peak memory of the command, including the interpreter and torch, with one prompt per picture.
+
+--beside: only the bulk way of "speed", by this version and by another checkout of this repository, each with its own
+bundled models. Their processes alternate, and the last column is the median of the rounds' ratios.
 """
 
 import argparse
 import itertools
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -97,6 +102,39 @@ def ways_to_draw(model: "CVAE", prompts: list[str]) -> list[Callable[[Path], Non
     return [batch_of_one, generate, bulk]
 
 
+def beside(checkout: Path, rounds: int, pictures: int) -> None:
+    """Draw in bulk by two versions in turn."""
+    versions = [checkout.resolve(), Path(__file__).resolve().parents[1]]
+    print("model", "bulk, the other", "bulk, this one", "ratio", sep="\t")
+    for model in PROMPTS:
+        rates = [[bulk_rate(version, model, pictures) for version in versions] for _ in range(rounds)]
+        best = [max(column) for column in zip(*rates, strict=True)]
+        ratio = statistics.median(this / other for other, this in rates)
+        print(model, *(f"{rate:.1f}" for rate in best), f"{ratio:.2f}", sep="\t", flush=True)
+
+
+def bulk_rate(checkout: Path, model: str, pictures: int) -> float:
+    """Return the pictures per second of a new process that runs the code of a checkout: the second of two rounds."""
+    code = f"""
+import itertools, pathlib, tempfile, time
+from generate import PROMPTS, ways_to_draw
+from cvae_cli import CVAE
+
+prompts = list(itertools.islice(itertools.cycle(PROMPTS[{model!r}]), {pictures}))
+bulk = ways_to_draw(CVAE.from_pretrained({model!r}), prompts)[2]
+for _ in range(2):
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        bulk(pathlib.Path(folder))
+        seconds = time.perf_counter() - began
+print({pictures} / seconds)
+"""
+    search = os.pathsep.join(str(checkout / each) for each in ("src", "benchmarks"))
+    environment = os.environ | {"PYTHONPATH": search}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
 def memory(counts: list[int]) -> None:
     """Measure the peak memory of the command."""
     print("pictures", "format", "seconds", "peak memory, MB", sep="\t")
@@ -120,7 +158,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=256, help="pictures per round of each way in speed")
     parser.add_argument("--large", action="store_true", help="also measure memory for 100,000 pictures")
+    parser.add_argument(
+        "--beside", type=Path, metavar="CHECKOUT", help="compare with another version, and nothing else"
+    )
     options = parser.parse_args()
+    if options.beside:
+        beside(options.beside, options.rounds, options.pictures)
+        return
     for part in options.part or PARTS:
         match part:
             case "start":

@@ -192,6 +192,9 @@ def _import_package() -> None:
     os.environ.update(settings)
     import huggingface_hub.repocard  # noqa: F401
     import open_clip  # noqa: F401
+    import sklearn.decomposition
+    import sklearn.manifold  # noqa: F401
+    import torch._inductor.compile_fx
     import torch.distributed.launcher.api
     import torch.utils.flop_counter  # noqa: F401
     from huggingface_hub import HfApi, scan_cache_dir, snapshot_download  # noqa: F401

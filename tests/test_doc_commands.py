@@ -34,6 +34,7 @@ PROGRAMS = {
         "echo",
         "exit",
         "export",
+        "git",
         "jq",
         "pip",
         "pytest",

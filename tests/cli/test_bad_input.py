@@ -123,6 +123,7 @@ def refused(cvae: Command, tmp_path: Path) -> Refused:
             "train --prior score --model fashion --data cifar-10",
             ["fashion draws 28x28 grey pictures; cifar-10 has 32x32"],
         ),
+        ("train finetune --data folder:pics --set start=none", ["the recipe finetune trains a finished model further"]),
         ("train coco-64 --set start=fashion", ["fashion draws 28x28 grey pictures; coco has 28x28 colour ones"]),
     ],
     ids=short,

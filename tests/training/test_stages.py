@@ -208,6 +208,7 @@ def test_a_captioned_folder_starts_from_the_closest_model_unless_asked_otherwise
         planned = plan_training("folder:pics", **options, out="other").recipe
         assert (planned.start or "None").endswith(str(start))
         assert planned.training.epochs == load_recipe(recipe).training.epochs
+    assert plan_training("fashion", settings={"start": "none"}) == plan_training("fashion")
     words = ["--latent-dim", "4", "--out", "other", "--dry-run", "--json"]
     planned = json.loads(cvae("train", "folder:pics", *words).stdout)
     assert planned.get("start") is None

@@ -19,6 +19,8 @@ from cvae_cli.training.length import TrainingOptions, check_minutes, scaled, sca
 from cvae_cli.training.run import Run, with_absolute_paths
 from cvae_cli.training.start import (
     FROM_A_MODEL,
+    FROM_NOTHING,
+    NOTHING,
     check_pictures,
     choose_recipe,
     possible_starts,
@@ -125,6 +127,11 @@ def _plan_new(recipe: str | None, options: TrainingOptions) -> TrainingPlan:
         recipe, notices = choose_recipe(recipe, changes, prior=options.get("prior"))
     prior = options.get("prior")
     own = load_recipe(recipe, prior=prior)
+    if changes.get("start") == NOTHING:
+        if own.start is not None:
+            hint = f"learn from nothing:  cvae train {FROM_NOTHING} --data folder:PATH"
+            raise UsageError(f"the recipe {own.name} trains a finished model further", hint=hint)
+        changes["start"] = None
     chosen = []
     for start in possible_starts(changes.get("start", own.start)):
         decided = settings_of_start(start, changes)

@@ -14,8 +14,8 @@ from cvae_cli.paths import DEFAULT_MODEL
 
 FROM_NOTHING, FROM_A_MODEL = "pictures", "finetune"
 """The recipes for a folder of the user's pictures."""
-CLOSEST = "closest"
-"""The start of a recipe that takes the bundled model of captions which describes the pictures best."""
+CLOSEST, NOTHING = "closest", "none"
+"""Values of `start` besides a model: the bundled one which describes the captioned pictures best, and none at all."""
 
 
 def choose_recipe(folder: str, changes: dict[str, Any], *, prior: str | None) -> tuple[str, tuple[str, ...]]:
@@ -33,7 +33,7 @@ def choose_recipe(folder: str, changes: dict[str, Any], *, prior: str | None) ->
         CvaeError: the folder cannot be used.
     """
     start = changes.get("start") or load_recipe(FROM_A_MODEL).start
-    if start == "none":
+    if start == NOTHING:
         changes.pop("start")
         return FROM_NOTHING, ()
     starts = possible_starts(start)

@@ -14,6 +14,8 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.errors import InterruptedRunError, UsageError
 from cvae_cli.evaluation.bound import evaluate_bound
 from cvae_cli.events import Callback, Progress
+from cvae_cli.models.save import write_model
+from cvae_cli.models.tensors import named_tensors, tensors_bytes
 from cvae_cli.runtime.device import DTYPES
 from cvae_cli.runtime.distributed import get_world
 from cvae_cli.runtime.randomness import BatchRandom
@@ -60,8 +62,7 @@ class Trainer:
     ) -> None:
         settings = recipe.training
         self.run, self.recipe, self.settings, self.device, self.callback = run, recipe, settings, device, callback
-        self.resume = resume
-        self.world = get_world()
+        self.resume, self.world = resume, get_world()
         self.train, self.validation = train, validation
 
         self.model = build_model(recipe, train.name, train.image_shape, condition_config(train)).to(device)
@@ -89,10 +90,9 @@ class Trainer:
             self.objective.calibrate(self.batches)
             self.ema.reset()
 
-        batch_size = self.batches.batch_size
+        batch_size, rate = self.batches.batch_size, settings.learning_rate
         self.total_steps = settings.epochs * len(self.batches)
         self.clock = Clock(self.state, images_per_step=batch_size, total_steps=self.total_steps)
-        rate = settings.learning_rate
         self.epoch_losses = EpochLosses(
             run, self.objective, self.state, learning_rate=rate, batch_size=batch_size, device=device, world=self.world
         )
@@ -174,10 +174,10 @@ class Trainer:
     def _save_model(self, *, keep: bool) -> None:
         self.callback(Progress("saving", 0, None))
         card = model_card(self.recipe, self.model, self.train, self.validation, self.state)
-        samples = self.run.samples_file(self.state.epoch)
+        weights, samples = tensors_bytes(named_tensors(self.model)), self.run.samples_file(self.state.epoch)
         save_sample_grid(self.model, self.validation, samples)
         for folder in [self.run.last_model, *([self.run.kept_model] if keep else [])]:
-            self.model.save_pretrained(folder, card=card, samples=samples)
+            write_model(folder, self.model.config, weights, card=card, samples=samples.read_bytes())
         self.run.write_metrics(self.state.history)
 
     # ---- checkpoints and interruption --------------------------------------------------------------------------
