@@ -34,7 +34,6 @@ def choose_recipe(folder: str, changes: dict[str, Any], *, prior: str | None) ->
     """
     start = changes.get("start") or load_recipe(FROM_A_MODEL).start
     if start == NOTHING:
-        changes.pop("start")
         return FROM_NOTHING, ()
     starts = possible_starts(start)
     if "start" in changes or (not _differs(changes, str(starts[0]), prior) and not has_classes(folder)):

@@ -174,10 +174,11 @@ class Trainer:
     def _save_model(self, *, keep: bool) -> None:
         self.callback(Progress("saving", 0, None))
         card = model_card(self.recipe, self.model, self.train, self.validation, self.state)
-        weights, samples = tensors_bytes(named_tensors(self.model)), self.run.samples_file(self.state.epoch)
-        save_sample_grid(self.model, self.validation, samples)
+        file = self.run.samples_file(self.state.epoch)
+        save_sample_grid(self.model, self.validation, file)
+        weights, samples = tensors_bytes(named_tensors(self.model)), file.read_bytes()
         for folder in [self.run.last_model, *([self.run.kept_model] if keep else [])]:
-            write_model(folder, self.model.config, weights, card=card, samples=samples.read_bytes())
+            write_model(folder, self.model.config, weights, card=card, samples=samples)
         self.run.write_metrics(self.state.history)
 
     # ---- checkpoints and interruption --------------------------------------------------------------------------
@@ -228,9 +229,8 @@ class Trainer:
     # ---- construction ------------------------------------------------------------------------------------------
 
     def _load_checkpoint(self) -> TrainerState:
-        load, file = self.objective.load_state_dict, self.run.state_file
+        load, file, epochs = self.objective.load_state_dict, self.run.state_file, self.settings.epochs
         state = load_checkpoint(file, self.model, self.optimizer, self.ema, load, self.callback)
-        epochs = self.settings.epochs
         if epochs < state.epoch:
             raise UsageError(f"the run has done {state.epoch} epochs already, more than {epochs}")
         if self.settings.schedule == "one-cycle" and epochs != self.run.recipe().training.epochs:
