@@ -1,10 +1,13 @@
 """Small models and data for tests of the library."""
 
-from collections.abc import Mapping
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from conftest import FASHION
 
 from cvae_cli.config.recipe_files import load_recipe
@@ -151,6 +154,13 @@ def small_model(variant: str = "article-concat", changes: Mapping[str, Any] | No
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
     return model.eval().to(memory_format=torch.channels_last)  # as `CVAE.from_pretrained` has it
+
+
+@contextlib.contextmanager
+def other_arithmetic() -> Iterator[None]:
+    """Compute without oneDNN: the same functions, whose rounding errors are others."""
+    with warnings.catch_warnings(action="ignore"), torch.backends.mkldnn.flags(enabled=False):
+        yield
 
 
 def same(a: Any, b: Any) -> bool:

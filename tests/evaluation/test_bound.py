@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import data_for, fashion, small_model
+from helpers import data_for, fashion, other_arithmetic, small_model
 from torch import Tensor
 
 from cvae_cli import CVAE
@@ -36,6 +36,17 @@ def test_scores_of_the_bound_are_means_of_its_parts() -> None:
         scores = evaluate_model(model, data, names, context=Context(CPU)).scores
         assert scores["bits-per-dim"] == (bits and pytest.approx(bits, rel=1e-5))
         assert [scores[name] for name in names[:3]] == pytest.approx([rate, distortion, rate + distortion], rel=1e-5)
+
+
+def test_other_rounding_errors_change_no_score() -> None:
+    """Those of another device, say. A prior of the kind score has noise of its own, which must stay the same."""
+    model, data = CVAE.from_pretrained("fashion"), fashion("test", 40)
+    names = ["mse", "mae", "ssim", "psnr", "rate", "distortion", "elbo", "active-units"]
+    scores = evaluate_model(model, data, names).scores
+    with other_arithmetic():
+        others = evaluate_model(model, data, names).scores
+    assert others != scores
+    assert others == pytest.approx(scores, rel=1e-5)
 
 
 def test_more_samples_make_the_bound_tighter(run_folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers import fashion
+from helpers import fashion, other_arithmetic
 from torch import Tensor
 
 from cvae_cli.evaluation.context import Context
@@ -45,6 +45,19 @@ def test_sides_may_have_different_numbers_and_the_real_one_can_be_stored() -> No
     swapped = score(["fid-fashion", "recall"], real, generated)
     assert swapped["fid-fashion"][0] == pytest.approx(scores["fid-fashion"][0], rel=1e-6)
     assert swapped["recall"][0] != scores["recall"][0]
+
+
+def test_other_rounding_errors_change_no_score() -> None:
+    """Those of another device, say. Here the features are computed without oneDNN."""
+    generated, real = pictures("train", 100), pictures("test", 100)
+    scores = score(OFFLINE, generated, real)
+    with other_arithmetic():
+        others = score(OFFLINE, generated, real)
+    features = [states["kid:fashion"][1]["features"] for states in (scores, others)]
+    assert not torch.equal(*features)
+    assert abs(scores["kid:fashion"][0]) < 1e-2  # a small difference of large sums
+    for name, (value, _) in scores.items():
+        assert others[name][0] == pytest.approx(value, rel=1e-5), name
 
 
 def test_every_metric_of_two_sets_stores_its_real_side() -> None:

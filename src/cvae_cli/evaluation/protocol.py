@@ -11,6 +11,7 @@ from cvae_cli.data.dataset import Dataset
 from cvae_cli.evaluation.context import Context
 from cvae_cli.evaluation.metrics import catalog
 from cvae_cli.evaluation.result import Protocols
+from cvae_cli.version import __version__
 
 _NUMBERS = ("seed", "repeats", "temperature", "guidance")
 
@@ -50,8 +51,8 @@ def make_protocol(dataset: Dataset, metrics: Sequence[str], context: Context, de
 
 def versions() -> dict[str, str]:
     """The versions of what computes the scores."""
-    names = ("cvae-cli", "torch", "torchmetrics", "torch-fidelity")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    libraries = {name: version(name) for name in ("torch", "torchmetrics", "torch-fidelity")}
+    return {"python": platform.python_version(), "cvae-cli": __version__, **libraries}
 
 
 def score_protocols(dataset: Dataset, metrics: Sequence[str], context: Context) -> Protocols:

@@ -72,7 +72,7 @@ class Autoencoder(nn.Module):
         z = posterior.mean + posterior.stddev * noise  # a sample of q(z | x, c)
         output = self.network.decode(z, condition).float()  # p(x | z, c)
         return Bound(
-            rate=(prior or self.prior).rate(posterior, z, condition),
+            rate=(prior or self.prior).rate(posterior, z, condition, noise=noise),
             distortion=self.likelihood.distortion(output, images),
             posterior=posterior,
             output=output,

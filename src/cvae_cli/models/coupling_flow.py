@@ -41,7 +41,7 @@ class CouplingFlow(Prior):
             for _ in range(settings.layers)
         )
 
-    def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+    def log_prob(self, z: Latents, condition: Condition, *, noise: Latents | None = None) -> Float[Tensor, " b"]:
         code = self._embed(condition)
         z = z.flatten(1)
         log_volume = z.new_zeros(len(z))

@@ -125,26 +125,28 @@ class FlowMatching(VelocityNetwork):
 
     # ---- density and samples ---------------------------------------------------------------------------------
 
-    def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+    def log_prob(self, z: Latents, condition: Condition, *, noise: Latents | None = None) -> Float[Tensor, " b"]:
         """Return a lower bound on log p(z | c), in nats: the variational bound of the equivalent diffusion model.
 
         Kingma et al. 2021, "Variational Diffusion Models", eq. 11 to 17, for alpha = 1 - t and sigma = t. The integral
-        is estimated at stratified times. The noise is a function of the latent, so that the bound of a latent does not
-        depend on the batch.
+        is estimated at stratified times. The bound's own noise is a function of the latent, so that it does not depend
+        on the batch: of the `noise` that the latent was computed from, where that is known, so that it does not depend
+        on the device either.
         """
         y = self._standardised(z)
         code = self._code(condition)
         size = y[0].numel()
-        random = randomness.noise(0, _keys(z), (_STRATA + 1, size + 1)).to(z.device)
-        noise, uniform = random[..., :size].unflatten(2, self.map_shape), torch.special.ndtr(random[..., size])
+        keys = _keys(z if noise is None else noise)
+        random = randomness.noise(0, keys, (_STRATA + 1, size + 1)).to(z.device)
+        own, uniform = random[..., :size].unflatten(2, self.map_shape), torch.special.ndtr(random[..., size])
         total = z.new_zeros(len(z))
         for stratum in range(_STRATA):
             t = _MIN_TIME ** ((stratum + uniform[:, stratum]) / _STRATA)  # uniform in log t
-            total = total + (1 - t) * self._error(y, noise[:, stratum], t, code)
+            total = total + (1 - t) * self._error(y, own[:, stratum], t, code)
         integral = -math.log(_MIN_TIME) * total / _STRATA
         t = torch.full((len(y),), _MIN_TIME, device=y.device)
         deviation = _MIN_TIME / (1 - _MIN_TIME)
-        last = 0.5 * (1 - _MIN_TIME) ** 2 * self._error(y, noise[:, _STRATA], t, code)
+        last = 0.5 * (1 - _MIN_TIME) ** 2 * self._error(y, own[:, _STRATA], t, code)
         last = last + size * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
         volume = self.scale.log().sum() * (size // len(self.scale))
         return -(integral + last + volume)
@@ -192,10 +194,10 @@ class FlowMatching(VelocityNetwork):
         return (z.reshape(-1, *self.map_shape) - self.shift) / self.scale
 
 
-def _keys(z: Latents) -> list[int]:
-    """Return a hash of each latent's values. The values are rounded first, so that rounding errors rarely change it."""
-    rows = (z.detach().float() * 100).round().add(0.0).cpu().numpy()  # + 0 turns -0 into 0
-    return [int.from_bytes(hashlib.sha256(row.tobytes()).digest()[:8]) for row in rows]
+def _keys(rows: Latents) -> list[int]:
+    """Return a hash of each row. Its values are rounded first, so that rounding errors rarely change the hash."""
+    values = (rows.detach().float() * 100).round().add(0.0).cpu().numpy()  # + 0 turns -0 into 0
+    return [int.from_bytes(hashlib.sha256(row.tobytes()).digest()[:8]) for row in values]
 
 
 def _interpolate(y: Tensor, noise: Tensor, t: Float[Tensor, " b"]) -> Tensor:

@@ -41,8 +41,13 @@ class Prior(nn.Module, ABC):
         super().__init__()
 
     @abstractmethod
-    def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
-        """Return log p(z | c), in nats."""
+    def log_prob(self, z: Latents, condition: Condition, *, noise: Latents | None = None) -> Float[Tensor, " b"]:
+        """Return log p(z | c), in nats.
+
+        Args:
+            noise: the standard normal noise that `z` was computed from, if it is known. It identifies a latent on all
+                devices, while `z` itself is rounded differently on each: see `FlowMatching.log_prob`.
+        """
 
     @abstractmethod
     def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
@@ -84,6 +89,12 @@ class Prior(nn.Module, ABC):
     def calibrate(self, z: Latents) -> None:
         """Prepare for fitting the prior alone. Called once, with many latents."""
 
-    def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
-        """Estimate KL(q(z | x, c) || p(z | c)), in nats, from one sample `z` of q. The entropy of q is exact."""
-        return -posterior.entropy() - self.log_prob(z, condition)
+    def rate(
+        self, posterior: Independent, z: Latents, condition: Condition, *, noise: Latents | None = None
+    ) -> Float[Tensor, " b"]:
+        """Estimate KL(q(z | x, c) || p(z | c)), in nats, from one sample `z` of q. The entropy of q is exact.
+
+        Args:
+            noise: that `z` was computed from, as in `log_prob`.
+        """
+        return -posterior.entropy() - self.log_prob(z, condition, noise=noise)

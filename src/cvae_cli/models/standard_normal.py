@@ -16,14 +16,16 @@ class StandardNormal(Prior):
 
     is_normal = True
 
-    def log_prob(self, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+    def log_prob(self, z: Latents, condition: Condition, *, noise: Latents | None = None) -> Float[Tensor, " b"]:
         return standard_log_prob(z)
 
     def from_noise(self, noise: Latents, condition: Condition, *, guidance: float | None = None) -> Latents:
         self.check_guidance(guidance)
         return noise
 
-    def rate(self, posterior: Independent, z: Latents, condition: Condition) -> Float[Tensor, " b"]:
+    def rate(
+        self, posterior: Independent, z: Latents, condition: Condition, *, noise: Latents | None = None
+    ) -> Float[Tensor, " b"]:
         return self.rates(posterior).flatten(1).sum(1)
 
     def rates(self, posterior: Independent) -> Latents:
