@@ -46,6 +46,7 @@ LANES = [
 
 LIMITS = {
     "generate": (45, 120),
+    "sets": (45, 120),
     "clip": (45, 120),
     "compile": (45, 240),
     "interrupt": (50, 120),
