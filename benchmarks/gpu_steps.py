@@ -336,8 +336,9 @@ def compare(expected: Scores, found: Scores, most: float, *, counted: float = 0.
         for name, score in expected.items()
         if score is not None
     }
+    wrong = {name: (expected[name], found[name]) for name in differences if not differences[name] <= most}  # also NaN
+    assert not wrong, f"scores on the CPU and on the GPU: {wrong}"
     name = max(differences, key=lambda each: differences[each])
-    assert differences[name] <= most, f"{name} is {expected[name]} on the CPU and {found[name]} on the GPU"
     return {
         "difference": differences[name],
         "result": f"ok, {len(differences)} scores; the largest difference is that of {name}",

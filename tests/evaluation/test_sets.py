@@ -26,6 +26,7 @@ from cvae_cli.evaluation.sets import picture_stream
 from cvae_cli.evaluation.sets.reference import Reference, read_reference
 
 METRICS = ["fid-fashion", "recall:fashion"]
+EVERY = [*METRICS, *(f"{name}:fashion" for name in ("kid", "precision", "density", "coverage"))]
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +87,15 @@ def test_python_gives_what_the_command_gives_and_it_has_the_documented_schema(cv
 
 
 def test_sizes_of_batches_change_no_score(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = scores(home / "real", home / "generated")
+    whole = scores(home / "real", home / "generated", metrics=EVERY)
     monkeypatch.setattr(picture_stream, "_WINDOW", 7)
     monkeypatch.setattr(picture_stream, "_BATCH", 3)
-    assert scores(home / "real", home / "generated") == pytest.approx(whole, rel=1e-5)
+    assert scores(home / "real", home / "generated", metrics=EVERY) == pytest.approx(whole, rel=1e-5)
 
 
 def test_processes_change_no_score(cvae: Command, home: Path) -> None:
-    arguments = ["evaluate", "--real", "real", "--generated", "generated", "--metric", "fid-fashion"]
-    arguments += ["--metric", "recall:fashion", "--device", "cpu", "--json"]
+    arguments = ["evaluate", "--real", "real", "--generated", "generated", "--device", "cpu", "--json"]
+    arguments += [part for name in EVERY for part in ("--metric", name)]
     documents = []
     for more in ([], ["--gpus", "2"]):
         done = cvae(*arguments, *more, cwd=home)
@@ -110,8 +111,8 @@ def test_names_and_order_of_files_change_nothing(home: Path, tmp_path: Path) -> 
     for number, file in enumerate(random.Random(0).sample(files, len(files))):
         (tmp_path / str(number % 3)).mkdir(exist_ok=True)
         shutil.copy(file, tmp_path / str(number % 3) / f"{number}.png")
-    (one,) = evaluate_sets(home / "real", home / "generated", metrics=METRICS).sets
-    (other,) = evaluate_sets(home / "real", tmp_path, metrics=METRICS).sets
+    (one,) = evaluate_sets(home / "real", home / "generated", metrics=EVERY).sets
+    (other,) = evaluate_sets(home / "real", tmp_path, metrics=EVERY).sets
     assert other.scores == pytest.approx(one.scores, rel=1e-5)
     assert other.sha256 == one.sha256
 
