@@ -15,6 +15,7 @@ import loopback
 from loopback import Loopback, Page, Refusal, git_oid
 
 WRITER, READER = "hf_theWriterOfThisTest", "hf_theReaderOfThisTest"
+REMARK = "a remark of the Hub"  # in every answer, and the Hub's client shows it
 
 
 @dataclass
@@ -81,6 +82,9 @@ def _json(value: Any) -> Page:
 
 class _Handler(loopback.Handler):
     server: SmallHub
+
+    def _begin(self, status: int, headers: dict[str, str], *length: Any, **more: Any) -> None:
+        super()._begin(status, headers | {"X-HF-Warning": f"{self.path}; {REMARK}"}, *length, **more)
 
     def _answer(self) -> None:
         if self._is_allowed():

@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ from conftest import Command
 from huggingface_hub import ModelCard
 from loopback import SILENCE, Cut, running
 from PIL import Image
-from small_hub import READER, WRITER, SmallHub
+from small_hub import READER, REMARK, WRITER, SmallHub
 
 from cvae_cli.models.pretrained import FILES
 from cvae_cli.models.verify import check_folder
+from cvae_cli.weights.hub_quiet import quiet_client
 
 NAME = "org/name"
 
@@ -49,11 +52,14 @@ def drawn(cvae: Command, env: dict[str, str], model: object, cwd: Path) -> bytes
     """Return the pixels that a model draws."""
     done = cvae("generate", "dress", "--model", str(model), "-o", "-", "--force", env=env, cwd=cwd, binary=True)
     assert done.returncode == 0, done.stderr
+    assert REMARK not in done.stderr
     return Image.open(io.BytesIO(done.stdout)).tobytes()  # type: ignore[arg-type]
 
 
 def push(cvae: Command, env: dict[str, str], model: Path, *more: str, cwd: Path) -> Any:
-    return cvae("models", "push", model, NAME, *more, env=env, cwd=cwd)
+    done = cvae("models", "push", model, NAME, *more, env=env, cwd=cwd)
+    assert REMARK not in done.stderr
+    return done
 
 
 def test_a_pushed_model_is_drawn_with_by_others(
@@ -291,11 +297,49 @@ def test_remove_takes_a_model_out_of_the_hubs_cache(
     assert cvae("models", "remove", NAME, "--yes", env=env).returncode == 3
 
 
+def test_what_the_client_tries_after_the_end_is_not_shown(
+    hub: SmallHub, interpreter: str, clean_environment: dict[str, str], env: dict[str, str], model: Path
+) -> None:
+    code = """
+import sys
+from cvae_cli import CVAE, CvaeError
+try:
+    CVAE.from_pretrained(sys.argv[1]).push_to_hub("org/name")
+except CvaeError as error:
+    print(error, flush=True)
+sys.stdin.read()
+"""
+    hub.cuts = 100
+    changed = clean_environment | env | {"CVAE_TIMEOUT": "0.5"}
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([interpreter, "-c", code, model], env=changed, text=True, **streams) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline().startswith(f"cannot upload to {NAME}: ")
+        tried = len(hub.seen)
+        deadline = time.monotonic() + 30
+        while len(hub.seen) == tried and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)  # the client has noticed the cut by now
+        assert program.communicate("") == ("", "")
+    assert hub.seen[-1][1].startswith("/lfs/")
+    assert len(hub.seen) > tried
+
+
+def test_the_hubs_client_gets_back_its_voice_with_the_last_work() -> None:
+    from huggingface_hub.utils import logging  # type: ignore[attr-defined]
+
+    before = logging.get_verbosity()
+    quiet_client.__enter__()
+    with quiet_client:
+        assert logging.get_verbosity() == logging.ERROR
+        quiet_client.__exit__()
+        assert logging.get_verbosity() == logging.ERROR
+    assert logging.get_verbosity() == before != logging.ERROR
+
+
 def test_the_library_pushes_and_pulls(
     hub: SmallHub, interpreter: str, clean_environment: dict[str, str], env: dict[str, str], model: Path, tmp_path: Path
 ) -> None:
-    import subprocess
-
     code = """
 import sys
 from cvae_cli import CVAE

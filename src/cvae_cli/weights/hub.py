@@ -5,7 +5,7 @@ because the client waits for a silent server without an end, and drops what a sl
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from cvae_cli.events import Callback, Notice
 from cvae_cli.weights import download
 from cvae_cli.weights.download import Digest, is_offline
 from cvae_cli.weights.hub_errors import CACHE_HINT, check_token, server, translate_errors
+from cvae_cli.weights.hub_quiet import quiet_client
 from cvae_cli.weights.patience import patiently, time_out
 
 _ALGORITHMS = {64: "sha256", 40: "git"}  # what names a file in the cache, by its length: of small ones it is git
@@ -162,4 +163,10 @@ def ask(question: Callable[[], T], callback: Callback) -> T:
 
     if is_offline():  # the client itself knows one of the two variables, and only at its import
         raise ConnectionError("offline")
-    return next(patiently((each() for each in [question]), server=server(), callback=callback))
+    return next(patiently(_answers(question), server=server(), callback=callback))
+
+
+def _answers(question: Callable[[], T]) -> Generator[T, None, None]:
+    with quiet_client:
+        answer = question()
+    yield answer

@@ -3,8 +3,7 @@
 import io
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +12,7 @@ from cvae_cli.events import Callback, Progress
 from cvae_cli.weights.download import forbidden_by, is_offline
 from cvae_cli.weights.hub import ask
 from cvae_cli.weights.hub_errors import NAME_HINT, check_token, server, translate_errors
+from cvae_cli.weights.hub_quiet import quiet_client
 from cvae_cli.weights.patience import patiently
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def upload(
     check_upload(repo)
     api = HfApi()
     try:
-        with _quiet_client(), translate_errors(repo, revision, purpose="upload to"):
+        with translate_errors(repo, revision, purpose="upload to"):
             ask(lambda: _prepare(api, repo, private=private, revision=revision), callback)
             counted = [_Counted(Path(each).read_bytes() if isinstance(each, Path) else each) for each in files.values()]
 
@@ -93,27 +93,6 @@ def upload(
         if status in {401, 403}:
             raise UsageError(f"the Hub does not let this token write to {repo}", hint=_LOGIN_HINT) from error
         raise
-
-
-@contextmanager
-def _quiet_client() -> Iterator[None]:
-    """Keep the Hub's client from showing bars and remarks of its own."""
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-        logging,
-    )
-
-    verbosity, had_bars = logging.get_verbosity(), not are_progress_bars_disabled()
-    logging.set_verbosity_error()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            enable_progress_bars()
 
 
 def _prepare(api: "HfApi", repo: str, *, private: bool, revision: str | None) -> None:
@@ -149,7 +128,8 @@ def _watched(work: Callable[[], str], files: list[_Counted], callback: Callback)
 
     def run() -> None:
         try:
-            parts.put(work())
+            with quiet_client:
+                parts.put(work())
         except BaseException as error:
             parts.put(error)
 
