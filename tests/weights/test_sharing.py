@@ -115,7 +115,9 @@ def test_a_broken_upload_and_a_broken_download_go_on(
     hub: SmallHub, cvae: Command, env: dict[str, str], model: Path, tmp_path: Path
 ) -> None:
     hub.cuts = 100
+    began = time.monotonic()
     done = push(cvae, env | {"CVAE_TIMEOUT": "2"}, model, "--quiet", cwd=tmp_path)
+    assert time.monotonic() - began < 18  # the client would try for 23 seconds
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.startswith(f"cvae: cannot upload to {NAME}: ")
     assert hub.repos[NAME].branches["main"] == {}

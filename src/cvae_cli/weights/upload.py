@@ -80,10 +80,12 @@ def upload(
             counted = [_Counted(Path(each).read_bytes() if isinstance(each, Path) else each) for each in files.values()]
 
             def commit() -> str:
-                parts = zip(files, counted, strict=True)
-                operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in parts]
-                for file in counted:
-                    file.is_sent = True
+                operations = []
+                for name, file in zip(files, counted, strict=True):
+                    operations.append(CommitOperationAdd(path_in_repo=name, path_or_fileobj=file))
+                    file.is_sent = True  # it has been read for its digest
+                    # one by one: for several the client has threads of its own, which would hold up the program's end
+                    api.preupload_lfs_files(repo, operations[-1:], revision=revision)
                 return api.create_commit(repo, operations, commit_message=message, revision=revision).commit_url
 
             return _watched(commit, counted, callback)
