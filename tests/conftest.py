@@ -1,10 +1,20 @@
 """Shared fixtures: small real data, a small trained run, and the installed command."""
 
+from pathlib import Path
+
 from jaxtyping import install_import_hook
+
+_SOURCE = Path(__file__).parents[1] / "src"
+_CHECKED = ["models", "text", "evaluation", "data", "runtime"]
 
 # Check the shapes in signatures while tests run. This must come before the first import of the package.
 install_import_hook(
-    ["cvae_cli.models", "cvae_cli.text", "cvae_cli.evaluation", "cvae_cli.data", "cvae_cli.runtime.randomness"],
+    [
+        ".".join(file.relative_to(_SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        for room in _CHECKED
+        for file in (_SOURCE / "cvae_cli" / room).rglob("*.py")
+        if "jaxtyping" in file.read_text()
+    ],
     "beartype.beartype",
 )
 
@@ -30,7 +40,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import forkserver

@@ -182,7 +182,6 @@ def _import_package() -> None:
     """Import what commands import."""
     import functools
     import importlib
-    import inspect
     import pkgutil
 
     import typer.main
@@ -198,6 +197,7 @@ def _import_package() -> None:
     import torch.distributed.launcher.api
     import torch.utils.flop_counter  # noqa: F401
     from huggingface_hub import HfApi, scan_cache_dir, snapshot_download  # noqa: F401
+    from torch.distributed.elastic.rendezvous import dynamic_rendezvous
 
     import cvae_cli
     from cvae_cli.app import app
@@ -207,7 +207,8 @@ def _import_package() -> None:
             importlib.import_module(module.name)
     typer.main.get_command = functools.cache(typer.main.get_command)
     _prepare_options(typer.main.get_command(app))  # the options of all commands are collected once
-    inspect.stack = functools.partial(inspect.stack, 0)  # torchrun asks often; lines of code are sought in all modules
+    # torchrun asks often, and `inspect.stack` seeks the lines of code of all callers
+    dynamic_rendezvous.get_method_name = lambda depth=2: sys._getframe(depth).f_code.co_name
     _use_large_pages()
 
 

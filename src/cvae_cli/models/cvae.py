@@ -38,7 +38,8 @@ class CVAE(LatentSpace):
         """
         loaded = pretrained.load_model(model, cls, callback=callback).eval()
         loaded.called = str(model)
-        return loaded.to(memory_format=torch.channels_last).to(device)  # the faster format for convolutions
+        # the format is the faster one for convolutions
+        return loaded.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def save_pretrained(
         self,

@@ -1,13 +1,13 @@
 """Build what a recipe describes: its model and its objective."""
 
-import torch
-
 from cvae_cli.config.condition import ConditionSettings
 from cvae_cli.config.model import ImageShape, ModelConfig, Prior, ScorePrior
 from cvae_cli.config.recipe import Part, Recipe, TrainingSettings
 from cvae_cli.errors import UsageError
 from cvae_cli.events import Callback, ignore
 from cvae_cli.models.cvae import CVAE
+from cvae_cli.runtime.device import pick_device
+from cvae_cli.runtime.randomness import seed_generators
 from cvae_cli.training.frozen import load_frozen
 from cvae_cli.training.objectives.bound import BoundObjective
 from cvae_cli.training.objectives.decoder import DecoderObjective
@@ -31,7 +31,7 @@ def build_model(recipe: Recipe, dataset: str, image: ImageShape, condition: Cond
     Raises:
         UsageError: the parts of the recipe do not fit each other or the pictures.
     """
-    torch.manual_seed(recipe.training.seed)
+    seed_generators(recipe.training.seed, pick_device())
     return CVAE(
         ModelConfig(
             name=recipe.name,
