@@ -70,14 +70,14 @@ class Paths:
         wanted = (place - end) / span.view(-1, 1, 1, 1)
         still = size // MOMENTS
         with torch.no_grad():
-            wanted[:still] = self.teacher._velocity(
+            wanted[:still] = self.teacher.velocity(
                 place[:still],
                 t[:still],
                 self.teacher._code(condition[:still]),
                 self.teacher._scale_at(t[:still], scale[:still]),
             )
         span[:still] = 0
-        error = (student._velocity(place, t, student._code(condition), scale, span) - wanted).square()
+        error = (student.velocity(place, t, student._code(condition), scale, span) - wanted).square()
         weight = torch.where(span > 0, 4 * span, 1.0)  # an error counts more over a larger step
         return (weight * error.flatten(1).mean(1)).mean()
 

@@ -129,7 +129,7 @@ def test_each_step_has_the_operations_of_onnx_alone_and_the_weights_of_the_other
     assert [each.domain for each in proto.opset_import] == [""]
     assert not proto.functions
     steps = CVAE.from_pretrained("scenes").config.architecture.prior.steps
-    weight = "layers.prior.blocks.0.first.weight"
+    weight = "step.prior.blocks.0.first.weight"
     assert sum(each.name == weight for each in proto.graph.initializer) == 1
     assert sum(weight in each.input for each in proto.graph.node) == steps > 1
 

@@ -52,7 +52,7 @@ def test_bound_is_exact_where_the_velocities_are(monkeypatch: pytest.MonkeyPatch
         t = t.view(-1, 1, 1, 1)
         return (2 * t - 1) / (1 - 2 * t + 2 * t * t) * y
 
-    monkeypatch.setattr(prior, "_velocity", velocity)
+    monkeypatch.setattr(prior, "velocity", velocity)
     z = 2 + 3 * torch.randn(2000, 4, 3, 3)
     entropy = 36 * (0.5 * math.log(2 * math.pi * math.e) + math.log(3))
     assert -prior.log_prob(z, torch.zeros(2000)).mean().item() == pytest.approx(entropy, rel=0.01)
@@ -175,7 +175,7 @@ def prior_of(velocities: Velocities, monkeypatch: pytest.MonkeyPatch, **settings
     prior = FlowMatching(small, latent_shape=(2,), condition=condition)
     prior.shift.fill_(2.0)
     prior.scale.fill_(3.0)
-    monkeypatch.setattr(prior, "_velocity", velocities)
+    monkeypatch.setattr(prior, "velocity", velocities)
     return prior
 
 
@@ -238,7 +238,7 @@ def test_guided_velocities_are_learned_at_all_scales(monkeypatch: pytest.MonkeyP
         wanted = torch.tensor([with_condition, without]).repeat_interleave(len(y) // 2)
         return wanted.view(-1, 1, 1, 1).expand_as(y)
 
-    monkeypatch.setattr(teacher, "_velocity", velocity)
+    monkeypatch.setattr(teacher, "velocity", velocity)
     z, label = 2 + 3 * torch.randn(100, 2), torch.zeros(100, dtype=torch.long)
     torch.manual_seed(0)
     loss = student.guidance_loss(teacher, z, label)
@@ -339,7 +339,7 @@ def test_bound_is_the_log_density_of_a_gaussian(monkeypatch: pytest.MonkeyPatch,
         t = t.view(-1, 1, 1, 1)
         return (t - (1 - t) * deviation**2) / ((1 - t) ** 2 * deviation**2 + t**2) * y
 
-    monkeypatch.setattr(prior, "_velocity", velocity)
+    monkeypatch.setattr(prior, "velocity", velocity)
     z = 2 + 3 * deviation * torch.tensor([1.0, 1.0, -1.0, -1.0]).view(1, 4, 1, 1)
     wanted = torch.distributions.Normal(2.0, 3 * deviation).log_prob(z).sum()
     torch.testing.assert_close(prior.log_prob(z, torch.zeros(1))[0], wanted, atol=4e-3, rtol=0)

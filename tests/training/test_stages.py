@@ -347,7 +347,7 @@ def test_a_large_step_learns_to_lead_where_small_ones_do() -> None:
     assert (ends(prior, 1) - wanted).square().mean() < 0.6 * (before - wanted).square().mean()
     moment = torch.full((8,), 0.5)
     with torch.no_grad():  # the bound needs the velocity at each moment, still
-        now, then = (each._velocity(noise, moment, each._code(condition)) for each in (prior, objective.teacher))
+        now, then = (each.velocity(noise, moment, each._code(condition)) for each in (prior, objective.teacher))
     assert (now - then).square().mean() < 0.4 * then.square().mean()
 
 

@@ -79,7 +79,7 @@ class FlowMatching(VelocityNetwork):
         guidance = self._scale_at(t, MOST_GUIDANCE * random.uniform(len(y), device=y.device))
         with torch.no_grad():
             wanted = teacher._velocity_of_two(at, t, teacher._code(condition), condition, guidance)
-        return (self._velocity(at, t, self._code(condition), guidance) - wanted).square().flatten(1).mean(1)
+        return (self.velocity(at, t, self._code(condition), guidance) - wanted).square().flatten(1).mean(1)
 
     def steps_loss(
         self, teacher: "FlowMatching", noise: Latents, condition: Condition, random: BatchRandom = _SINGLE_PROCESS
@@ -109,10 +109,10 @@ class FlowMatching(VelocityNetwork):
             path = torch.stack(teacher._path(y, plan, condition, guidance, is_mean=False))
             at, end = path[begin, rows], path[begin + size, rows]
             mean = (at - end) / length.view(-1, 1, 1, 1)
-            now = teacher._velocity(at, t, teacher._code(condition), self._scale_at(t, guidance))
+            now = teacher.velocity(at, t, teacher._code(condition), self._scale_at(t, guidance))
             wanted = torch.where(is_moment.view(-1, 1, 1, 1), now, mean)
         length = torch.where(is_moment, 0.0, length)
-        error = (self._velocity(at, t, self._code(condition), guidance, length) - wanted).square().flatten(1).mean(1)
+        error = (self.velocity(at, t, self._code(condition), guidance, length) - wanted).square().flatten(1).mean(1)
         return torch.where(is_moment, 1.0, 4 * length) * error  # an error counts more over a larger step
 
     def check_guidance(self, guidance: float | None) -> None:
@@ -188,7 +188,7 @@ class FlowMatching(VelocityNetwork):
 
     def _error(self, y: Tensor, noise: Tensor, t: Float[Tensor, " b"], code: Tensor) -> Float[Tensor, " b"]:
         """Return the squared error of the velocity at time `t` of each latent, summed over its numbers."""
-        return (self._velocity(_interpolate(y, noise, t), t, code) - (noise - y)).square().flatten(1).sum(1)
+        return (self.velocity(_interpolate(y, noise, t), t, code) - (noise - y)).square().flatten(1).sum(1)
 
     def _standardised(self, z: Latents) -> Float[Tensor, "b c h w"]:
         return (z.reshape(-1, *self.map_shape) - self.shift) / self.scale

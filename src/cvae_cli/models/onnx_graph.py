@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPSET = 18
 """The version of ONNX's operators in the file, which runtimes have read since 2023."""
 
-_DOMAIN, _LAYERS = "cvae", "Layers"
+_DOMAIN, _VELOCITY = "cvae", "Velocity"
 Sizes = dict[int, torch.export.Dim]
 
 
@@ -49,15 +49,15 @@ class Sampler(nn.Module):
         return self.likelihood.mean(self.network.decode(z, condition).float())
 
 
-class _Layers(nn.Module):
+class _Velocity(nn.Module):
     """The network that a prior calls in each step."""
 
     def __init__(self, prior: VelocityNetwork) -> None:
         super().__init__()
         self.prior = prior
 
-    def forward(self, y: Tensor, code: Tensor) -> Tensor:
-        return self.prior.layers(y, code)
+    def forward(self, y: Tensor, t: Tensor, code: Tensor, guidance: Tensor, length: Tensor) -> Tensor:
+        return self.prior.velocity(y, t, code, guidance, length)
 
 
 def make_graph(sampler: Sampler, inputs: dict[str, Tensor]) -> "ModelProto":
@@ -74,22 +74,26 @@ def make_graph(sampler: Sampler, inputs: dict[str, Tensor]) -> "ModelProto":
     with _called(prior):
         whole = _trace(sampler, inputs, sizes, output="images")
     rows = len(inputs["noise"])
-    example = {"y": torch.zeros(rows, *prior.map_shape), "code": torch.zeros(rows, prior.code_width)}
-    return _inlined(whole, _trace(_Layers(prior), example, {name: {0: batch} for name in example}, output="velocity"))
+    example = {"y": torch.zeros(rows, *prior.map_shape), "t": torch.zeros(rows)}
+    example |= {"code": torch.zeros(rows, prior.code_width if prior.code is not None else 1)}
+    example |= {"guidance": torch.zeros(rows), "length": torch.zeros(rows)}
+    step = _trace(_Velocity(prior), example, {name: {0: batch} for name in example}, output="velocity")
+    return _inlined(whole, step)
 
 
 @contextmanager
 def _called(prior: VelocityNetwork) -> Iterator[None]:
     """Trace the network of a prior as one operation."""
 
-    def call(y: Tensor, code: Tensor) -> Tensor:
-        return torch.onnx.ops.symbolic(f"{_DOMAIN}::{_LAYERS}", (y, code), dtype=y.dtype, shape=y.shape, version=1)
+    def call(y: Tensor, t: Tensor, code: Tensor, guidance: float = 1.0, length: float = 0.0) -> Tensor:
+        inputs = (y, t, code, torch.full_like(t, guidance), torch.full_like(t, length))
+        return torch.onnx.ops.symbolic(f"{_DOMAIN}::{_VELOCITY}", inputs, dtype=y.dtype, shape=y.shape, version=1)
 
-    vars(prior)["layers"] = call  # hides the method
+    vars(prior)["velocity"] = call  # hides the method
     try:
         yield
     finally:
-        del vars(prior)["layers"]
+        del vars(prior)["velocity"]
 
 
 def _trace(module: nn.Module, inputs: dict[str, Tensor], sizes: dict[str, Sizes], *, output: str) -> "ModelProto":
@@ -111,18 +115,18 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], sizes: dict[str, Sizes]
     return program.model_proto
 
 
-def _inlined(whole: "ModelProto", layers: "ModelProto") -> "ModelProto":
-    """Put the operations of the layers where they are called. All calls share one copy of the weights."""
+def _inlined(whole: "ModelProto", step: "ModelProto") -> "ModelProto":
+    """Put the operations of a step where it is called. All calls share one copy of the weights."""
     from onnx import helper, inliner
 
-    graph, weights = layers.graph, [each.name for each in layers.graph.initializer]
+    graph, weights = step.graph, [each.name for each in step.graph.initializer]
     inputs, outputs = [each.name for each in graph.input], [each.name for each in graph.output]
     whole.functions.append(
         helper.make_function(
-            _DOMAIN, _LAYERS, [*inputs, *weights], outputs, list(graph.node), list(layers.opset_import)
+            _DOMAIN, _VELOCITY, [*inputs, *weights], outputs, list(graph.node), list(step.opset_import)
         )
     )
-    shared = [f"layers.{name}" for name in weights]  # names that no operation of the whole graph has
+    shared = [f"step.{name}" for name in weights]  # names that no operation of the whole graph has
     for weight, name in zip(graph.initializer, shared, strict=True):
         weight.name = name
         whole.graph.initializer.append(weight)

@@ -92,11 +92,11 @@ class VelocityNetwork(Prior):
         guidance: Scale,
         length: float = 0.0,
     ) -> Float[Tensor, "b c h w"]:
-        """Predict the velocity at `y`, with guidance from one call of the network or from two; see `_velocity`."""
+        """Predict the velocity at `y`, with guidance from one call of the network or from two; see `velocity`."""
         t = torch.full((y.shape[0],), time, device=y.device)
         is_plain = not isinstance(guidance, Tensor) and guidance == 1
         if is_plain or self.code is None or self.guide is not None:
-            return self._velocity(y, t, code, guidance, length)
+            return self.velocity(y, t, code, guidance, length)
         return self._velocity_of_two(y, t, code, condition, guidance)
 
     def _velocity_of_two(
@@ -105,13 +105,13 @@ class VelocityNetwork(Prior):
         """Predict the velocity at `y`, guided away from that without a condition."""
         dropped = self._code(condition, torch.zeros(y.shape[0], dtype=torch.bool, device=y.device))
         # one large batch is faster than two small ones
-        both = self._velocity(torch.cat([y, y]), torch.cat([t, t]), torch.cat([code, dropped]))
+        both = self.velocity(torch.cat([y, y]), torch.cat([t, t]), torch.cat([code, dropped]))
         conditional, unconditional = both.unflatten(0, (2, -1)).unbind()
         if isinstance(guidance, Tensor):
             guidance = guidance.view(-1, 1, 1, 1)
         return unconditional + guidance * (conditional - unconditional)
 
-    def _velocity(
+    def velocity(
         self,
         y: Float[Tensor, "b c h w"],
         t: Float[Tensor, " b"],
@@ -130,10 +130,7 @@ class VelocityNetwork(Prior):
             code = code + self.guide(_embed_guidance(guidance, like=code))
         if self.step is not None:
             code = code + self.step(_column(length, like=code))
-        return self.layers(y, F.silu(self.time(_embed_time(t)) + code))
-
-    def layers(self, y: Float[Tensor, "b c h w"], code: Float[Tensor, "b d"]) -> Float[Tensor, "b c h w"]:
-        """Predict the velocity at `y`; the code has everything else: the time, the condition, the guidance."""
+        code = F.silu(self.time(_embed_time(t)) + code)
         x = self.read(y) + self.place
         for number, block in enumerate(self.blocks):
             x = block(x, code)

@@ -83,6 +83,6 @@ def count_flops(forward: "torch.nn.Module | object", *inputs: torch.Tensor) -> i
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
+    with counter, torch.no_grad():
         forward(*inputs)  # type: ignore[operator]
     return int(counter.get_total_flops())
