@@ -174,8 +174,14 @@ def _import_tests(tests: list[str]) -> None:
     """Import the modules of tests as a worker of xdist does, which finds them imported."""
     import pytest
 
+    class NoTests:
+        """A plugin: the modules are what is wanted."""
+
+        def pytest_pycollect_makeitem(self) -> list[pytest.Item]:
+            return []
+
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        pytest.main([*tests, "--collect-only", "-n0", "-s", "-pno:cacheprovider"])
+        pytest.main([*tests, "--collect-only", "-n0", "-s", "-pno:cacheprovider"], plugins=[NoTests()])
 
 
 def _import_package() -> None:
@@ -226,6 +232,7 @@ def _listen(address: str) -> None:
     import weakref
 
     gc.enable()
+    gc.set_threshold(20_000, 20, 20)  # what a program of the tests leaves behind is little
     gc.collect()
     gc.freeze()  # the forks do not search the shared objects for garbage, which would copy their pages
     for finalizer in list(weakref.finalize._registry.values()):  # type: ignore[attr-defined]

@@ -70,7 +70,7 @@ def make_graph(sampler: Sampler, inputs: dict[str, Tensor]) -> "ModelProto":
     sizes = {name: {0: batch, 1: length} if name == "tokens" else {0: batch} for name in inputs}
     prior = sampler.prior
     if not isinstance(prior, VelocityNetwork):
-        return _trace(sampler, inputs, sizes, output="images")
+        return _anonymous(_trace(sampler, inputs, sizes, output="images"))
     with _called(prior):
         whole = _trace(sampler, inputs, sizes, output="images")
     rows = len(inputs["noise"])
@@ -78,7 +78,7 @@ def make_graph(sampler: Sampler, inputs: dict[str, Tensor]) -> "ModelProto":
     example |= {"code": torch.zeros(rows, prior.code_width if prior.code is not None else 1)}
     example |= {"guidance": torch.zeros(rows), "length": torch.zeros(rows)}
     step = _trace(_Velocity(prior), example, {name: {0: batch} for name in example}, output="velocity")
-    return _inlined(whole, step)
+    return _anonymous(_inlined(whole, step))
 
 
 @contextmanager
@@ -138,6 +138,14 @@ def _inlined(whole: "ModelProto", step: "ModelProto") -> "ModelProto":
     del whole.opset_import[:]
     whole.opset_import.extend(operators)
     return whole
+
+
+def _anonymous(model: "ModelProto") -> "ModelProto":
+    """Drop what torch notes about each operation: its stack traces name the folders of this machine."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+    return model
 
 
 @contextmanager
