@@ -14,6 +14,8 @@ import torch
 from conftest import FASHION, Command
 from helpers import Listener, fashion
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from test_documents import check_document
 
 from cvae_cli import evaluate_sets
@@ -385,6 +387,16 @@ def test_statistics_that_are_not_finite_are_damaged(tmp_path: Path) -> None:
             continue
         with pytest.raises(CorruptError, match="is damaged"):
             read_reference(file)
+
+
+def test_statistics_of_a_type_that_is_never_written_are_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "stats.safetensors"
+    Reference({}, {"fashion": {"mean": torch.zeros(2)}}, {}).write(file)
+    with safe_open(file, "pt") as opened:
+        header, names = opened.metadata(), list(opened.keys())
+    save_file({name: torch.zeros(2, dtype=torch.bfloat16) for name in names}, file, header)
+    with pytest.raises(CorruptError, match="is damaged"):
+        read_reference(file)
 
 
 def test_statistics_that_are_no_mean_and_covariance(home: Path, tmp_path: Path) -> None:

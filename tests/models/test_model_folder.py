@@ -130,6 +130,23 @@ def test_settings_that_promise_far_more_than_the_weights_hold_cost_no_memory(
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(before * 1.1, 1_000_000)  # kilobytes
 
 
+@pytest.mark.parametrize(
+    "dtype", ["float16", "bfloat16", "float64", "float8_e4m3fn", "float8_e5m2", "complex64", "int32"]
+)
+def test_weights_of_other_types(quick_model: Path, tmp_path: Path, dtype: str) -> None:
+    folder = Path(shutil.copytree(quick_model, tmp_path / "model"))
+    edit(folder, **{pretrained.DIGEST: []})
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name] = tensors[name].to(getattr(torch, dtype))
+    save_file(tensors, folder / "model.safetensors")
+    if dtype in {"float16", "bfloat16", "float64"}:
+        assert torch.equal(CVAE.from_pretrained(folder).state_dict()[name], tensors[name].float())
+        return
+    with pytest.raises(CorruptError, match=f'"{name}" has numbers that weights cannot have'):
+        CVAE.from_pretrained(folder)
+
+
 @pytest.mark.parametrize("value", [6, -1, 2**40])
 def test_an_order_that_leads_out_of_the_latent(cvae: Command, quick_model: Path, tmp_path: Path, value: int) -> None:
     folder = Path(shutil.copytree(quick_model, tmp_path / "model"))

@@ -120,7 +120,7 @@ def _read_safetensors(path: Path) -> Reference:
         if header["sha256"] != _digest(tensors):
             raise ValueError
         return Reference(real, _states(tensors), protocols)
-    except (KeyError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:  # a TypeError from a dtype that numpy lacks
         raise CorruptError(f"{path} is damaged", hint="remove it, and make it anew with --real") from error
 
 
