@@ -13,7 +13,7 @@ install_import_hook(
         ".".join(file.relative_to(_SOURCE).with_suffix("").parts).removesuffix(".__init__")
         for room in _CHECKED
         for file in (_SOURCE / "cvae_cli" / room).rglob("*.py")
-        if "jaxtyping" in file.read_text()
+        if "jaxtyping" in file.read_text(encoding="utf-8")
     ],
     "beartype.beartype",
 )
