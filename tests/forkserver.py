@@ -184,6 +184,24 @@ def _import_tests(tests: list[str]) -> None:
         pytest.main([*tests, "--collect-only", "-n0", "-s", "-pno:cacheprovider"], plugins=[NoTests()])
 
 
+_LATER = [
+    "encodings.idna",
+    "huggingface_hub.repocard",
+    "open_clip",
+    "sklearn.decomposition",
+    "sklearn.manifold",
+    "torch._inductor.compile_fx",
+    "torch.distributed.elastic.rendezvous.c10d_rendezvous_backend",
+    "torch.distributed.elastic.rendezvous.dynamic_rendezvous",
+    "torch.distributed.launcher.api",
+    "torch.utils.flop_counter",
+    "xxhash",
+]
+"""Modules that commands import when they need them."""
+
+_hub_modules: list = []
+
+
 def _import_package() -> None:
     """Import what commands import."""
     import functools
@@ -195,15 +213,9 @@ def _import_package() -> None:
     settings = clean(os.environ)
     os.environ.clear()
     os.environ.update(settings)
-    import huggingface_hub.repocard  # noqa: F401
-    import open_clip  # noqa: F401
-    import sklearn.decomposition
-    import sklearn.manifold  # noqa: F401
-    import torch._inductor.compile_fx
-    import torch.distributed.launcher.api
-    import torch.utils.flop_counter  # noqa: F401
-    from huggingface_hub import HfApi, scan_cache_dir, snapshot_download  # noqa: F401
-    from torch.distributed.elastic.rendezvous import dynamic_rendezvous
+    for name in _LATER:
+        importlib.import_module(name)
+    from huggingface_hub import CommitOperationAdd, HfApi, scan_cache_dir, snapshot_download  # noqa: F401
 
     import cvae_cli
     from cvae_cli.app import app
@@ -213,14 +225,16 @@ def _import_package() -> None:
             importlib.import_module(module.name)
     typer.main.get_command = functools.cache(typer.main.get_command)
     _prepare_options(typer.main.get_command(app))  # the options of all commands are collected once
+    _hub_modules.extend(module for name, module in sys.modules.items() if name.partition(".")[0] == "huggingface_hub")
     # torchrun asks often, and `inspect.stack` seeks the lines of code of all callers
+    dynamic_rendezvous = sys.modules["torch.distributed.elastic.rendezvous.dynamic_rendezvous"]
     dynamic_rendezvous.get_method_name = lambda depth=2: sys._getframe(depth).f_code.co_name
     _use_large_pages()
 
 
 def _prepare_options(command) -> None:
     """Let a command and those below it build what checks the values of their options."""
-    for option in command.params:
+    for option in command.get_params(command.context_class(command)):
         if hasattr(option, "get_runtime_param"):  # not in every version of typer
             option.get_runtime_param()
     for each in getattr(command, "commands", {}).values():
@@ -235,8 +249,7 @@ def _listen(address: str) -> None:
     gc.set_threshold(20_000, 20, 20)  # what a program of the tests leaves behind is little
     gc.collect()
     gc.freeze()  # the forks do not search the shared objects for garbage, which would copy their pages
-    for finalizer in list(weakref.finalize._registry.values()):  # type: ignore[attr-defined]
-        finalizer.atexit = False  # nor do they take the imported modules to pieces at their end
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]  # nor do they take imports to pieces at their end
     waiting, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking)
@@ -374,10 +387,9 @@ def _read_hub_settings() -> None:
     import huggingface_hub
 
     constants = importlib.reload(huggingface_hub.constants)
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == "huggingface_hub" and module is not constants:
-            copies = vars(module).keys() & vars(constants).keys()
-            vars(module).update({copy: vars(constants)[copy] for copy in copies if copy.isupper()})
+    for module in _hub_modules:
+        copies = vars(module).keys() & vars(constants).keys()
+        vars(module).update({copy: vars(constants)[copy] for copy in copies if copy.isupper()})
     huggingface_hub.hf_api.api.endpoint = constants.ENDPOINT
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from layouts import LAYOUTS
 from read_imagefolder import ERROR
 
@@ -34,14 +35,23 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def there(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the builder reads in each folder, without a network and with an empty cache."""
-    cache = tmp_path_factory.mktemp("hf")
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cache), "USE_TORCH": "0", "USE_TF": "0"}
-    command = [sys.executable, "-W", "ignore", HERE / "read_imagefolder.py", *folders.values()]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return {name: json.loads(done.stdout)[str(folder)] for name, folder in folders.items()}
+def there(folders: dict[str, Path], programs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the builder reads in each folder, without a network and with an empty cache.
+
+    All workers of xdist share it: to import the builder takes seconds.
+    """
+    file = programs / "imagefolder.json"
+    with FileLock(programs / "imagefolder.lock"):
+        if not file.exists():
+            cache = tmp_path_factory.mktemp("hf")
+            environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cache), "USE_TORCH": "0", "USE_TF": "0"}
+            command = [sys.executable, "-W", "ignore", HERE / "read_imagefolder.py", *folders.values()]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            read = json.loads(done.stdout)
+            file.write_text(json.dumps({name: read[str(folder)] for name, folder in folders.items()}))
+    shared: dict[str, Any] = json.loads(file.read_text())
+    return shared
 
 
 def documented() -> set[str]:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import safetensors.numpy
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -26,7 +27,13 @@ def named_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def tensors_bytes(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """Return the content of a safetensors file with these tensors."""
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        # The same bytes as by way of torch, in a third of the time if there are hundreds of small tensors.
+        arrays = {name: tensor.numpy() for name, tensor in dense.items()}
+    except TypeError:  # a type that numpy lacks, such as bfloat16
+        return safetensors.torch.save(dense, metadata)
+    return safetensors.numpy.save(arrays, metadata)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -29,10 +29,9 @@ def write_state(path: Path, tensors: dict[str, "Tensor"], position: str) -> None
     Args:
         position: everything that is not a tensor, as text.
     """
-    import safetensors.torch  # it imports torch, and a plan of a training needs none
+    from cvae_cli.models.tensors import tensors_bytes  # it imports torch, and a plan of a training needs none
 
-    header = {_POSITION: position, _DIGEST: _BLANK}
-    content = safetensors.torch.save({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, header)
+    content = tensors_bytes(tensors, {_POSITION: position, _DIGEST: _BLANK})
     before, after = _around(content, _BLANK)
     digest = hashlib.sha256(content).hexdigest()
     if path.exists():
