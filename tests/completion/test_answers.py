@@ -143,6 +143,15 @@ def test_a_shell_is_found_or_named(cvae: Command) -> None:
     assert "_CVAE_COMPLETE=" in found.stdout
 
 
+@pytest.mark.parametrize(("shell", "expected"), [("/usr/bin/zsh", "#compdef cvae"), ("", 'for the shell "sh"')])
+def test_a_script_of_sh_installs_for_the_shell_of_its_user(
+    shell: str, expected: str, installed: str, clean_environment: dict[str, str]
+) -> None:
+    script = ["sh", "-c", '"$0" --show-completion; true', installed]  # behind it, so that sh stays
+    done = subprocess.run(script, env=clean_environment | {"SHELL": shell}, capture_output=True, text=True)
+    assert expected in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("arguments", [[], ["cvae evaluate "], ["cvae evaluate ", "many", ":="], ["generate", "dress"]])
 def test_what_is_no_question_of_bash_has_an_empty_answer(arguments: list[str]) -> None:
     assert answer("bash", arguments) == ["words"]

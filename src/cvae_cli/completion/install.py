@@ -37,14 +37,19 @@ def script(shell: str) -> str:
     return (_SCRIPTS / f"cvae.{shell}").read_text("utf-8")
 
 
+_FOR_SCRIPTS = {"", "sh", "dash", "ash"}
+"""Shells that run the script which started this program; nobody types commands in them."""
+
+
 def this_shell() -> str:
-    """Return the name of the shell that has started this program, or else of the one in `SHELL`."""
+    """Return the name of the shell that has started this program, or else, as in a script, of the one in `SHELL`."""
     import shellingham
 
     try:
-        return shellingham.detect_shell()[0]
+        found: str = shellingham.detect_shell()[0]
     except (shellingham.ShellDetectionFailure, OSError):
-        return os.path.basename(os.environ.get("SHELL", ""))
+        found = ""
+    return (found in _FOR_SCRIPTS and os.path.basename(os.environ.get("SHELL", ""))) or found
 
 
 def install(shell: str) -> Installed:
