@@ -49,7 +49,9 @@ def this_shell() -> str:
         found: str = shellingham.detect_shell()[0]
     except (shellingham.ShellDetectionFailure, OSError):
         found = ""
-    return (found in _FOR_SCRIPTS and os.path.basename(os.environ.get("SHELL", ""))) or found
+    if found in _FOR_SCRIPTS:
+        return os.path.basename(os.environ.get("SHELL", "")) or found
+    return found
 
 
 def install(shell: str) -> Installed:

@@ -29,7 +29,7 @@ def tensors_bytes(tensors: dict[str, Tensor], metadata: dict[str, str] | None = 
     """Return the content of a safetensors file with these tensors."""
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        # The same bytes as by way of torch, in a third of the time if there are hundreds of small tensors.
+        # The same bytes as by way of torch, in less time if there are hundreds of small tensors.
         arrays = {name: tensor.numpy() for name, tensor in dense.items()}
     except TypeError:  # a type that numpy lacks, such as bfloat16
         return safetensors.torch.save(dense, metadata)

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from cvae_cli.errors import CorruptError, MissingError, UsageError
 from cvae_cli.evaluation.features import Extractor
-from cvae_cli.paths import check_regular, write_bytes
+from cvae_cli.models.tensors import write_tensors
+from cvae_cli.paths import check_regular
 from cvae_cli.version import __version__
 
 _FORMAT = "cvae-cli reference 1"
@@ -64,8 +65,6 @@ class Reference:
 
     def write(self, path: Path) -> None:
         """Write the statistics as a whole."""
-        from safetensors.torch import save
-
         tensors = {
             f"{features}/{name}": tensor.contiguous()
             for features, state in self.states.items()
@@ -78,7 +77,7 @@ class Reference:
             "protocols": json.dumps(self.protocols),
             "sha256": _digest(tensors),
         }
-        write_bytes(path, save(tensors, metadata=header))
+        write_tensors(path, tensors, header)
 
 
 def read_reference(path: Path) -> Reference:
