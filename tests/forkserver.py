@@ -8,7 +8,10 @@ start, is tested elsewhere, with the installed script.
 
 KIND is `cvae`, the installed command, or `python`, an interpreter that knows -c, -m and a script.
 
-With TESTs, a second process imports their modules as pytest does, and serves at SOCKET.tests. The workers of xdist are
+The more a process has imported, the longer its forks take to start and to end. So a second process serves at
+SOCKET.large: it has imported what most commands do without, such as torchmetrics, and what asks for that goes there.
+
+With TESTs, a third process imports their modules as pytest does, and serves at SOCKET.tests. The workers of xdist are
 its forks, so that the tests are imported once and not once for each worker.
 """
 
@@ -37,6 +40,10 @@ _SIGNALS.append(KILL)
 # ---- the program that stands in ------------------------------------------------------------------------------
 
 
+_LARGE = ["evaluate", "reconstruct", "latents", "plot", "explore", "export"]  # commands that draw or measure
+_LARGE += ["clip", "coco", "compile", "features"]  # and what their arguments say if they need open_clip or a compiler
+
+
 def connect(
     address: str, kind: str, arguments: list[str], env: dict[bytes, bytes], cwd: str, streams: dict[int, int]
 ) -> socket.socket:
@@ -59,6 +66,8 @@ def connect(
         "ignored": [int(number) for number in _SIGNALS if signal.getsignal(number) == signal.SIG_IGN],
         "open": list(streams),
     }
+    if kind == "cvae" and any(word in argument for argument in arguments for word in _LARGE):
+        address += ".large"
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.connect(address)
     content = marshal.dumps(order)  # to import json takes longer
@@ -154,19 +163,23 @@ def serve(address: str, interpreter: str, command: str, *tests: str) -> None:
 
     gc.disable()  # imports leave little garbage, and to search for it again and again takes seconds
     import PIL.Image
-    import torchmetrics.functional.image  # noqa: F401
-    import torchvision  # noqa: F401
+    import torch  # noqa: F401
     import typer.main  # noqa: F401
 
     PIL.Image.preinit()
     os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
-    if tests and os.fork() == 0:
-        _import_tests(list(tests))
-        address += ".tests"
-    else:
-        _import_package()
-        sys.executable = interpreter  # so that what a program starts is a fork, too
-        sys.argv = [command]
+    is_large = os.fork() == 0
+    if is_large:
+        address += ".large"
+        import torchmetrics.functional.image
+        import torchvision  # noqa: F401
+
+        if tests and os.fork() == 0:
+            _import_tests(list(tests))
+            _listen(address.replace(".large", ".tests"))
+    sys.executable = interpreter  # so that what a program starts is a fork, too
+    sys.argv = [command]
+    _import_package(_SELDOM if is_large else [])
     _listen(address)
 
 
@@ -187,10 +200,6 @@ def _import_tests(tests: list[str]) -> None:
 _LATER = [
     "encodings.idna",
     "huggingface_hub.repocard",
-    "open_clip",
-    "sklearn.decomposition",
-    "sklearn.manifold",
-    "torch._inductor.compile_fx",
     "torch.distributed.elastic.rendezvous.c10d_rendezvous_backend",
     "torch.distributed.elastic.rendezvous.dynamic_rendezvous",
     "torch.distributed.launcher.api",
@@ -199,11 +208,14 @@ _LATER = [
 ]
 """Modules that commands import when they need them."""
 
+_SELDOM = ["open_clip", "sklearn.decomposition", "sklearn.manifold", "torch._inductor.compile_fx"]
+"""Modules that few commands need, and that are large."""
+
 _hub_modules: list = []
 
 
-def _import_package() -> None:
-    """Import what commands import."""
+def _import_package(more: list[str]) -> None:
+    """Import what commands import, and more."""
     import functools
     import importlib
     import pkgutil
@@ -213,7 +225,7 @@ def _import_package() -> None:
     settings = clean(os.environ)
     os.environ.clear()
     os.environ.update(settings)
-    for name in _LATER:
+    for name in _LATER + more:
         importlib.import_module(name)
     from huggingface_hub import CommitOperationAdd, HfApi, scan_cache_dir, snapshot_download  # noqa: F401
 
