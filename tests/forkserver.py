@@ -198,8 +198,13 @@ def _import_tests(tests: list[str]) -> None:
 
 
 _LATER = [
+    "PIL.ImageDraw",
+    "PIL.ImageFont",
     "encodings.idna",
+    "encodings.utf_8_sig",
     "huggingface_hub.repocard",
+    "numpy.ma",
+    "pydantic.dataclasses",
     "torch.distributed.elastic.rendezvous.c10d_rendezvous_backend",
     "torch.distributed.elastic.rendezvous.dynamic_rendezvous",
     "torch.distributed.launcher.api",
@@ -208,7 +213,8 @@ _LATER = [
 ]
 """Modules that commands import when they need them."""
 
-_SELDOM = ["open_clip", "sklearn.decomposition", "sklearn.manifold", "torch._inductor.compile_fx"]
+_SELDOM = ["matplotlib.backends.backend_agg", "open_clip", "sklearn.decomposition", "sklearn.manifold"]
+_SELDOM += ["torch._inductor.compile_fx", "torch.utils.serialization.config"]
 """Modules that few commands need, and that are large."""
 
 _hub_modules: list = []
