@@ -84,8 +84,7 @@ def fork_server(tests: Sequence[str] = ()) -> Iterator[Path]:
         folder = Path(name)
         compiled = py_compile.compile(str(code), str(folder / "forkserver.pyc"))  # once for all that stand in
         address = folder / "socket"
-        programs = {"cvae": (address, "cvae")}
-        programs |= {"python": (f"{address}.large", "python"), "worker": (f"{address}.tests", "python")}
+        programs = {"cvae": (address, "cvae"), "python": (address, "python"), "worker": (f"{address}.tests", "python")}
         for name, order in programs.items():
             words = [sys.executable, "-I", "-S", str(compiled), "run", *map(str, order)]
             (folder / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')

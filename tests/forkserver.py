@@ -40,8 +40,10 @@ _SIGNALS.append(KILL)
 # ---- the program that stands in ------------------------------------------------------------------------------
 
 
-_LARGE = ["evaluate", "reconstruct", "latents", "plot", "explore", "export"]  # commands that draw or measure
-_LARGE += ["clip", "coco", "compile", "features"]  # and what their arguments say if they need open_clip or a compiler
+_LARGE = ["evaluate", "reconstruct", "latents", "plot", "explore", "export"]
+_LARGE += ["clip", "coco", "compile", "features", "fuzz"]
+"""What is said by the arguments of programs that need much: commands that measure or draw plots, open_clip, a compiler.
+"""
 
 
 def connect(
@@ -66,7 +68,7 @@ def connect(
         "ignored": [int(number) for number in _SIGNALS if signal.getsignal(number) == signal.SIG_IGN],
         "open": list(streams),
     }
-    if kind == "cvae" and any(word in argument for argument in arguments for word in _LARGE):
+    if any(word in argument for argument in arguments for word in _LARGE):
         address += ".large"
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.connect(address)
@@ -171,7 +173,7 @@ def serve(address: str, interpreter: str, command: str, *tests: str) -> None:
     is_large = os.fork() == 0
     if is_large:
         address += ".large"
-        import torchmetrics.functional.image
+        import torchmetrics.functional.image  # noqa: F401
         import torchvision  # noqa: F401
 
         if tests and os.fork() == 0:
