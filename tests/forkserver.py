@@ -8,8 +8,8 @@ start, is tested elsewhere, with the installed script.
 
 KIND is `cvae`, the installed command, or `python`, an interpreter that knows -c, -m and a script.
 
-The more a process has imported, the longer its forks take to start and to end. So a second process serves at
-SOCKET.large: it has imported what most commands do without, such as torchmetrics, and what asks for that goes there.
+The more a process has imported, the longer its forks take to start and to end. So there is a second one, at
+SOCKET.large, which has imported what few programs need, such as torchmetrics. The arguments say which these are.
 
 With TESTs, a third process imports their modules as pytest does, and serves at SOCKET.tests. The workers of xdist are
 its forks, so that the tests are imported once and not once for each worker.
@@ -172,17 +172,16 @@ def serve(address: str, interpreter: str, command: str, *tests: str) -> None:
     os.fsync = os.fstat  # type: ignore[assignment]  # no test cuts the power, and waiting for the disk takes long
     is_large = os.fork() == 0
     if is_large:
-        address += ".large"
         import torchmetrics.functional.image  # noqa: F401
         import torchvision  # noqa: F401
 
         if tests and os.fork() == 0:
             _import_tests(list(tests))
-            _listen(address.replace(".large", ".tests"))
+            _listen(f"{address}.tests")
     sys.executable = interpreter  # so that what a program starts is a fork, too
     sys.argv = [command]
     _import_package(_SELDOM if is_large else [])
-    _listen(address)
+    _listen(f"{address}.large" if is_large else address)
 
 
 def _import_tests(tests: list[str]) -> None:
