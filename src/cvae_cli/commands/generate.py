@@ -80,12 +80,14 @@ def generate(
 
     sampling: dict[str, Any] = {"n": n, "seed": seed, "temperature": temperature, "guidance": guidance}
     with console.events("drawing") as callback:
+        gc.disable()  # imports leave little garbage, and to search for it takes a tenth of their time
         from cvae_cli.bulk.grid import generate_grid
         from cvae_cli.bulk.suggest import suggest_model
 
         if format_:
             from cvae_cli.bulk.generate import generate_files  # imports torch.distributed, which takes a while
         gc.freeze()  # otherwise Python ends with a garbage collection of all modules, which takes half a second
+        gc.enable()
         if model == DEFAULT_MODEL and (better := suggest_model(wanted)):
             console.note(f"there is a model for clothes:  --model {better}")
         settings = sampling | {"same_noise": same_noise, "resample": resample, "device": device, "callback": callback}
