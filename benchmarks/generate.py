@@ -4,7 +4,7 @@
     python benchmarks/generate.py --beside CHECKOUT [--rounds 5] [--pictures 256]
 
 start: the installed command generates one picture, and a Python process only imports what the command needs. The rounds
-alternate, and the best round of each counts. The last column is the ratio to the imports.
+alternate. The last column is the median of their ratios to the imports.
 
 speed: pictures per second, written as PNG files by one process after the model is loaded. The rounds alternate, and the
 best round of each counts. "a batch of 1" is the plain loop: condition, prior and decoder are called for one prompt at a
@@ -46,17 +46,18 @@ def start(rounds: int) -> None:
         "import torch, PIL.Image": [sys.executable, "-c", "import torch, PIL.Image"],
         "cvae generate": [CVAE_COMMAND, "generate", "two dogs on a beach", "-o", "x.png"],
     }
-    best = dict.fromkeys(commands, float("inf"))
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds + 1):
             for name, command in commands.items():
                 began = time.perf_counter()
                 subprocess.run(command, cwd=folder, check=True)
                 if number:  # the first round warms the file cache
-                    best[name] = min(best[name], time.perf_counter() - began)
+                    seconds[name].append(time.perf_counter() - began)
     print("start", "seconds", "times the imports", sep="\t")
-    for name, seconds in best.items():
-        print(name, f"{seconds:.2f}", f"{seconds / best['import torch, PIL.Image']:.2f}", sep="\t", flush=True)
+    for name, each in seconds.items():
+        ratios = (a / b for a, b in zip(each, seconds["import torch, PIL.Image"], strict=True))
+        print(name, f"{statistics.median(each):.2f}", f"{statistics.median(ratios):.2f}", sep="\t", flush=True)
 
 
 def speed(rounds: int, pictures: int) -> None:
