@@ -5,7 +5,6 @@ from pathlib import Path
 
 from cvae_cli.data.catalog import is_known
 from cvae_cli.errors import UsageError
-from cvae_cli.evaluation.page import check_page
 from cvae_cli.paths import check_writable
 
 
@@ -45,6 +44,8 @@ def check_written(report: Path | None, card: bool, models: Sequence[str]) -> Non
     from cvae_cli.models.seeds import seed_runs
 
     if report is not None:
+        from cvae_cli.evaluation.page import check_page  # takes a tenth of the time of --help
+
         check_page(report)
     for model in models if card or report is not None else ():
         if seed_runs(model):
